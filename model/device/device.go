@@ -1,0 +1,37 @@
+// Package device is the small interface between a compiled program and what
+// runs it. Implementations are packages ref, null, cpu and cuda; package
+// devicetest is the conformance suite that each of them passes.
+package device
+
+import (
+	"context"
+
+	"noisystudent/model/program"
+)
+
+// Device lays out buffers and loads programs.
+type Device interface {
+	// Name says what runs, for people: "cpu avx512, 2 threads".
+	Name() string
+	// Bytes returns the size of a buffer in this device's layout, a multiple of its alignment.
+	Bytes(b program.Buffer) int64
+	// Load takes memory for a placed program (see compile.Place) and readies it.
+	// The program must not change afterwards.
+	Load(p *program.Program) (Loaded, error)
+	// Close gives back what the device holds. Loaded programs must be closed before.
+	Close() error
+}
+
+// Loaded is a program in a device's memory. Its methods must not run concurrently.
+type Loaded interface {
+	// Write copies src, in logical order, into a buffer that is not Labels.
+	Write(id program.ID, src []float32) error
+	// WriteLabels copies src (N, D, H, W) into a Labels buffer.
+	WriteLabels(id program.ID, src []uint8) error
+	// Read copies a buffer, in logical order, to dst. Temp buffers may hold
+	// anything after Run, for their memory is shared.
+	Read(id program.ID, dst []float32) error
+	// Run executes all instructions; it stops between two of them when ctx ends.
+	Run(ctx context.Context) error
+	Close() error
+}

@@ -1,0 +1,65 @@
+package cases
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind names a class of fault that belongs to one case; its text is the machine
+// readable reason in the ledger and in the rejected output.
+type Kind string
+
+const (
+	Truncated       Kind = "truncated"        // the file ends early or its gzip stream is broken
+	HeaderMismatch  Kind = "header-mismatch"  // header and data sizes disagree
+	BadDimensions   Kind = "bad-dimensions"   // 0, negative, not 3-D or too large
+	BadGeometry     Kind = "bad-geometry"     // spacing or direction is not usable
+	NonFinite       Kind = "non-finite"       // NaN or infinite voxels
+	Empty           Kind = "empty-scan"       // every voxel is zero
+	UnknownLabel    Kind = "unknown-label"    // a label that dataset.json does not list
+	GridMismatch    Kind = "grid-mismatch"    // image and labels differ in grid
+	Unreadable      Kind = "unreadable"       // the file cannot be opened
+	Missing         Kind = "missing-file"     // image or labels are not there
+	DuplicateCase   Kind = "duplicate-case"   // one id, two files
+	SeveralChannels Kind = "several-channels" // <case>_0001 exists
+	UnsupportedType Kind = "unsupported-type" // .nrrd, .mha, .tif, complex or RGB voxels
+	TooLarge        Kind = "too-large"        // does not fit the memory budget
+	NotWritten      Kind = "not-written"      // the output could not be stored
+)
+
+// Fault is an error of one case: the rest of the batch goes on.
+type Fault struct {
+	Kind   Kind
+	File   string // what the person should look at
+	Remedy string // what to do about it, a sentence
+	Err    error  // cause, or nil
+}
+
+// Error gives kind, file, cause and remedy in one line.
+func (f *Fault) Error() string {
+	if f.Err == nil {
+		return fmt.Sprintf("%s: %s; %s", f.File, f.Kind, f.Remedy)
+	}
+	return fmt.Sprintf("%s: %s: %v; %s", f.File, f.Kind, f.Err, f.Remedy)
+}
+
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Rejected is a case that a stage refused: an element of the rejected output.
+type Rejected struct {
+	Case    string `json:"case"`
+	Stage   string `json:"stage"`
+	Reason  Kind   `json:"reason"`
+	File    string `json:"file"`
+	Message string `json:"message"`
+}
+
+// Reject turns a Fault into the rejected output's element. It returns false for
+// an error that is not a Fault: a systemic one, which must fail the pipeline.
+func Reject(id, stage string, err error) (Rejected, bool) {
+	var f *Fault
+	if !errors.As(err, &f) {
+		return Rejected{}, false
+	}
+	return Rejected{Case: id, Stage: stage, Reason: f.Kind, File: f.File, Message: f.Error()}, true
+}

@@ -1,0 +1,78 @@
+// Package plan turns a fingerprint into decisions: spacing, patch, network,
+// intensity map, training schedule. The result is plan.json, a file that people
+// read and edit; every later stage depends on it alone.
+//
+// The planner follows nnU-Net v2's ExperimentPlanner (3d_fullres).
+package plan
+
+import (
+	"noisystudent/model/unet"
+	"noisystudent/transforms/cases"
+)
+
+// FormatVersion of plan.json.
+const FormatVersion = 1
+
+// Plan is every decision about a dataset. Axes are (z, y, x).
+type Plan struct {
+	Format      int           `json:"format"`
+	DatasetName string        `json:"dataset_name"`
+	Preset      string        `json:"preset"`      // low-footprint, nnunet or demo
+	Orientation string        `json:"orientation"` // ras or stored
+	Labels      []cases.Label `json:"labels"`
+	Ignore      int           `json:"ignore_label"` // -1: none
+	Spacing     [3]float64    `json:"spacing"`      // mm after resampling
+	PatchSize   [3]int        `json:"patch_size"`
+	BatchSize   int           `json:"batch_size"`
+	BatchDice   bool          `json:"batch_dice"`
+	Intensity   Intensity     `json:"foreground_intensity_properties"`
+	Network     unet.Spec     `json:"architecture"`
+	Training    Training      `json:"training"`
+	Inference   Inference     `json:"inference"`
+	Seed        uint64        `json:"seed"`
+	// Reasons says why a field has its value: field name -> sentence.
+	Reasons map[string]string `json:"reasons,omitempty"`
+}
+
+// Intensity is the CT normalisation: clip to the percentiles, subtract Mean, divide by SD.
+type Intensity struct {
+	Mean float64 `json:"mean"`
+	SD   float64 `json:"std"`
+	P005 float64 `json:"percentile_00_5"`
+	P995 float64 `json:"percentile_99_5"`
+}
+
+// Training is the schedule of all roles.
+type Training struct {
+	Folds            int       `json:"folds"`
+	StepsPerEpoch    int       `json:"steps_per_epoch"`
+	TeacherEpochs    int       `json:"teacher_epochs"`
+	StudentEpochs    int       `json:"student_epochs"`
+	FinetuneEpochs   int       `json:"finetune_epochs"`
+	Optimizer        string    `json:"optimizer"` // sgd or adamw
+	LearningRate     float64   `json:"initial_lr"`
+	FinetuneRate     float64   `json:"finetune_lr"`
+	WarmupSteps      int       `json:"warmup_steps"` // linear, adamw only
+	PolyExponent     float64   `json:"poly_exponent"`
+	Momentum         float64   `json:"momentum"`
+	WeightDecay      float64   `json:"weight_decay"`
+	ClipNorm         float64   `json:"clip_norm"`
+	ClassWeights     []float64 `json:"class_weights,omitempty"` // of cross-entropy, one a class; empty: all 1
+	ForegroundPart   float64   `json:"oversample_foreground"`   // of a batch, nnU-Net: 0.33
+	LabelledPart     float64   `json:"student_labelled_part"`   // of a student batch, the paper: 0.25
+	TeacherAugment   string    `json:"teacher_augment"`         // teacher, student, nnunet or none
+	StudentAugment   string    `json:"student_augment"`
+	Mirror           string    `json:"mirror"`             // plain, laterality or none
+	StudentAllLabels bool      `json:"student_all_labels"` // student and fine-tune see every labelled case, not the fold's training part
+}
+
+// Inference is how a model is applied.
+type Inference struct {
+	StepSize float64 `json:"step_size"` // of a tile, nnU-Net: 0.5
+	Blend    string  `json:"blend"`     // logits or softmax
+	Export   string  `json:"export"`    // labels or probabilities
+	Mirror   string  `json:"mirror"`    // none, or axes such as x,y,z
+}
+
+// Classes returns the number of network outputs, background included.
+func (p Plan) Classes() int { return len(p.Labels) + 1 }
