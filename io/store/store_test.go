@@ -1,0 +1,28 @@
+package store_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"noisystudent/io/store"
+	"noisystudent/io/store/storetest"
+)
+
+func mustOpen(t *testing.T, root string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestLocal(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) *store.Store { return mustOpen(t, t.TempDir()+"/made/by the first write") })
+}
+
+func TestMem(t *testing.T) {
+	var n atomic.Int64
+	storetest.Run(t, func(t *testing.T) *store.Store { return mustOpen(t, fmt.Sprintf("mem://conformance/%d", n.Add(1))) })
+}
