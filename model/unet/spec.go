@@ -1,3 +1,11 @@
+// Package unet is the network: its plain description, its learned arrays, and its
+// declaration on a graph.
+//
+// A Spec is what nnU-Net's planner writes for a PlainConvUNet; Params lists the
+// arrays, under nnU-Net's state-dict names and with its initialisation; Forward
+// declares the graph. Axes are (N, C, D, H, W), kernels (Cout, Cin, KD, KH, KW) and,
+// of transposed convolutions, (Cin, Cout, KD, KH, KW). Logits are listed from the
+// highest resolution down. Reference: dynamic_network_architectures 0.4.4.
 package unet
 
 import "fmt"
