@@ -1,0 +1,99 @@
+// Package fit trains models: one job is one model, one role and one fold, and an
+// epoch is the unit that is durable.
+//
+// The one idea: the checkpoint in the store, never the runner, decides where to go
+// on. An epoch is trained, its checkpoint written under a new name, and then the
+// small file `latest` is moved to it by a generation-matched write. Whatever a
+// runner repeats, restarts or splits, an epoch enters the checkpoint once, and the
+// final weights are the same bytes as those of an undisturbed run: every random
+// number is keyed by (seed, role, fold, step), and a checkpoint holds the
+// optimiser too.
+//
+// Training follows nnU-Net v2 (nnUNetTrainer); what the noisy student adds is in
+// the batches, see package patch.
+package fit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"noisystudent/io/store"
+)
+
+// version of what training computes; it enters Job.Inputs.
+const version = 1
+
+// Options say how a process trains.
+type Options struct {
+	Device  string `json:"device"`  // auto, cpu or ref
+	Threads int    `json:"threads"` // a job's, 0: all
+	Jobs    int    `json:"jobs"`    // trained at once in one process, at least 1
+	Memory  int64  `json:"memory"`  // bytes for cases kept in memory and patches made ahead, all jobs together
+}
+
+// Run trains a job to its end in this process; it is what the Beam transform does
+// without a runner. progress may be nil.
+func Run(ctx context.Context, j Job, o Options, progress func(Epoch)) error {
+	st, err := store.Open(ctx, j.Store)
+	if err != nil {
+		return fmt.Errorf("fit: %s: %w", j.Name(), err)
+	}
+	c, err := load(ctx, st, j)
+	if err != nil {
+		return err
+	}
+	if int64(len(c.history)) >= j.Epochs {
+		return nil
+	}
+	s, err := newSession(ctx, st, j, o, c)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for int64(len(s.history)) < j.Epochs {
+		e, err := s.epoch(ctx)
+		if err != nil {
+			return err
+		}
+		if progress != nil {
+			progress(e)
+		}
+	}
+	return nil
+}
+
+// epoch trains one epoch and makes it durable.
+func (s *session) epoch(ctx context.Context) (Epoch, error) {
+	start := time.Now()
+	e := Epoch{Epoch: int64(len(s.history))}
+	if err := s.train(ctx, &e); err != nil {
+		return Epoch{}, fmt.Errorf("fit: %s epoch %d: %w", s.job.Name(), e.Epoch, err)
+	}
+	state, err := s.trainer.Snapshot()
+	if err != nil {
+		return Epoch{}, fmt.Errorf("fit: %s epoch %d: %w", s.job.Name(), e.Epoch, err)
+	}
+	e.Seconds = time.Since(start).Seconds()
+	s.state = state
+	s.history = append(s.history, e)
+	return e, s.save(ctx, s.store, s.job)
+}
+
+// advance trains the epoch that follows the durable ones, in the session that the
+// process kept where that stands there, else in a new one.
+func (h *lease) advance(ctx context.Context, st *store.Store, j Job, o Options, at int64) (Epoch, error) {
+	if s := h.session; s != nil && (int64(len(s.history)) != at || s.job.Inputs != j.Inputs) {
+		h.end()
+	}
+	if h.session == nil {
+		c, err := load(ctx, st, j)
+		if err != nil {
+			return Epoch{}, err
+		}
+		if h.session, err = newSession(ctx, st, j, o, c); err != nil {
+			return Epoch{}, err
+		}
+	}
+	return h.session.epoch(ctx)
+}

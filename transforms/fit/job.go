@@ -1,0 +1,57 @@
+package fit
+
+import (
+	"fmt"
+
+	"noisystudent/transforms/plan"
+)
+
+// Role is what a model is for. All roles are one type of model.
+type Role string
+
+const (
+	Teacher   Role = "teacher"
+	Student   Role = "student"
+	Finetuned Role = "finetuned"
+	// Control is trained on the labelled cases alone, for as many steps as student
+	// and fine-tune together: what the student must beat.
+	Control Role = "control"
+)
+
+// Ref names one prepared case of a job.
+type Ref struct {
+	Case     string `json:"case"`
+	Prepared string `json:"prepared"` // store key of its preprocessed group
+	Labels   string `json:"labels"`   // store key of a pseudo-label group, or empty: its own labels
+}
+
+// Job is one model to train: the element of the training transform.
+type Job struct {
+	Role     Role      `json:"role"`
+	Fold     int       `json:"fold"`
+	Store    string    `json:"store"`
+	Plan     plan.Plan `json:"plan"`
+	Epochs   int64     `json:"epochs"`
+	Labelled []Ref     `json:"labelled"`
+	Pseudo   []Ref     `json:"pseudo"` // none: labelled batches only
+	Augment  string    `json:"augment"`
+	Rate     float64   `json:"rate"` // initial learning rate
+	// Init is the store key of the weights to start from, or empty: He-normal from Seed.
+	Init string `json:"init"`
+	Seed uint64 `json:"seed"`
+	// Inputs is the digest of everything that decides the weights. A checkpoint
+	// made from other inputs is refused, not continued.
+	Inputs string `json:"inputs"`
+}
+
+// Name is how people call the job: "teacher fold 2".
+func (j Job) Name() string { return fmt.Sprintf("%s fold %d", j.Role, j.Fold) }
+
+// Folder is the job's place in the store.
+func (j Job) Folder() string { return Folder(j.Role, j.Fold) }
+
+// Folder returns the place of a model in the store: models/<role>/fold_<k>.
+func Folder(role Role, fold int) string { return fmt.Sprintf("models/%s/fold_%d", role, fold) }
+
+// Steps returns the number of optimiser updates of the whole job.
+func (j Job) Steps() int64 { return j.Epochs * int64(j.Plan.Training.StepsPerEpoch) }

@@ -1,0 +1,122 @@
+package predict
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"noisystudent/model/engine"
+	"noisystudent/model/random"
+)
+
+// pointwise is a network whose logits at a voxel depend on that voxel alone, so
+// that tiling, blending and flipping must not show.
+type pointwise struct{ gain float32 }
+
+func (p *pointwise) SetWeights(w map[string]engine.Tensor) error {
+	p.gain = w["gain"].Data[0]
+	return nil
+}
+
+func (p *pointwise) Logits(_ context.Context, images, logits []float32) error {
+	n := len(images)
+	for i, v := range images {
+		logits[i], logits[n+i], logits[2*n+i] = 0, p.gain*v, p.gain*(v*v-1)
+	}
+	return nil
+}
+
+func gain(g float32) map[string]engine.Tensor {
+	return map[string]engine.Tensor{"gain": {Shape: []int{1}, Data: []float32{g}}}
+}
+
+func noise(n int) []float32 {
+	s, out := random.New(7), make([]float32, n)
+	for i := range out {
+		out[i] = float32(s.Normal())
+	}
+	return out
+}
+
+func TestSegmentIsTheNetworkWhereTilesAgree(t *testing.T) {
+	for _, shape := range [][3]int{{4, 6, 8}, {9, 13, 11}, {3, 20, 5}, {17, 6, 8}} {
+		for _, step := range []float64{0.5, 1} {
+			for _, mirror := range [][3]bool{{}, {true, false, true}} {
+				image := noise(volume(shape))
+				s := Settings{Classes: 3, Patch: [3]int{4, 6, 8}, Step: step, Mirror: mirror}
+				next := 0
+				err := Segment(t.Context(), image, shape, &pointwise{gain: 2}, []map[string]engine.Tensor{gain(2)}, s, func(z int, values []float32) error {
+					if z != next {
+						t.Fatalf("shape %v: plane %d came after %d", shape, z, next-1)
+					}
+					next++
+					area := shape[1] * shape[2]
+					for i := range area {
+						v := image[z*area+i]
+						for c, want := range []float32{0, 2 * v, 2 * (v*v - 1)} {
+							if got := values[c*area+i]; math.Abs(float64(got-want)) > 1e-4 {
+								t.Fatalf("shape %v step %v mirror %v: plane %d voxel %d class %d = %v, want %v", shape, step, mirror, z, i, c, got, want)
+							}
+						}
+					}
+					return nil
+				})
+				if err != nil || next != shape[0] {
+					t.Errorf("shape %v: %d planes, error %v", shape, next, err)
+				}
+			}
+		}
+	}
+}
+
+func TestEnsembleIsTheMeanOfSoftmax(t *testing.T) {
+	shape := [3]int{5, 9, 7}
+	image := noise(volume(shape))
+	models := []map[string]engine.Tensor{gain(0.5), gain(-1), gain(3)}
+	s := Settings{Classes: 3, Patch: [3]int{4, 4, 4}, Step: 0.5}
+	area := shape[1] * shape[2]
+	err := Segment(t.Context(), image, shape, &pointwise{}, models, s, func(z int, values []float32) error {
+		for i := range area {
+			v := float64(image[z*area+i])
+			var want [3]float64
+			for _, g := range []float64{0.5, -1, 3} {
+				e := [3]float64{1, math.Exp(g * v), math.Exp(g * (v*v - 1))}
+				for c := range want {
+					want[c] += e[c] / (e[0] + e[1] + e[2]) / 3
+				}
+			}
+			for c := range want {
+				if got := float64(values[c*area+i]); math.Abs(got-want[c]) > 1e-5 {
+					t.Fatalf("plane %d voxel %d class %d = %v, want %v", z, i, c, got, want[c])
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLabelsCountAndConfidence(t *testing.T) {
+	shape := [3]int{4, 4, 4}
+	image := make([]float32, 64)
+	image[5], image[9] = 1, 3 // class 1 wins at 1, class 2 at 3
+	for i := range image {
+		if image[i] == 0 {
+			image[i] = -0.5 // background wins
+		}
+	}
+	r, err := Labels(t.Context(), image, shape, &pointwise{gain: 1}, []map[string]engine.Tensor{gain(1)}, Settings{Classes: 3, Patch: shape, Step: 0.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Labels[5] != 1 || r.Labels[9] != 2 || r.Voxels[0] != 62 || r.Voxels[1] != 1 || r.Voxels[2] != 1 {
+		t.Errorf("labels %d and %d, counts %v", r.Labels[5], r.Labels[9], r.Voxels)
+	}
+	one := math.E / (1 + math.E + 1)
+	two := math.Exp(8) / (1 + math.Exp(3) + math.Exp(8))
+	if want := (one + two) / 2; math.Abs(r.Confidence-want) > 1e-5 {
+		t.Errorf("confidence %v, want %v", r.Confidence, want)
+	}
+}
