@@ -1,0 +1,3 @@
+// Package patch decides which patch of which case enters a training batch, and
+// where the tiles of inference lie.
+package patch
