@@ -1,0 +1,118 @@
+package devicetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"noisystudent/model/device"
+	"noisystudent/model/program"
+)
+
+// contract checks what device.Device promises besides the numbers.
+func contract(t *testing.T, open func() device.Device) {
+	d := open()
+	defer closing(t, d)
+	if d.Name() == "" {
+		t.Error("the device has no name")
+	}
+	t.Run("bytes", func(t *testing.T) { bytes(t, d) })
+	t.Run("copies", func(t *testing.T) { copies(t, d) })
+	t.Run("refuses", func(t *testing.T) { refuses(t, d) })
+	t.Run("cancel", func(t *testing.T) { cancel(t, d) })
+	t.Run("state starts at zero", func(t *testing.T) { stateStartsAtZero(t, d) })
+}
+
+func bytes(t *testing.T, d device.Device) {
+	for _, c := range channels {
+		b := program.Buffer{Class: program.Activation, Shape: []int{1, c, 2, 3, 5}}
+		if n := d.Bytes(b); n < int64(2*b.Len()) || n%16 != 0 {
+			t.Errorf("%v takes %d bytes", b.Shape, n)
+		}
+	}
+}
+
+// copies checks that what is written into each class of buffer is read back.
+func copies(t *testing.T, d device.Device) {
+	b := newProblem(18)
+	for _, c := range channels {
+		for _, w := range []int{1, 13} {
+			b.given(fmt.Sprintf("activation %d %d", c, w), program.Activation, program.Input, 1, 0, 2, c, 2, 3, w)
+		}
+		b.given(fmt.Sprintf("kernel %d", c), program.Kernel, program.Param, 1, 0, c, 17, 1, 3, 3)
+		b.given(fmt.Sprintf("narrow kernel %d", c), program.Kernel, program.Param, 1, 0, 5, c, 2, 2, 2)
+		b.given(fmt.Sprintf("vector %d", c), program.Vector, program.Input, 1, 0, c)
+	}
+	for i := range b.Buffers {
+		b.wanted = append(b.wanted, program.ID(i))
+	}
+	for i, got := range b.results(t, d, 1)[0] {
+		if at := differs(b.values[program.ID(i)], got); at >= 0 {
+			t.Errorf("%s: element %d is %g, wrote %g", b.Buffers[i].Name, at, got[at], b.values[program.ID(i)][at])
+		}
+	}
+}
+
+func refuses(t *testing.T, d device.Device) {
+	b := newProblem(19)
+	x := b.activation("x", 1, 3, 2, 2, 5)
+	labels := b.labelled("labels", 2, 1, 2, 2, 5)
+	b.Emit(program.NormAct{In: program.View{Buf: x, Norm: program.None}, Out: b.want("out", program.Activation, 1, 3, 2, 2, 5)})
+	p := b.placed(d)
+	l, err := d.Load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing(t, l)
+	n := b.Buffers[x].Len()
+	for name, err := range map[string]error{
+		"a short write":         l.Write(x, make([]float32, n-1)),
+		"a long write":          l.Write(x, make([]float32, n+1)),
+		"a short read":          l.Read(x, make([]float32, n-1)),
+		"no buffer":             l.Write(program.None, nil),
+		"a buffer past the end": l.Write(program.ID(len(p.Buffers)), nil),
+		"floats into labels":    l.Write(labels, make([]float32, 20)),
+		"labels into floats":    l.WriteLabels(x, make([]uint8, n)),
+		"short labels":          l.WriteLabels(labels, make([]uint8, 19)),
+	} {
+		if err == nil {
+			t.Errorf("%s is not refused", name)
+		}
+	}
+	broken := b.placed(d)
+	broken.Instrs[0] = program.Add{A: x, B: labels, Out: x}
+	if _, err := d.Load(broken); err == nil {
+		t.Error("a broken program is not refused")
+	}
+}
+
+func cancel(t *testing.T, d device.Device) {
+	b := vectorCases()[0].build()
+	l, err := d.Load(b.placed(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing(t, l)
+	b.write(t, l, true)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := l.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("run with an ended context: %v, want one that is context.Canceled", err)
+	}
+}
+
+func stateStartsAtZero(t *testing.T, d device.Device) {
+	b := newProblem(21)
+	x := b.vector("x", 0, 33)
+	s := b.New("state", program.Vector, program.State, 33)
+	k := b.New("kernel state", program.Kernel, program.State, 17, 3, 1, 3, 3)
+	b.Emit(program.Add{A: x, B: s, Out: b.want("out", program.Vector, 33)})
+	b.wanted = append(b.wanted, s, k)
+	got := b.results(t, d, 1)[0]
+	for i, v := range append(got[1], got[2]...) {
+		if v != 0 {
+			t.Fatalf("element %d of state is %g, want 0", i, v)
+		}
+	}
+}
