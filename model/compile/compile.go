@@ -1,12 +1,17 @@
 // Package compile turns a network declared on a graph into a program.
 //
 // Train and Infer declare (unet, loss), differentiate (op.Gradient) and lower the
-// graph to instructions one by one; the table of passes below then fuses and orders
-// them, each pass leaving a program that package program accepts and that computes
-// the same values. Place gives every buffer its memory on one device. Nothing of the graph
+// graph to instructions one by one; the table of passes below then fuses them, each
+// pass leaving a program that package program accepts and that computes the same
+// values. Place gives every buffer its memory on one device. Nothing of the graph
 // survives: a Network says which buffer is what. No array is made at any step, so
 // that compiling the largest network takes milliseconds; equal arguments give equal
 // programs.
+//
+// Instructions keep the order in which the graph was declared and differentiated,
+// where a weight gradient comes before the data gradient of its convolution. Taking
+// always the instruction that leaves the fewest bytes alive was tried: on nnU-Net's
+// topologies it needs as much memory or up to 5 % more.
 package compile
 
 import (
@@ -88,7 +93,6 @@ var passes = []pass{
 	{"moments into convolutions", fuseMoments},
 	{"norm and activation into views", fuseNorms},
 	{"concatenation into input lists", fuseConcats},
-	{"order", order},
 	{"sums into accumulation", fuseAdds},
 	{"gradients in place", inPlace},
 	{"drop unused buffers", drop},

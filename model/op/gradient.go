@@ -16,6 +16,9 @@ func Gradient(output, seed *Node, wrt []*Node) ([]*Node, error) {
 			return nil, fmt.Errorf("op: differentiate: node %d is missing", i)
 		}
 	}
+	if output.Deriv() != nil {
+		return nil, fmt.Errorf("op: differentiate: the graph is differentiated already")
+	}
 	forward := output.Graph().AllNodes()
 	grads, err := gorgonia.Backpropagate(gorgonia.Nodes{output}, gorgonia.Nodes{seed}, wrt)
 	if err != nil {
