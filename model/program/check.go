@@ -1,6 +1,7 @@
 package program
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -113,7 +114,7 @@ func checkPlaces(p *Program) error {
 		}
 		order = append(order, i)
 	}
-	slices.SortFunc(order, func(a, b int) int { return int(p.Buffers[a].Offset - p.Buffers[b].Offset) })
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(p.Buffers[a].Offset, p.Buffers[b].Offset) })
 	for k, i := range order {
 		end := p.Buffers[i].Offset + p.Buffers[i].Bytes
 		for _, j := range order[k+1:] {

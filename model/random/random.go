@@ -83,11 +83,11 @@ func (s *Stream) IntN(n int) int {
 }
 
 // Normal returns a value of the standard normal distribution (Box-Muller, one
-// value for every two positions).
+// value for every two positions; a position that is left over is skipped).
 func (s *Stream) Normal() float64 {
-	v := s.NormalAt(s.next / 2)
-	s.next = s.next/2*2 + 2
-	return v
+	n := (s.next + 1) / 2
+	s.next = 2*n + 2
+	return s.NormalAt(n)
 }
 
 // NormalAt returns the n-th normal value without moving the stream.
