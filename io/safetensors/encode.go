@@ -65,14 +65,8 @@ func checkTensor(name string, t Tensor) error {
 	if name == metadataName || !utf8.ValidString(name) {
 		return fmt.Errorf("%.100q cannot name a tensor", name)
 	}
-	elements := 1
-	for _, d := range t.Shape {
-		if d < 0 || len(t.Shape) > maxRank {
-			return fmt.Errorf("tensor %.100q: shape %v", name, t.Shape)
-		}
-		elements *= d
-	}
-	if elements != len(t.Data) {
+	elements, ok := count(t.Shape)
+	if !ok || len(t.Shape) > maxRank || elements != int64(len(t.Data)) {
 		return fmt.Errorf("tensor %.100q: %d elements for shape %v", name, len(t.Data), t.Shape)
 	}
 	return nil

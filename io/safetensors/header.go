@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"sort"
 	"strconv"
 	"unicode/utf8"
@@ -204,27 +205,30 @@ func checkLayout(entries []entry, size int64) error {
 	return nil
 }
 
-// checkSize compares the bytes with dtype and shape, by division so that no product can overflow.
+// checkSize compares the bytes with dtype and shape.
 func (e entry) checkSize() error {
 	width := int64(width(e.dtype))
 	if width == 0 {
 		return fmt.Errorf("%w: dtype %.20q", ErrUnsupported, e.dtype)
 	}
 	n := e.end - e.begin
-	elements := int64(1)
-	for _, d := range e.shape {
-		if d == 0 {
-			elements = 0
-			break
-		}
-		if elements > n/int64(d) {
-			elements = -1 // more than the bytes can hold; a later 0 still makes it none
-			break
-		}
-		elements *= int64(d)
-	}
-	if elements < 0 || elements*width != n {
+	if elements, ok := count(e.shape); !ok || n%width != 0 || elements != n/width {
 		return fmt.Errorf("%w: %d bytes for shape %v of %s", ErrMalformed, n, e.shape, e.dtype)
 	}
 	return nil
+}
+
+// count multiplies the axes; ok is false for a product that no slice can have, or for negative axes.
+func count(shape []int) (n int64, ok bool) {
+	n = 1
+	for _, d := range shape {
+		if d < 0 {
+			return 0, false
+		}
+		if d > 0 && n > math.MaxInt64/int64(d) {
+			return 0, false
+		}
+		n *= int64(d)
+	}
+	return n, true
 }
