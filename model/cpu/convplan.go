@@ -1,0 +1,128 @@
+package cpu
+
+import "noisystudent/model/program"
+
+// grid returns the (D, H, W) of an activation.
+func grid(shape []int) [3]int { return [3]int(shape[2:5]) }
+
+// newConv plans a convolution. A plain one-channel image is gathered by kernel
+// rows instead of being spread over 16 lanes.
+func (l *loaded) newConv(i program.Conv) op {
+	k, out := newKernelLayout(l.shape(i.Weight)), l.shape(i.Out)
+	c := &convOp{l: l, table: l.dev.table, batch: out[0], out: grid(out)}
+	c.weights = func() []float32 { return l.floats(i.Weight) }
+	in := grid(l.shape(i.In[0].Buf))
+	c.taps[0] = forwardTaps(in[0], c.out[0], k.kd, i.Stride[0], (k.kd-1)/2)
+	c.taps[1] = forwardTaps(in[1], c.out[1], k.kh, i.Stride[1], (k.kh-1)/2)
+	var sources []*source
+	if l.gathers(i.In, k, i.Stride) {
+		c.pack = l.gatherPacker(i.In[0].Buf, k, c.taps)
+		c.segments = []segment{{channels: k.taps()}}
+		c.taps = identityTaps(c.out)
+	} else {
+		sources = l.sources(i.In)
+		c.pack = newPacker(c.table, sources, in, forwardColumns(in[2], c.out[2], k.kw, i.Stride[2]), k.kw > 1)
+		c.segments = segments(sources, k)
+	}
+	c.tapH = 4 * k.tapFloats()
+	c.tapD = k.kh * c.tapH
+	c.forwardPass(k.kw, i.Stride[2])
+	c.assign(l.floats(i.Out), k, false)
+	if i.Moments != program.None {
+		c.moments = &momentsOut{id: i.Moments}
+	}
+	return c.op("conv", func() { prepare(sources); c.bias(i.Bias) })
+}
+
+// newTransposed plans a transposed convolution: the data gradient of a convolution
+// whose stride is its kernel, so its weights are packed the other way round.
+func (l *loaded) newTransposed(i program.ConvTransposed) op {
+	k, out := newKernelLayout(l.shape(i.Weight)), l.shape(i.Out)
+	in := grid(l.shape(i.In.Buf))
+	c := &convOp{l: l, table: l.dev.table, batch: out[0], out: grid(out)}
+	c.taps[0] = backwardTaps(c.out[0], in[0], k.kd, k.kd, 0)
+	c.taps[1] = backwardTaps(c.out[1], in[1], k.kh, k.kh, 0)
+	sources := l.sources([]program.View{i.In})
+	c.pack = newPacker(c.table, sources, in, []columns{{0, 1, in[2]}}, false)
+	for j := range k.kw {
+		c.addPass(pass{kind: point, columns: []column{{0, j * pixelBytes}}, first: j, step: k.kw, count: in[2], inStep: pixelBytes})
+	}
+	t := c.turn(i.Weight, []int{k.b}, false)
+	t.own = aligned(t.to.floats())
+	c.weights = func() []float32 { return t.own }
+	c.assign(l.floats(i.Out), t.to, false)
+	return c.op("transposed conv", func() { prepare(sources); c.bias(i.Bias) }, t.phase())
+}
+
+// newDataGrad plans the gradient of a convolution by its inputs.
+func (l *loaded) newDataGrad(i program.ConvDataGrad) op {
+	k, dout := newKernelLayout(l.shape(i.Weight)), grid(l.shape(i.DOut))
+	c := &convOp{l: l, table: l.dev.table, batch: l.shape(i.DOut)[0]}
+	var channels []int
+	for j, id := range i.DIn {
+		n := i.Channels[j]
+		if id == program.None {
+			n = -n
+		} else {
+			c.out = grid(l.shape(id))
+		}
+		channels = append(channels, n)
+	}
+	c.taps[0] = backwardTaps(c.out[0], dout[0], k.kd, i.Stride[0], (k.kd-1)/2)
+	c.taps[1] = backwardTaps(c.out[1], dout[1], k.kh, i.Stride[1], (k.kh-1)/2)
+	sources := l.sources([]program.View{{Buf: i.DOut, Norm: program.None}})
+	c.pack = newPacker(c.table, sources, dout, []columns{{0, 1, dout[2]}}, k.kw > 1)
+	c.backwardPasses(k.kw, i.Stride[2])
+	t := c.turn(i.Weight, channels, k.kw > 1 && i.Stride[2] == 1)
+	l.needShared = max(l.needShared, t.to.floats())
+	c.weights = func() []float32 { return l.shared }
+	block := 0
+	for j, id := range i.DIn {
+		if id != program.None {
+			part := t.to
+			part.a = i.Channels[j]
+			c.assignFrom(l.floats(id), part, block, i.Accumulate[j])
+			block += blocks(i.Channels[j])
+		}
+	}
+	return c.op("conv data gradient", func() { prepare(sources) }, t.phase())
+}
+
+// newTransposedDataGrad plans the gradient of a transposed convolution by its
+// input: a convolution without padding whose stride is its kernel.
+func (l *loaded) newTransposedDataGrad(i program.ConvTransposedDataGrad) op {
+	k, in := newKernelLayout(l.shape(i.Weight)), grid(l.shape(i.DOut))
+	out := l.shape(i.DIn)
+	c := &convOp{l: l, table: l.dev.table, batch: out[0], out: grid(out)}
+	c.taps[0] = forwardTaps(in[0], c.out[0], k.kd, k.kd, 0)
+	c.taps[1] = forwardTaps(in[1], c.out[1], k.kh, k.kh, 0)
+	sources := l.sources([]program.View{{Buf: i.DOut, Norm: program.None}})
+	p := pass{kind: point, step: 1, count: c.out[2], inStep: pixelBytes}
+	var cols []columns
+	for j := range k.kw {
+		cols = append(cols, columns{j, k.kw, c.out[2]})
+		p.columns = append(p.columns, column{j * c.out[2] * pixelBytes, j * pixelBytes})
+	}
+	c.pack = newPacker(c.table, sources, in, cols, false)
+	c.addPass(p)
+	c.segments = segments(sources, k)
+	c.tapH = 4 * k.tapFloats()
+	c.tapD = k.kh * c.tapH
+	c.weights = func() []float32 { return l.floats(i.Weight) }
+	c.assign(l.floats(i.DIn), k, i.Accumulate)
+	return c.op("transposed conv data gradient", func() { prepare(sources) })
+}
+
+func prepare(list []*source) {
+	for _, s := range list {
+		s.prepare()
+	}
+}
+
+func (l *loaded) sources(views []program.View) []*source {
+	var list []*source
+	for _, v := range views {
+		list = append(list, l.source(v))
+	}
+	return list
+}

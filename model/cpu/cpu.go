@@ -1,0 +1,107 @@
+// Package cpu is the device that runs programs on the processor, in float32.
+//
+// The idea: activations lie in blocks of 16 channels, [C/16][D][H][W][16] for each
+// element of the batch, so that one 64-byte vector is one voxel of a block.
+// Convolutions write raw outputs; norm, shift and leaky ReLU of a program.View are
+// applied while the next convolution packs the rows it needs into a ring of
+// planes that stays in the second-level cache. A micro-kernel then walks a list of
+// (input row, weight row) offsets: padding leaves rows out of the list, a channel
+// concatenation makes it longer. Convolutions, transposed convolutions and the
+// gradients of both by their input are one driver (convOp) with different lists;
+// both gradients by weight are another (gradOp).
+//
+// Micro-kernels come in tables, one per kind of CPU: generated AVX-512 assembly
+// (see _asm) and plain Go. The table is chosen once, from what CPU and operating
+// system offer; NOISYSTUDENT_CPU=avx512 or generic forces one, and the build tag
+// noasm leaves only plain Go.
+//
+// Results do not depend on the number of threads: work is cut by shape alone and
+// partial sums are added in a fixed order. They differ in the last bits between
+// tables. Package ref defines what every instruction means; devicetest checks it.
+package cpu
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+
+	"noisystudent/model/device"
+	"noisystudent/model/program"
+)
+
+// maxThreads bounds what a caller may ask for.
+const maxThreads = 1024
+
+// cpuDevice is a table of kernels and a pool of threads.
+type cpuDevice struct {
+	table   *table
+	threads int
+	pool    *pool
+	loads   atomic.Int64
+}
+
+// Open returns the CPU device with that many threads, 0 for as many as Go may use.
+// It refuses a forced kernel table that this CPU or build does not have.
+func Open(threads int) (device.Device, error) {
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	if threads < 1 || threads > maxThreads {
+		return nil, fmt.Errorf("cpu: open: %d threads, need 1 to %d or 0 for all", threads, maxThreads)
+	}
+	t, err := chooseTable(os.Getenv("NOISYSTUDENT_CPU"))
+	if err != nil {
+		return nil, fmt.Errorf("cpu: open: %w", err)
+	}
+	return open(t, threads), nil
+}
+
+func open(t *table, threads int) *cpuDevice {
+	return &cpuDevice{table: t, threads: threads, pool: newPool(threads)}
+}
+
+// tables lists what this CPU can run, fastest first; the last is plain Go.
+func tables() []*table { return append(nativeTables(), genericTable()) }
+
+func chooseTable(name string) (*table, error) {
+	list := tables()
+	if name == "" {
+		return list[0], nil
+	}
+	var names []string
+	for _, t := range list {
+		if t.name == name {
+			return t, nil
+		}
+		names = append(names, t.name)
+	}
+	return nil, fmt.Errorf("NOISYSTUDENT_CPU=%s: this CPU and build offer %v", name, names)
+}
+
+// Name says which kernels run on how many threads.
+func (d *cpuDevice) Name() string {
+	if d.threads == 1 {
+		return fmt.Sprintf("cpu %s, 1 thread", d.table.name)
+	}
+	return fmt.Sprintf("cpu %s, %d threads", d.table.name, d.threads)
+}
+
+// Bytes returns the size of a buffer in blocks of 16 channels, a multiple of 64.
+func (d *cpuDevice) Bytes(b program.Buffer) int64 {
+	n := int64(b.Len())
+	if b.Class != program.Labels {
+		n = 4 * int64(floats(b))
+	}
+	return (n + pixelBytes - 1) / pixelBytes * pixelBytes
+}
+
+// Close ends the threads. It refuses while programs are loaded.
+func (d *cpuDevice) Close() error {
+	if n := d.loads.Load(); n > 0 {
+		return fmt.Errorf("cpu: close: %d loaded programs are still open", n)
+	}
+	d.pool.close()
+	d.pool = newPool(1)
+	return nil
+}

@@ -1,0 +1,199 @@
+package cpu
+
+// gradOp computes dW[a][b][tap] = sum over positions o of y[a][o] * x[b][i(o, tap)],
+// the gradient by weight of a convolution (x its input, y its output's gradient)
+// or, with the roles of both exchanged, of a transposed one. Lanes of a vector are
+// channels of y; x is packed as for the convolution, so that kernels read it
+// through broadcasts.
+//
+// The volume is cut into parts, each with sums of its own that are added in order
+// at the end; groups of y and blocks of x are cut further, which costs nothing but
+// packing twice.
+type gradOp struct {
+	l        *loaded
+	table    *table
+	k        kernelLayout // of dW
+	x        *packer
+	y        *packer // nil: read raw from ySource
+	ySource  *source
+	out      [3]int // positions o
+	taps     [2][][]tap
+	kd, kh   int      // kernel planes and rows as the lists see them
+	wide     bool     // three taps along W at once
+	columns  []column // else: one call for each, in.in of x and w of dW
+	inStep   int
+	channels []int // of each block of x
+	groups   []gradGroup
+
+	units                                      cut // pieces of the volume; parts are runs of them
+	parts, spans, groupSpan, xSpans, blockSpan int
+	planes                                     int // output planes that share a list
+
+	slots, blockBytes, planeBytes int // the ring of x
+	yAt, yRows                    int // of packed y in scratch, in floats; rows of a plane
+	rows                          []gradRow
+}
+
+// gradGroup is one or two blocks of y.
+type gradGroup struct{ block, ov int }
+
+// gradRow maps a row [KW][16] of private sums to its place in dW, in floats within
+// a block of y.
+type gradRow struct{ from, to, count int }
+
+// size is the length of the sums of one part.
+func (g *gradOp) size() int { return g.ySource.blocks * g.next() }
+
+// next is the distance between blocks of y in the sums, tapFloats that of taps.
+func (g *gradOp) next() int      { return len(g.channels) * g.kd * g.kh * g.tapFloats() }
+func (g *gradOp) tapFloats() int { return lanes * g.k.kw * lanes }
+
+func (g *gradOp) items() int { return g.parts * g.spans * g.xSpans }
+
+// gradPart is one item: a run of units, ranges of groups and of blocks of x.
+type gradPart struct {
+	part           int
+	u0, u1         int
+	g0, g1, b0, b1 int
+}
+
+func (g *gradOp) part(i int) gradPart {
+	p := i % g.parts
+	i /= g.parts
+	s := i % g.spans
+	x := i / g.spans
+	units := g.units.items()
+	return gradPart{p, p * units / g.parts, (p + 1) * units / g.parts,
+		s * g.groupSpan, min(len(g.groups), (s+1)*g.groupSpan), x * g.blockSpan, min(len(g.channels), (x+1)*g.blockSpan)}
+}
+
+func (g *gradOp) item(w *worker, i int) {
+	p := g.part(i)
+	sums := g.l.shared[p.part*g.size():][:g.size()]
+	for _, group := range g.groups[p.g0:p.g1] {
+		for v := range group.ov {
+			at := (group.block + v) * g.next()
+			step := g.kd * g.kh * g.tapFloats()
+			clear(sums[at+p.b0*step : at+p.b1*step])
+		}
+	}
+	for u := p.u0; u < p.u1; u++ {
+		g.unit(w, g.units.part(u), p, sums)
+	}
+}
+
+// unit adds one piece of the volume, some planes at a time.
+func (g *gradOp) unit(w *worker, u part, p gradPart, sums []float32) {
+	row, rows := span(g.taps[1], u.h0, u.h1)
+	packed := 0
+	for d := u.d0; d < u.d1; d += g.planes {
+		to := min(u.d1, d+g.planes)
+		first, count := span(g.taps[0], d, to)
+		for id := max(first, packed); id < first+count; id++ {
+			for b := p.b0; b < p.b1; b++ {
+				g.x.rows(w, u.n, id, row, rows, b, id%g.slots*g.planeBytes+(b-p.b0)*g.blockBytes)
+			}
+			packed = id + 1
+		}
+		g.packY(w, u, p, d, to)
+		for kd := range g.kd {
+			for kh := range g.kh {
+				n := g.list(w, u, p, d, to, kd, kh, row)
+				if n > 0 {
+					g.tap(w, p, u.n, n, kd*g.kh+kh, sums)
+				}
+			}
+		}
+	}
+}
+
+// packY packs planes of y where a norm applies to it.
+func (g *gradOp) packY(w *worker, u part, p gradPart, d0, d1 int) {
+	if g.y == nil {
+		return
+	}
+	first, last := g.groups[p.g0].block, g.groups[p.g1-1].block+g.groups[p.g1-1].ov
+	for b := first; b < last; b++ {
+		for d := d0; d < d1; d++ {
+			g.y.rows(w, u.n, d, u.h0, u.h1-u.h0, b, 4*g.yAt+((b-first)*g.planes+d-d0)*g.yRows*g.y.rowBytes)
+		}
+	}
+}
+
+// list pairs rows of x and y that meet at a kernel plane and row.
+func (g *gradOp) list(w *worker, u part, p gradPart, d0, d1, kd, kh, row int) int {
+	n := 0
+	for d := d0; d < d1; d++ {
+		for _, td := range g.taps[0][d] {
+			if td.k != kd {
+				continue
+			}
+			for h := u.h0; h < u.h1; h++ {
+				for _, th := range g.taps[1][h] {
+					if th.k != kh {
+						continue
+					}
+					dy := (d*g.out[1] + h) * g.out[2] * pixelBytes
+					if g.y != nil {
+						dy = ((d-d0)*g.yRows + h - u.h0) * g.y.rowBytes
+					}
+					w.pairs[n] = rowPair{td.in%g.slots*g.planeBytes + (th.in-row)*g.x.rowBytes, dy}
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// tap adds the row pairs of one (kd, kh) to the sums of all groups and blocks.
+func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
+	a := &w.grad
+	a.list, a.n, a.px, a.inStep = &w.pairs[0], pairs, g.out[2], g.inStep
+	a.dwNext, a.dwStep = 4*g.next(), g.k.kw*pixelBytes
+	for _, group := range g.groups[p.g0:p.g1] {
+		if g.y == nil {
+			a.dy, a.dyNext = ptr(g.ySource.data, g.ySource.at(n, group.block)), 4*g.ySource.voxels*lanes
+		} else {
+			a.dyNext = g.planes * g.yRows * g.y.rowBytes
+			a.dy = ptr(w.scratch, g.yAt+(group.block-g.groups[p.g0].block)*a.dyNext/4)
+		}
+		kernel := g.kernel(group.ov)
+		for b := p.b0; b < p.b1; b++ {
+			at := group.block*g.next() + (b*g.kd*g.kh+tap)*g.tapFloats()
+			for c := 0; c < g.channels[b]; c += kernel.channels {
+				for _, col := range g.columns {
+					a.in = ptr(w.scratch, ((b-p.b0)*g.blockBytes+col.in)/4+c)
+					a.dw = ptr(sums, at+c*g.k.kw*lanes+col.w/4)
+					kernel.run(a)
+				}
+			}
+		}
+	}
+}
+
+func (g *gradOp) kernel(ov int) gradKernel {
+	if g.wide {
+		return g.table.wgrad[0][ov-1]
+	}
+	return g.table.wgrad[1][ov-1]
+}
+
+// reduce adds the parts of one block of y and assigns its part of dW.
+func (g *gradOp) reduce(dw []float32, block int) {
+	dst := dw[block*g.k.next():][:g.k.next()]
+	if g.k.b%g.k.rows != 0 {
+		clear(dst)
+	}
+	for _, r := range g.rows {
+		to := dst[r.to:][:r.count]
+		for p := range g.parts {
+			from := g.l.shared[p*g.size()+block*g.next()+r.from:][:r.count]
+			if p == 0 {
+				copy(to, from)
+				continue
+			}
+			g.table.add(ptr(to, 0), ptr(to, 0), ptr(from, 0), r.count)
+		}
+	}
+}

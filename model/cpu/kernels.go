@@ -1,0 +1,146 @@
+package cpu
+
+import "unsafe"
+
+// A kernel is the innermost loop of an instruction. The drivers know only the
+// tables below, so that every path (AVX-512, generic) shares packing, scheduling
+// and reduction order. Kernels get one pointer to their arguments: steps and
+// offsets in them are in bytes, counts in elements.
+
+// kind is how a convolution kernel walks along W.
+type kind int
+
+const (
+	wide1 kind = iota // three taps, input pixels next to each other
+	wide2             // three taps, every second input pixel is a centre
+	point             // one tap; output pixels may lie outStep apart
+	kinds
+)
+
+// entry is one row of a convolution's sum: an input row, where its weights lie,
+// and how many input channels follow each other from there.
+type entry struct{ in, w, channels int }
+
+// convArgs computes ov*16 channels of px output pixels of one row:
+// out = bias or out, plus the sum over entries, channels and taps of weight*in.
+type convArgs struct {
+	in, w, out, bias unsafe.Pointer
+	list             *entry
+	n                int // entries, at least 1
+	wNext            int // from the weights of the first 16 output channels to the next 16
+	wStep            int // from one input channel's weights to the next one's
+	outNext          int // from the first 16 output channels to the next 16
+	outStep          int // from one output pixel to the next (point only, else 64)
+	add              int // 1: start from out, 0: from bias
+}
+
+// rowPair is an input row and a gradient row that meet at one tap.
+type rowPair struct{ in, dy int }
+
+// gradArgs adds to dw, for ic input channels, 3 or 1 taps and ov*16 output
+// channels, the sum over row pairs and px pixels of in*dy.
+type gradArgs struct {
+	in, dy, dw unsafe.Pointer
+	list       *rowPair
+	n          int // row pairs, at least 1
+	px         int // gradient pixels of a row
+	inStep     int // from one gradient pixel's input pixel to the next one's
+	dyNext     int // from the first 16 output channels to the next 16
+	dwNext     int // the same in dw
+	dwStep     int // from one input channel's gradients to the next one's
+}
+
+// packArgs copies rows of px pixels as a view sees them:
+// dst = leakyReLU(src*scale + shift); with pad also a zero pixel on both sides
+// (dst is the first real pixel).
+type packArgs struct {
+	dst, src, scale, shift unsafe.Pointer
+	px, rows               int
+	srcStep                int // from pixel to pixel
+	dstRow, srcRow         int // from row to row
+	pad                    int
+	slope                  float32
+}
+
+// transposeArgs gathers up to 16 rows: pixel p of dst is (row 0 at p, row 1 at p, ...).
+// A negative offset stands for a row of zeros.
+type transposeArgs struct {
+	dst, src unsafe.Pointer
+	rows     [lanes]int // byte offsets of rows from src
+	n        int        // pixels
+	dstStep  int        // from pixel to pixel
+}
+
+// sumArgs writes, per lane, the sum of (x-shift) and of (x-shift)^2 over n pixels.
+type sumArgs struct {
+	src, shift unsafe.Pointer
+	n          int
+	sums       [2 * lanes]float32
+}
+
+// normGradArgs goes backward through leakyReLU(x*scale+shift): g is dy, times slope
+// where the activation's input is not above 0. First pass: sums of g and of
+// g*(x-mean). Second: dx = g*a + (x-mean)*b + c.
+type normGradArgs struct {
+	x, dy, dx     unsafe.Pointer
+	n             int
+	scale, shift  [lanes]float32
+	mean, a, b, c [lanes]float32
+	sums          [2 * lanes]float32
+	slope         float32
+}
+
+// updateArgs changes n parameters (a multiple of 16) by one optimiser step.
+type updateArgs struct {
+	w, grad, s1, s2 unsafe.Pointer
+	n               int
+	k               [8]float32 // factor, then the rule's constants, see update.go
+}
+
+// lossArgs walks n voxels of blocks*16 lanes of classes. A vector per block:
+// top, a, b; four per block in sums: intersection, predictions, references and
+// weighted log losses of the voxels' own classes, which kernels add to.
+type lossArgs struct {
+	logits, dlogits unsafe.Pointer
+	labels          unsafe.Pointer
+	top             unsafe.Pointer // 0, or -Inf in lanes without a class
+	a, b            unsafe.Pointer // gradient of the Dice term by probability, and what being the voxel's class adds
+	weight          unsafe.Pointer // float32 per label value: weight of cross-entropy
+	counts          unsafe.Pointer // float32 per label value: 1, or 0 for values that count nowhere
+	sums            unsafe.Pointer
+	n, blocks       int
+	next            int // from one block to the next
+}
+
+// table is one path: the kernels of a kind of CPU.
+type table struct {
+	name string
+	// conv[kind][ov-1][px]; a path that offers no second vector has an empty list.
+	conv [kinds][2][]func(*convArgs)
+	// wgrad[0] has three taps, wgrad[1] one; by ov-1.
+	wgrad      [2][2]gradKernel
+	pack       func(*packArgs)
+	transpose  func(*transposeArgs)
+	sum        func(*sumArgs)
+	normSums   func(*normGradArgs)
+	normApply  func(*normGradArgs)
+	sgd, adamw func(*updateArgs)
+	squares    func(x unsafe.Pointer, n int) float64
+	add        func(dst, a, b unsafe.Pointer, n int)
+	// loss and lossGrad have one block of classes; loss.go has the general form.
+	loss, lossGrad func(*lossArgs)
+}
+
+// gradKernel covers channels input channels at once; run is nil where not offered.
+type gradKernel struct {
+	channels int
+	run      func(*gradArgs)
+}
+
+// maxVectors returns how many vectors of output channels a kind has at most.
+func (t *table) maxVectors(k kind) int {
+	if len(t.conv[k][1]) > 0 {
+		return 2
+	}
+	return 1
+}

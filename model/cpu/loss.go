@@ -1,0 +1,192 @@
+package cpu
+
+import (
+	"math"
+	"unsafe"
+
+	"noisystudent/model/program"
+)
+
+const (
+	lossVoxels = 1024
+	smooth     = 1e-5 // nnU-Net's: keeps the Dice of an empty class defined
+)
+
+// diceCE is the loss and its gradient over logits in blocks of classes. Both cut
+// the voxels alike; the first leaves in Sums what the second needs.
+type diceCE struct {
+	l       *loaded
+	attr    program.Loss
+	logits  *source
+	labels  []uint8
+	sums    []float32 // (N, C, 3) and the weight sum
+	classes int
+	parts   int // of one element of the batch
+
+	top, weight, counts []float32
+	partial             []float64 // (N, part, block, 4, lane)
+	slopes, inside      []float32 // (N, blocks*16)
+	dlogits             []float32
+}
+
+func (l *loaded) newLoss(logits, labels, sums program.ID, attr program.Loss) *diceCE {
+	d := &diceCE{l: l, attr: attr, logits: l.source(program.View{Buf: logits, Norm: program.None})}
+	d.labels, d.sums, d.classes = l.labels(labels), l.floats(sums), d.logits.channels
+	d.parts = ceilDiv(d.logits.voxels, lossVoxels)
+	d.top = aligned(d.logits.blocks * lanes)
+	for c := d.classes; c < len(d.top); c++ {
+		d.top[c] = float32(math.Inf(-1))
+	}
+	d.weight, d.counts = aligned(256), aligned(256)
+	return d
+}
+
+// begin refreshes the tables by label value; values that are no class count nowhere.
+func (d *diceCE) begin() {
+	d.logits.prepare()
+	for v := range d.classes {
+		d.weight[v], d.counts[v] = 1, 1
+		if v == d.attr.Ignore {
+			d.weight[v], d.counts[v] = 0, 0
+		} else if d.attr.ClassWeights != program.None {
+			d.weight[v] = d.l.floats(d.attr.ClassWeights)[v]
+		}
+	}
+}
+
+// args points at part i.
+func (d *diceCE) args(w *worker, i int) *lossArgs {
+	a := &w.loss
+	n, from := i/d.parts, i%d.parts*lossVoxels
+	a.n, a.blocks, a.next = min(lossVoxels, d.logits.voxels-from), d.logits.blocks, 4*d.logits.voxels*lanes
+	a.logits = ptr(d.logits.data, d.logits.at(n, 0)+from*lanes)
+	a.labels = unsafe.Pointer(&d.labels[n*d.logits.voxels+from])
+	a.top, a.weight, a.counts = ptr(d.top, 0), ptr(d.weight, 0), ptr(d.counts, 0)
+	return a
+}
+
+func (d *diceCE) items() int { return d.logits.batch * d.parts }
+
+func (l *loaded) newDiceCE(i program.DiceCE) op {
+	d := l.newLoss(i.Logits, i.Labels, i.Sums, i.Loss)
+	size := d.logits.blocks * 4 * lanes
+	d.partial = make([]float64, d.items()*size)
+	l.needScratch = max(l.needScratch, size)
+	out, kernel := l.floats(i.Out), l.dev.table.loss
+	if d.logits.blocks > 1 {
+		kernel = genericLoss
+	}
+	return op{"loss", []phase{
+		{1, func(*worker, int) { d.begin() }},
+		{d.items(), func(w *worker, i int) {
+			a := d.args(w, i)
+			clear(w.scratch[:size])
+			a.sums = ptr(w.scratch, 0)
+			kernel(a)
+			for k, v := range w.scratch[:size] {
+				d.partial[i*size+k] = float64(v)
+			}
+		}},
+		{1, func(*worker, int) { d.finish(out) }},
+	}}
+}
+
+// finish adds the parts in order and writes Sums, the loss and its two terms.
+func (d *diceCE) finish(out []float32) {
+	batch, size := d.logits.batch, d.logits.blocks*4*lanes
+	acc, entropy, weights := make([]float64, batch*d.classes*3), 0.0, 0.0
+	for i := range d.items() {
+		for c := range d.classes {
+			p := d.partial[i*size+c/lanes*4*lanes+c%lanes:]
+			at := (i/d.parts*d.classes + c) * 3
+			acc[at] += p[0]
+			acc[at+1] += p[lanes]
+			acc[at+2] += p[2*lanes]
+			entropy += p[3*lanes]
+			weights += p[2*lanes] * float64(d.weight[c])
+		}
+	}
+	for i, v := range acc {
+		d.sums[i] = float32(v)
+	}
+	d.sums[len(acc)] = float32(weights)
+	if weights > 0 {
+		entropy /= weights
+	}
+	dice := 0.0
+	for _, o := range d.overlaps(acc) {
+		dice -= (2*o[0] + smooth) / (o[1] + o[2] + smooth)
+	}
+	dice /= float64(len(d.overlaps(acc)))
+	out[0], out[1], out[2] = float32(entropy+dice), float32(dice), float32(entropy)
+}
+
+// overlaps returns intersection, predictions and references of the foreground
+// classes: of the whole batch, or of each element of it.
+func (d *diceCE) overlaps(acc []float64) [][3]float64 {
+	n := d.logits.batch
+	if d.attr.BatchDice {
+		n = 1
+	}
+	list := make([][3]float64, n*(d.classes-1))
+	for b := range d.logits.batch {
+		for c := 1; c < d.classes; c++ {
+			o := &list[b%n*(d.classes-1)+c-1]
+			for k := range o {
+				o[k] += acc[(b*d.classes+c)*3+k]
+			}
+		}
+	}
+	return list
+}
+
+func (l *loaded) newDiceCEGrad(i program.DiceCEGrad) op {
+	d := l.newLoss(i.Logits, i.Labels, i.Sums, i.Loss)
+	d.dlogits = l.floats(i.DLogits)
+	n := d.logits.batch * d.logits.blocks * lanes
+	d.slopes, d.inside = aligned(n), aligned(n)
+	seed, kernel := l.floats(i.Seed), l.dev.table.lossGrad
+	if d.logits.blocks > 1 {
+		kernel = genericLossGrad
+	}
+	return op{"loss gradient", []phase{
+		{1, func(*worker, int) {
+			d.begin()
+			d.factors(float64(seed[0]) * float64(i.Weight))
+		}},
+		{d.items(), func(w *worker, i int) {
+			a := d.args(w, i)
+			n, from := i/d.parts, i%d.parts*lossVoxels
+			a.dlogits = ptr(d.dlogits, d.logits.at(n, 0)+from*lanes)
+			a.a, a.b = ptr(d.slopes, n*d.logits.blocks*lanes), ptr(d.inside, n*d.logits.blocks*lanes)
+			kernel(a)
+		}},
+	}}
+}
+
+// factors turns Sums into the gradient of the Dice term by each probability and
+// scales the weights of cross-entropy, both times factor.
+func (d *diceCE) factors(factor float64) {
+	acc := make([]float64, d.logits.batch*d.classes*3)
+	for i := range acc {
+		acc[i] = float64(d.sums[i])
+	}
+	list := d.overlaps(acc)
+	for n := range d.logits.batch {
+		for c := 1; c < d.classes; c++ {
+			o := list[(n*(d.classes-1)+c-1)%len(list)]
+			total := o[1] + o[2] + smooth
+			at := n*d.logits.blocks*lanes + c
+			d.slopes[at] = float32(factor * (2*o[0] + smooth) / (total * total) / float64(len(list)))
+			d.inside[at] = float32(-factor * 2 / total / float64(len(list)))
+		}
+	}
+	weights := float64(d.sums[len(acc)])
+	for v := range d.classes {
+		if weights > 0 {
+			d.weight[v] = float32(float64(d.weight[v]) * factor / weights)
+		} else {
+			d.weight[v] = 0
+		}
+	}
+}

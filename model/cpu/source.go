@@ -1,0 +1,155 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"noisystudent/model/program"
+)
+
+// source is one activation as an instruction reads it: its memory in blocks and
+// the affine map and slope that apply on the way.
+type source struct {
+	data         []float32
+	channels     int
+	blocks       int
+	batch        int
+	voxels       int
+	norm         []float32 // (N, C, 2), or nil
+	slope        float32
+	scale, shift []float32 // norm by lanes, (N, blocks*16); zero in lanes without a channel
+	expand       []float32 // the unblocked data to expand into data, or nil
+}
+
+// source makes a source of a view. A plain image becomes blocks in memory of its own.
+func (l *loaded) source(v program.View) *source {
+	b := l.p.Buffers[v.Buf]
+	s := &source{batch: b.Shape[0], channels: b.Shape[1], blocks: blocks(b.Shape[1]), voxels: voxels(b.Shape), slope: 1}
+	s.data = l.floats(v.Buf)
+	if plain(b) {
+		s.expand, s.data = s.data, aligned(s.batch*lanes*s.voxels)
+	}
+	s.scale, s.shift = aligned(s.batch*s.blocks*lanes), aligned(s.batch*s.blocks*lanes)
+	if v.Norm != program.None {
+		s.norm, s.slope = l.floats(v.Norm), v.Slope
+		return s
+	}
+	for i := range s.batch * s.blocks * lanes {
+		s.scale[i] = 1
+	}
+	return s
+}
+
+// prepare brings norm and an expanded image up to date.
+func (s *source) prepare() {
+	for i, x := range s.expand {
+		s.data[i*lanes] = x
+	}
+	if s.norm == nil {
+		return
+	}
+	for n := range s.batch {
+		for c := range s.channels {
+			at := 2 * (n*s.channels + c)
+			s.scale[n*s.blocks*lanes+c], s.shift[n*s.blocks*lanes+c] = s.norm[at], s.norm[at+1]
+		}
+	}
+}
+
+// at returns the block of batch element n as an offset into data, in floats.
+func (s *source) at(n, block int) int { return (n*s.blocks + block) * s.voxels * lanes }
+
+func ptr(s []float32, i int) unsafe.Pointer { return unsafe.Pointer(&s[i]) }
+
+// columns are pixels of an input row that lie next to each other when packed.
+type columns struct{ start, step, count int }
+
+// packBlock is one block of one source.
+type packBlock struct {
+	src   *source
+	block int
+}
+
+// packer copies rows of an instruction's inputs into scratch: for each block of
+// channels, rows of rowBytes.
+type packer struct {
+	table    *table
+	blocks   []packBlock
+	grid     [3]int
+	columns  []columns
+	pad      bool // a zero pixel before and after the columns
+	rowBytes int
+	gather   *gather
+}
+
+func newPacker(t *table, in []*source, grid [3]int, cols []columns, pad bool) *packer {
+	p := &packer{table: t, grid: grid, columns: cols, pad: pad}
+	for _, s := range in {
+		for b := range s.blocks {
+			p.blocks = append(p.blocks, packBlock{s, b})
+		}
+	}
+	for _, c := range cols {
+		p.rowBytes += c.count * pixelBytes
+	}
+	if pad {
+		p.rowBytes += 2 * pixelBytes
+	}
+	return p
+}
+
+// rows packs rows [h, h+count) of plane d of block b to byte offset at of scratch.
+func (p *packer) rows(w *worker, n, d, h, count, b, at int) {
+	if p.gather != nil {
+		p.gather.rows(p, w, n, d, h, count, at)
+		return
+	}
+	src, block := p.blocks[b].src, p.blocks[b].block
+	a := &w.pack
+	lane := (n*src.blocks + block) * lanes
+	a.scale, a.shift, a.slope = ptr(src.scale, lane), ptr(src.shift, lane), src.slope
+	a.rows, a.dstRow, a.srcRow, a.pad = count, p.rowBytes, p.grid[2]*pixelBytes, 0
+	if p.pad {
+		a.pad = 1
+		at += pixelBytes
+	}
+	row := src.at(n, block) + (d*p.grid[1]+h)*p.grid[2]*lanes
+	for _, c := range p.columns {
+		a.dst, a.src = ptr(w.scratch, at/4), ptr(src.data, row+c.start*lanes)
+		a.px, a.srcStep = c.count, c.step*pixelBytes
+		p.table.pack(a)
+		at += c.count * pixelBytes
+	}
+}
+
+// gather packs a plain one-channel image for a convolution: the channels of a
+// packed pixel are the rows of the image under the kernel's (KD, KH), so that one
+// vector feeds up to nine taps instead of one.
+type gather struct {
+	image []float32
+	in    [3]int
+	taps  [2][][]tap // by output plane and row
+	kh    int
+}
+
+func (g *gather) rows(p *packer, w *worker, n, d, h, count, at int) {
+	a := &w.transpose
+	a.src, a.n, a.dstStep = ptr(g.image, n*g.in[0]*g.in[1]*g.in[2]), p.columns[0].count, pixelBytes
+	for r := h; r < h+count; r++ {
+		for i := range a.rows {
+			a.rows[i] = -1
+		}
+		for _, td := range g.taps[0][d] {
+			for _, th := range g.taps[1][r] {
+				a.rows[td.k*g.kh+th.k] = 4 * (td.in*g.in[1] + th.in) * g.in[2]
+			}
+		}
+		a.dst = ptr(w.scratch, at/4)
+		if p.pad {
+			*vector(a.dst, 0) = [lanes]float32{}
+			a.dst = ptr(w.scratch, at/4+lanes)
+			*vector(a.dst, a.n*pixelBytes) = [lanes]float32{}
+		}
+		p.table.transpose(a)
+		at += p.rowBytes
+	}
+}

@@ -1,0 +1,81 @@
+package cpu
+
+import "noisystudent/model/program"
+
+// turn packs weights for the way back: [B/16][A/16][KD][KH][16 a][KW][16 b] from
+// [A/16][B/16][KD][KH][16 b][KW][16 a], for a convolution's gradient by its input
+// with KW reversed. Each input of a concatenation begins a new block of b.
+type turn struct {
+	l        *loaded
+	id       program.ID
+	from, to kernelLayout
+	blocks   []turnBlock
+	flip     bool
+	own      []float32 // nil: packed into shared scratch for each run
+	packed   []int64   // version of each packed block of own
+}
+
+// turnBlock is a block of output channels: b in [first, first+channels).
+type turnBlock struct{ first, channels int }
+
+// turn plans the packing for inputs of the given channels, negative where they are
+// not wanted, and makes the segments that read it.
+func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
+	k := newKernelLayout(c.l.shape(id))
+	t := &turn{l: c.l, id: id, from: k, flip: flip}
+	first := 0
+	for _, n := range channels {
+		for b := 0; b < n; b += lanes {
+			t.blocks = append(t.blocks, turnBlock{first + b, min(lanes, n-b)})
+		}
+		first += max(n, -n)
+	}
+	t.to = kernelLayout{a: len(t.blocks) * lanes, b: k.a, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes}
+	t.packed = make([]int64, len(t.blocks))
+	for b := range blocks(k.a) {
+		c.segments = append(c.segments, segment{block: b, channels: min(lanes, k.a-b*lanes), w: 4 * t.to.row(b*lanes, 0)})
+	}
+	c.tapH = 4 * t.to.tapFloats()
+	c.tapD = k.kh * c.tapH
+	return t
+}
+
+func (t *turn) phase() phase { return phase{len(t.blocks), t.item} }
+
+// item packs one block of output channels.
+func (t *turn) item(w *worker, i int) {
+	dst := t.l.shared
+	if t.own != nil {
+		if t.packed[i] == t.l.versions[t.id] {
+			return
+		}
+		dst, t.packed[i] = t.own, t.l.versions[t.id]
+	}
+	src := t.l.floats(t.id)
+	a := &w.transpose
+	a.n, a.dstStep, a.src = lanes, t.to.kw*pixelBytes, ptr(src, 0)
+	for block := range blocks(t.from.a) {
+		for tap := range t.from.taps() {
+			to := i*t.to.next() + t.to.row(block*lanes, tap)
+			for kw := range t.from.kw {
+				t.rows(a, i, block, tap, kw)
+				at := kw
+				if t.flip {
+					at = t.from.kw - 1 - kw
+				}
+				a.dst = ptr(dst, to+at*lanes)
+				t.l.dev.table.transpose(a)
+			}
+		}
+	}
+}
+
+// rows points at the 16 vectors of b that become lanes.
+func (t *turn) rows(a *transposeArgs, i, block, tap, kw int) {
+	for r := range a.rows {
+		a.rows[r] = -1
+		if r < t.blocks[i].channels {
+			a.rows[r] = 4 * (block*t.from.next() + t.from.row(t.blocks[i].first+r, tap) + kw*lanes)
+		}
+	}
+}
