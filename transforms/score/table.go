@@ -1,0 +1,180 @@
+package score
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Table is the scores of a set of cases: one line an organ and their mean.
+type Table struct {
+	Rules   Rules    `json:"rules"`
+	Cases   int      `json:"cases"`
+	Lines   []Line   `json:"organs"`
+	Mean    Mean     `json:"mean"`                // over the organs that have a score, each weighing the same
+	Absent  []string `json:"absent,omitempty"`    // organs that no reference holds, whatever the rules give them
+	Ignored int64    `json:"ignored_voxels"`      // over all cases
+	Flagged []string `json:"one_slice,omitempty"` // "case organ" where FLARE's script would have failed
+}
+
+// Line is one organ over all cases.
+type Line struct {
+	Label       int     `json:"label"`
+	Name        string  `json:"name"`
+	ToleranceMM float64 `json:"tolerance_mm"`
+	Mean                // over the cases that have a score
+	DSCSD       float64 `json:"dsc_sd"` // population standard deviation over cases
+	NSDSD       float64 `json:"nsd_sd"`
+	Cases       int     `json:"cases"`    // with a score
+	Unscored    int     `json:"unscored"` // absent in both, left out by the rules
+}
+
+// Mean is a pair of scores, 0..1.
+type Mean struct {
+	DSC float64 `json:"dsc"`
+	NSD float64 `json:"nsd"`
+}
+
+// Tabulate averages rows, which may come in any order: the result does not
+// depend on it. Rows must share rules and organs.
+func Tabulate(rows []Row) (Table, error) {
+	if len(rows) == 0 {
+		return Table{}, fmt.Errorf("score: no case to tabulate")
+	}
+	rows = sorted(rows)
+	t := Table{Rules: rows[0].Rules, Cases: len(rows)}
+	for _, r := range rows {
+		if r.Rules != t.Rules || !slices.EqualFunc(r.Organs, rows[0].Organs, sameOrgan) {
+			return Table{}, fmt.Errorf("score: %s and %s were scored by different rules or labels", rows[0].Case, r.Case)
+		}
+		t.Ignored += r.Ignored
+		for _, s := range r.Organs {
+			if s.OneSlice {
+				t.Flagged = append(t.Flagged, r.Case+" "+s.Name)
+			}
+		}
+	}
+	for i := range rows[0].Organs {
+		t.addOrgan(rows, i)
+	}
+	t.average()
+	return t, nil
+}
+
+// sorted returns rows by case.
+func sorted(rows []Row) []Row {
+	rows = slices.Clone(rows)
+	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(a.Case, b.Case) })
+	return rows
+}
+
+func sameOrgan(a, b Organ) bool {
+	return a.Label == b.Label && a.Name == b.Name && a.ToleranceMM == b.ToleranceMM
+}
+
+// addOrgan adds the line of organ i.
+func (t *Table) addOrgan(rows []Row, i int) {
+	first := rows[0].Organs[i]
+	l := Line{Label: first.Label, Name: first.Name, ToleranceMM: first.ToleranceMM}
+	var dsc, nsd []float64
+	present := false
+	for _, r := range rows {
+		s := r.Organs[i]
+		present = present || s.Voxels.Reference() > 0
+		if !s.Scored {
+			l.Unscored++
+			continue
+		}
+		dsc, nsd = append(dsc, t.Rules.Round(s.DSC)), append(nsd, t.Rules.Round(s.NSD))
+	}
+	l.Cases = len(dsc)
+	l.DSC, l.DSCSD = meanSD(dsc)
+	l.NSD, l.NSDSD = meanSD(nsd)
+	t.Lines = append(t.Lines, l)
+	if !present {
+		t.Absent = append(t.Absent, l.Name)
+	}
+}
+
+// average fills in the mean over organs.
+func (t *Table) average() {
+	var dsc, nsd []float64
+	for _, l := range t.Lines {
+		if l.Cases > 0 {
+			dsc, nsd = append(dsc, l.DSC), append(nsd, l.NSD)
+		}
+	}
+	t.Mean.DSC, _ = meanSD(dsc)
+	t.Mean.NSD, _ = meanSD(nsd)
+}
+
+// meanSD returns 0, 0 for no values.
+func meanSD(values []float64) (mean, sd float64) {
+	if len(values) == 0 {
+		return 0, 0
+	}
+	for _, v := range values {
+		mean += v
+	}
+	mean /= float64(len(values))
+	for _, v := range values {
+		sd += (v - mean) * (v - mean)
+	}
+	return mean, math.Sqrt(sd / float64(len(values)))
+}
+
+// String gives the table as people read it, in per cent with two decimals.
+func (t Table) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-22s %8s %8s %6s\n", fmt.Sprintf("%s, %d cases", t.Rules, t.Cases), "DSC", "NSD", "mm")
+	for _, l := range t.Lines {
+		if l.Cases == 0 {
+			fmt.Fprintf(&b, "%-22s %8s %8s %6g\n", l.Name, "-", "-", l.ToleranceMM)
+			continue
+		}
+		fmt.Fprintf(&b, "%-22s %8.2f %8.2f %6g\n", l.Name, 100*l.DSC, 100*l.NSD, l.ToleranceMM)
+	}
+	fmt.Fprintf(&b, "%-22s %8.2f %8.2f\n", "mean", 100*t.Mean.DSC, 100*t.Mean.NSD)
+	if len(t.Absent) > 0 {
+		fmt.Fprintf(&b, "in no reference: %s\n", strings.Join(t.Absent, ", "))
+	}
+	if t.Ignored > 0 {
+		fmt.Fprintf(&b, "%d voxels with the ignore label left out\n", t.Ignored)
+	}
+	for _, f := range t.Flagged {
+		fmt.Fprintf(&b, "one reference slice only: %s\n", f)
+	}
+	return b.String()
+}
+
+// CSV gives FLARE's table: a line a case, all DSC columns, then all NSD columns,
+// four decimals.
+func CSV(rows []Row) []byte {
+	rows = sorted(rows)
+	var b strings.Builder
+	b.WriteString("Name")
+	for _, metric := range []string{"DSC", "NSD"} {
+		if len(rows) == 0 {
+			break
+		}
+		for _, s := range rows[0].Organs {
+			fmt.Fprintf(&b, ",%s_%s", strings.ReplaceAll(organOf(s.Name).short, ",", " "), metric)
+		}
+	}
+	b.WriteByte('\n')
+	for _, r := range rows {
+		b.WriteString(r.Case + ".nii.gz")
+		for metric := range 2 {
+			for _, s := range r.Organs {
+				b.WriteByte(',')
+				if s.Scored {
+					fmt.Fprintf(&b, "%.4g", math.RoundToEven(1e4*[]float64{s.DSC, s.NSD}[metric])/1e4)
+				}
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return []byte(b.String())
+}
