@@ -36,6 +36,8 @@ type Dataset struct {
 	Ignore     int     `json:"ignore"` // value of the ignore label, or -1
 	FileEnding string  `json:"file_ending"`
 	Cases      []Case  `json:"cases"` // ascending by set, then id
+	// Warnings are what a person should know about dataset.json; nothing is refused for them.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Classes returns the number of network outputs, background included.

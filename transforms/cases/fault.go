@@ -24,6 +24,7 @@ const (
 	SeveralChannels Kind = "several-channels" // <case>_0001 exists
 	UnsupportedType Kind = "unsupported-type" // .nrrd, .mha, .tif, complex or RGB voxels
 	TooLarge        Kind = "too-large"        // does not fit the memory budget
+	BadName         Kind = "bad-name"         // the file name cannot name a case
 	NotWritten      Kind = "not-written"      // the output could not be stored
 )
 

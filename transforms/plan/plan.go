@@ -20,8 +20,9 @@ type Plan struct {
 	Preset      string        `json:"preset"`      // low-footprint, nnunet or demo
 	Orientation string        `json:"orientation"` // ras or stored
 	Labels      []cases.Label `json:"labels"`
-	Ignore      int           `json:"ignore_label"` // -1: none
-	Spacing     [3]float64    `json:"spacing"`      // mm after resampling
+	Ignore      int           `json:"ignore_label"`                // -1: none
+	Spacing     [3]float64    `json:"spacing"`                     // mm after resampling
+	MedianShape [3]float64    `json:"median_image_size_in_voxels"` // after resampling; for people, nothing depends on it
 	PatchSize   [3]int        `json:"patch_size"`
 	BatchSize   int           `json:"batch_size"`
 	BatchDice   bool          `json:"batch_dice"`

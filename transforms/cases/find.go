@@ -1,0 +1,192 @@
+package cases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"noisystudent/io/store"
+)
+
+// stageLoad is the stage that files are refused at before any is opened.
+const stageLoad = "load"
+
+// finder collects cases and refused files.
+type finder struct {
+	cases    []Case
+	rejected []Rejected
+}
+
+func (f *finder) reject(id string, kind Kind, file, remedy string, cause error) {
+	r, _ := Reject(id, stageLoad, &Fault{Kind: kind, File: file, Remedy: remedy, Err: cause})
+	f.rejected = append(f.rejected, r)
+}
+
+// file is one object that may be a scan or labels.
+type file struct {
+	name    string // last element of the key
+	address string
+}
+
+// folder adds the cases of one of the dataset's image folders, with their labels.
+func (f *finder) folder(ctx context.Context, st *store.Store, set Set, images, labels string) error {
+	scans, err := f.files(ctx, st, images)
+	if err != nil {
+		return err
+	}
+	found, seen := f.images(scans, set != Unlabelled)
+	masks := map[string]string{}
+	if labels != "" {
+		files, err := f.files(ctx, st, labels)
+		if err != nil {
+			return err
+		}
+		masks = f.labels(files, found, seen)
+	}
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		c := Case{ID: id, Set: set, Image: found[id], Labels: masks[id]}
+		if set == Labelled && c.Labels == "" {
+			f.reject(id, Missing, st.Address(labels+"/"+id+".nii.gz"), "add the labels, or move the image to imagesUn/", nil)
+			continue
+		}
+		f.cases = append(f.cases, c)
+	}
+	return nil
+}
+
+// files lists a folder's images and refuses what lies in folders below it.
+func (f *finder) files(ctx context.Context, st *store.Store, folder string) ([]file, error) {
+	infos, err := st.List(ctx, folder+"/")
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(infos))
+	for i, info := range infos {
+		keys[i] = strings.TrimPrefix(info.Key, folder+"/")
+	}
+	return f.direct(keys, func(key string) string { return st.Address(folder + "/" + key) }), nil
+}
+
+// direct keeps the keys without a slash and refuses each folder that holds images, once.
+func (f *finder) direct(keys []string, address func(key string) string) []file {
+	var files []file
+	refused := map[string]bool{}
+	for _, key := range keys {
+		below, _, nested := strings.Cut(key, "/")
+		switch {
+		case ignored(key):
+		case !nested:
+			files = append(files, file{key, address(key)})
+		case !refused[below]:
+			refused[below] = true
+			f.reject(below, UnsupportedType, address(below), "convert a DICOM series to one <case>_0000.nii.gz; move NIfTI files one folder up",
+				errors.New("folders of images are not read"))
+		}
+	}
+	return files
+}
+
+// images maps case ids to their one image and returns all ids that were seen,
+// refused ones too. In nnU-Net's own folders (strict) every name ends in a channel
+// number. Elsewhere a scan may have any name: _0000 is cut off, and another number is
+// a further channel only beside a _0000 of the same stem.
+func (f *finder) images(files []file, strict bool) (found map[string]string, seen map[string]bool) {
+	byID, channels := map[string][]string{}, map[string]string{}
+	first := firstChannels(files)
+	for _, file := range files {
+		stem, ok := f.stem(file)
+		if !ok {
+			continue
+		}
+		id, channel, numbered := cutChannel(stem)
+		switch {
+		case numbered && channel == "0000":
+			byID[id] = append(byID[id], file.address)
+		case numbered && (strict || first[id]):
+			channels[id] = file.address
+		case strict:
+			f.reject(stem, Missing, file.address, "name the image "+stem+"_0000.nii.gz", errors.New("the name has no channel number"))
+		default:
+			byID[stem] = append(byID[stem], file.address)
+		}
+	}
+	return f.single(byID, channels)
+}
+
+// single refuses ids with several files or channels.
+func (f *finder) single(byID map[string][]string, channels map[string]string) (found map[string]string, seen map[string]bool) {
+	found, seen = map[string]string{}, map[string]bool{}
+	for id, addresses := range byID {
+		seen[id] = true
+		switch {
+		case len(addresses) > 1:
+			f.reject(id, DuplicateCase, addresses[0], "keep one of the files", fmt.Errorf("also %s", strings.Join(addresses[1:], ", ")))
+		case channels[id] != "":
+			f.reject(id, SeveralChannels, channels[id], "keep one channel, "+id+"_0000.nii.gz", nil)
+		default:
+			found[id] = addresses[0]
+		}
+	}
+	for id, address := range channels {
+		if !seen[id] {
+			seen[id] = true
+			f.reject(id, Missing, address, "name the only channel "+id+"_0000.nii.gz", errors.New("there is no channel _0000"))
+		}
+	}
+	return found, seen
+}
+
+// labels maps case ids to their one label file. A case with two is taken out of
+// the images, as nobody can say which are right.
+func (f *finder) labels(files []file, images map[string]string, seen map[string]bool) map[string]string {
+	byID := map[string][]string{}
+	for _, file := range files {
+		if stem, ok := f.stem(file); ok {
+			byID[stem] = append(byID[stem], file.address)
+		}
+	}
+	found := map[string]string{}
+	for id, addresses := range byID {
+		switch {
+		case !seen[id]:
+			f.reject(id, Missing, addresses[0], "add the image "+id+"_0000.nii.gz or remove the labels", errors.New("labels without an image"))
+		case len(addresses) > 1:
+			f.reject(id, DuplicateCase, addresses[0], "keep one of the files", fmt.Errorf("also %s", strings.Join(addresses[1:], ", ")))
+			delete(images, id)
+		default:
+			found[id] = addresses[0]
+		}
+	}
+	return found
+}
+
+// stem returns a NIfTI file's name without its ending, or refuses the file.
+func (f *finder) stem(file file) (string, bool) {
+	stem, ok := cutEnding(file.name)
+	if !ok {
+		f.reject(strings.TrimSuffix(file.name, path.Ext(file.name)), UnsupportedType, file.address, "convert it to .nii.gz", nil)
+		return "", false
+	}
+	if err := CheckID(stem); err != nil {
+		f.reject(fmt.Sprintf("%.40q", stem), BadName, file.address, "rename the file", err)
+		return "", false
+	}
+	return stem, true
+}
+
+// firstChannels are the ids that have an image <id>_0000.
+func firstChannels(files []file) map[string]bool {
+	found := map[string]bool{}
+	for _, file := range files {
+		if stem, ok := cutEnding(file.name); ok {
+			if id, channel, ok := cutChannel(stem); ok && channel == "0000" {
+				found[id] = true
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,98 @@
+package cases
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"noisystudent/io/store"
+)
+
+// Scans finds unlabelled scans by address: a folder or gs:// prefix (the scans
+// directly in it), one file, the beginning of file names, or a glob with *, ? and
+// [...] as path.Match has them, which may go through folders
+// ("gs://pool/*/ct.nii.gz"). Ids are file names without ending, and without the _0000
+// of nnU-Net's images. Files of other formats, ids found twice and further
+// channels are returned as rejected; no scan at all is an error.
+func Scans(ctx context.Context, address string) ([]Case, []Rejected, error) {
+	f := &finder{}
+	files, err := f.match(ctx, address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cases: scans %s: %w", address, err)
+	}
+	found, _ := f.images(files, false)
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		f.cases = append(f.cases, Case{ID: id, Set: Unlabelled, Image: found[id]})
+	}
+	if len(f.cases)+len(f.rejected) == 0 {
+		return nil, nil, fmt.Errorf("cases: scans %s: no scan found; want .nii.gz or .nii files in a folder, or a quoted glob such as 'DIR/*.nii.gz'", address)
+	}
+	return f.cases, f.sorted(), nil
+}
+
+// match lists the files that an address means.
+func (f *finder) match(ctx context.Context, address string) ([]file, error) {
+	if at := strings.IndexAny(address, "*?["); at >= 0 {
+		return f.glob(ctx, address, at)
+	}
+	if st, err := store.Open(ctx, address); err == nil {
+		infos, err := st.List(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		if len(infos) > 0 {
+			return f.direct(keys(infos), st.Address), nil
+		}
+	}
+	root, prefix, err := store.Split(address)
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	infos, err := st.List(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	return f.direct(keys(infos), st.Address), nil
+}
+
+// glob matches whole keys below the last folder before the first special character.
+func (f *finder) glob(ctx context.Context, address string, special int) ([]file, error) {
+	slash := strings.LastIndexByte(address[:special], '/')
+	root, pattern := ".", address
+	if slash >= 0 {
+		root, pattern = address[:max(slash, 1)], address[slash+1:]
+	}
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	infos, err := st.List(ctx, address[slash+1:special])
+	if err != nil {
+		return nil, err
+	}
+	var files []file
+	for _, key := range keys(infos) {
+		if ok, _ := path.Match(pattern, key); ok && !ignored(key) {
+			files = append(files, file{path.Base(key), st.Address(key)})
+		}
+	}
+	return files, nil
+}
+
+func keys(infos []store.Info) []string {
+	list := make([]string, len(infos))
+	for i, info := range infos {
+		list[i] = info.Key
+	}
+	return list
+}

@@ -1,0 +1,28 @@
+package plan
+
+import "noisystudent/transforms/manifest"
+
+// Digest names the plan by every decision that can change a byte of any output.
+// Names, presets and reasons are not among them.
+func (p Plan) Digest() string {
+	p.Format, p.DatasetName, p.Preset, p.Reasons, p.MedianShape = 0, "", "", nil, [3]float64{}
+	return manifest.Digest("plan", p)
+}
+
+// TrainingDigest names the plan by what a trained model depends on: all of Digest
+// but how the model is applied later.
+func (p Plan) TrainingDigest() string {
+	p.Inference = Inference{}
+	return p.Digest()
+}
+
+// PreprocessDigest names the plan by what preprocessed cases depend on, so that
+// they are kept when only the training changes. versions are those of the
+// transforms that make them.
+func (p Plan) PreprocessDigest(versions ...int) string {
+	ids := make([]int, len(p.Labels))
+	for i, l := range p.Labels {
+		ids[i] = l.ID
+	}
+	return manifest.Digest("preprocess", p.Orientation, p.Spacing, p.Intensity, ids, p.Ignore, versions)
+}

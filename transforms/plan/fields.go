@@ -1,0 +1,90 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// leaf is one field of a plan that holds a value, by its path in plan.json.
+type leaf struct {
+	path  string
+	value reflect.Value
+}
+
+// leaves lists the fields in the order of the file, without the reasons.
+func leaves(p *Plan) []leaf {
+	var list []leaf
+	walk("", reflect.ValueOf(p).Elem(), func(l leaf) { list = append(list, l) })
+	return list
+}
+
+func walk(path string, v reflect.Value, visit func(leaf)) {
+	for i := range v.NumField() {
+		name := jsonName(v.Type().Field(i))
+		switch at := strings.TrimPrefix(path+"."+name, "."); {
+		case at == "reasons":
+		case v.Field(i).Kind() == reflect.Struct:
+			walk(at, v.Field(i), visit)
+		default:
+			visit(leaf{at, v.Field(i)})
+		}
+	}
+}
+
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
+
+// setField writes a value, given as text, into the field at path. Lists may be
+// written as JSON or with commas, words without quotes.
+func setField(p *Plan, path, text string) error {
+	var group []string
+	for _, l := range leaves(p) {
+		if l.path == path {
+			return setValue(l, text)
+		}
+		if strings.HasPrefix(l.path, path+".") {
+			group = append(group, l.path)
+		}
+	}
+	if group != nil {
+		return fmt.Errorf("%s is a group of fields; set one of %s", path, strings.Join(group, ", "))
+	}
+	return fmt.Errorf("there is no field %q in a plan; %s", path, nearest(path, p))
+}
+
+func setValue(l leaf, text string) error {
+	raw := text
+	switch kind := l.value.Kind(); {
+	case kind == reflect.String && !strings.HasPrefix(text, `"`):
+		quoted, _ := json.Marshal(text)
+		raw = string(quoted)
+	case (kind == reflect.Slice || kind == reflect.Array) && !strings.HasPrefix(strings.TrimSpace(text), "["):
+		raw = "[" + text + "]"
+	}
+	fresh := reflect.New(l.value.Type())
+	if err := decodeStrict([]byte(raw), fresh, l.path); err != nil {
+		return fmt.Errorf("%w (got %q)", err, text)
+	}
+	l.value.Set(fresh.Elem())
+	return nil
+}
+
+// nearest names the fields that end like the wrong path, or all groups.
+func nearest(path string, p *Plan) string {
+	last := path[strings.LastIndexByte(path, '.')+1:]
+	var close, all []string
+	for _, l := range leaves(p) {
+		all = append(all, l.path)
+		if last != "" && strings.Contains(l.path, last) {
+			close = append(close, l.path)
+		}
+	}
+	if close != nil {
+		return "did you mean " + strings.Join(close, ", ") + "?"
+	}
+	return "the fields are " + strings.Join(all, ", ")
+}

@@ -1,0 +1,237 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/fingerprint"
+)
+
+// Options of Make. The zero value plans the paper's low-footprint network.
+type Options struct {
+	Preset      string // low-footprint (default), nnunet or demo
+	Orientation string // ras or stored, which must be the fingerprint's (default)
+	Seed        uint64
+	// Overrides sets fields by their path in plan.json, such as
+	// "training.initial_lr": "0.02" or "patch_size": "32,96,96". A field that is
+	// set keeps its value and what is derived from it follows: a patch of one's own
+	// gets its own strides. Two rules may stand for lists: features_per_stage
+	// "16..320" (doubled up to a limit) and class_weights "frequency^-0.5".
+	Overrides map[string]string
+}
+
+// Make plans a dataset from its fingerprint.
+func Make(f fingerprint.Fingerprint, d *cases.Dataset, o Options) (Plan, error) {
+	m, err := newPlanner(f, d, o)
+	if err != nil {
+		return Plan{}, err
+	}
+	m.choose("spacing", m.spacing)
+	m.p.MedianShape = medianShape(f, m.p.Spacing)
+	m.reason("median_image_size_in_voxels", "median of the scans, cropped to their non-zero box, at this spacing")
+	m.choose("patch_size", m.patch)
+	m.network()
+	m.choose("architecture.features_per_stage", m.features)
+	m.choose("batch_size", m.batch)
+	m.choose("batch_dice", m.batchDice)
+	m.choose("foreground_intensity_properties", m.intensity)
+	m.choose("training.class_weights", m.classWeights)
+	for _, path := range slices.Sorted(maps.Keys(m.given)) {
+		m.choose(path, nil)
+	}
+	m.warnFewCases()
+	if m.err == nil && m.p.Orientation != m.taken {
+		m.err = fmt.Errorf("orientation %s: the fingerprint was taken in %s; take it again in the one you want", m.p.Orientation, m.taken)
+	}
+	if m.err != nil {
+		return Plan{}, fmt.Errorf("plan: make: %w", m.err)
+	}
+	return m.p, m.p.Check()
+}
+
+// planner holds the plan in the making. The first error stays.
+type planner struct {
+	p     Plan
+	facts fingerprint.Fingerprint
+	taken string             // orientation of the facts
+	given map[string]setting // not yet applied
+	err   error
+
+	outputs int // network outputs as nnU-Net counts them for memory, with the ignore label
+	net     topology
+}
+
+func newPlanner(f fingerprint.Fingerprint, d *cases.Dataset, o Options) (*planner, error) {
+	if err := usable(f); err != nil {
+		return nil, err
+	}
+	taken := orElse(f.Orientation, "stored") // nnU-Net's own file does not say
+	m := &planner{facts: f, taken: taken, outputs: d.Classes(), p: Plan{
+		Format: FormatVersion, DatasetName: d.Name, Preset: orElse(o.Preset, LowFootprint), Orientation: orElse(o.Orientation, taken),
+		Labels: d.Labels, Ignore: d.Ignore, Seed: o.Seed, Reasons: map[string]string{},
+	}}
+	if m.p.Ignore >= 0 {
+		m.outputs++
+	}
+	var err error
+	m.given, err = settings(m.p.Preset, o.Overrides)
+	m.reason("orientation", "as the fingerprint was taken: "+map[string]string{"ras": "every scan is turned to superior, anterior, right", "stored": "axes as the files store them, like nnU-Net"}[taken])
+	m.reason("labels", "from dataset.json")
+	m.reason("ignore_label", "from dataset.json; -1 is none")
+	m.reason("seed", "of every random number: same seed, same model")
+	m.reason("format", "of this file")
+	m.reason("dataset_name", "from dataset.json")
+	m.reason("preset", "chosen")
+	return m, err
+}
+
+// usable checks what planning reads of a fingerprint, which may come from a file.
+func usable(f fingerprint.Fingerprint) error {
+	if len(f.Shapes) == 0 || len(f.Shapes) != len(f.Spacings) {
+		return fmt.Errorf("plan: make: the fingerprint holds %d shapes and %d spacings; both must be there for every case", len(f.Shapes), len(f.Spacings))
+	}
+	for i := range f.Shapes {
+		for a := range 3 {
+			if s := f.Spacings[i][a]; !(s > 0.001 && s < 1000) || f.Shapes[i][a] < 1 {
+				return fmt.Errorf("plan: make: case %d of the fingerprint has shape %v and spacing %v mm", i, f.Shapes[i], f.Spacings[i])
+			}
+		}
+	}
+	if _, ok := f.Intensity["0"]; !ok {
+		return errors.New("plan: make: the fingerprint has no intensities of channel 0")
+	}
+	return nil
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func (m *planner) reason(path, why string) { m.p.Reasons[path] = why }
+
+// choose takes a field's value from the settings, if they give one, or derives it.
+func (m *planner) choose(path string, derive func()) {
+	s, ok := m.given[path]
+	switch {
+	case m.err != nil:
+	case !ok:
+		derive()
+	default:
+		delete(m.given, path)
+		if m.err = m.apply(s); m.err == nil {
+			m.reason(path, s.reason)
+		}
+	}
+}
+
+// apply writes a setting's value into the plan, rules included.
+func (m *planner) apply(s setting) (err error) {
+	value := s.value
+	if base, limit, found := strings.Cut(value, ".."); found && s.path == "architecture.features_per_stage" {
+		m.p.Network.Features, err = doubled(base, limit, m.p.Network.Stages())
+		return err
+	}
+	if power, found := strings.CutPrefix(value, "frequency^"); found && s.path == "training.class_weights" {
+		m.p.Training.ClassWeights, err = classWeights(m.facts.LabelML, power, m.p.Classes())
+		return err
+	}
+	return setField(&m.p, s.path, value)
+}
+
+func (m *planner) spacing() {
+	var why string
+	m.p.Spacing, why = targetSpacing(m.facts)
+	m.reason("spacing", why)
+}
+
+func (m *planner) patch() {
+	t, why := fitPatch(m.p.Spacing, m.p.MedianShape, m.outputs)
+	m.p.PatchSize = t.patch
+	m.reason("patch_size", why)
+}
+
+func (m *planner) network() {
+	m.net = pool(m.p.Spacing, floats(m.p.PatchSize))
+	m.p.Network = m.net.spec(planFeatures, maxFeatures, m.p.Classes())
+	m.reason("architecture", "nnU-Net's topology for this spacing and patch: an axis is pooled while it is not twice coarser than the finest and keeps 4 voxels; two convolutions a stage")
+	if m.net.patch != m.p.PatchSize && m.err == nil {
+		m.err = fmt.Errorf("patch_size %v: its strides need multiples of %v, such as %v", m.p.PatchSize, m.net.divisor(), m.net.patch)
+	}
+}
+
+func (m *planner) features() {
+	m.reason("architecture.features_per_stage", "nnU-Net: 32, doubled per stage up to 320")
+}
+
+func (m *planner) batch() {
+	m.p.BatchSize = fitBatch(m.net, m.outputs, product(m.p.MedianShape)*float64(len(m.facts.Shapes)))
+	m.reason("batch_size", "what fits the memory reference, at most 5 % of the dataset's voxels, at least 2")
+}
+
+func (m *planner) batchDice() {
+	m.p.BatchDice = wantsLowres(m.p.PatchSize, m.p.Spacing, m.p.MedianShape, m.outputs)
+	m.reason("batch_dice", "nnU-Net sums Dice over the batch when the patch covers so little of a scan that it would also plan a low-resolution network")
+}
+
+func (m *planner) classWeights() {
+	m.reason("training.class_weights", "none: every class counts the same")
+}
+
+func (m *planner) intensity() {
+	c := m.facts.CT()
+	m.p.Intensity = Intensity{Mean: c.Mean, SD: c.SD, P005: c.P005, P995: c.P995}
+	m.reason("foreground_intensity_properties", "foreground HU of the labelled scans: clip to the percentiles, subtract the mean, divide by the standard deviation")
+}
+
+func (m *planner) warnFewCases() {
+	if n, folds := len(m.facts.Shapes), m.p.Training.Folds; n < folds {
+		m.p.Reasons["training.folds"] += fmt.Sprintf("; warning: only %d labelled cases, so fold k leaves out case k mod %d and folds share their cases", n, n)
+		if n == 1 {
+			m.p.Reasons["training.folds"] += ", and the one case both trains and validates"
+		}
+	}
+}
+
+// doubled gives features per stage: base, twice base, ... up to limit.
+func doubled(base, limit string, stages int) ([]int, error) {
+	b, err1 := strconv.Atoi(base)
+	l, err2 := strconv.Atoi(limit)
+	if err1 != nil || err2 != nil || b < 1 || l < b || l > 1024 {
+		return nil, fmt.Errorf("architecture.features_per_stage %s..%s: want two numbers such as 16..320", base, limit)
+	}
+	features := make([]int, stages)
+	for i := range features {
+		features[i] = b
+		b = min(2*b, l)
+	}
+	return features, nil
+}
+
+// classWeights gives (volume of background / volume of class)^-power, between 1 and
+// 20, to three decimals; a class that never occurs gets 1.
+func classWeights(ml []float64, power string, classes int) ([]float64, error) {
+	exponent, err := strconv.ParseFloat(power, 64)
+	if err != nil || !(exponent < 0 && exponent >= -1) {
+		return nil, fmt.Errorf("training.class_weights frequency^%s: want an exponent from -1 to 0, such as frequency^-0.5", power)
+	}
+	if len(ml) != classes {
+		return nil, fmt.Errorf("training.class_weights frequency^%s: the fingerprint has volumes of %d classes, the plan %d; take the fingerprint again", power, len(ml), classes)
+	}
+	weights := make([]float64, classes)
+	for c := range weights {
+		weights[c] = 1
+		if ml[c] > 0 && ml[0] > 0 {
+			weights[c] = math.Round(min(max(math.Pow(ml[c]/ml[0], exponent), 1), 20)*1000) / 1000
+		}
+	}
+	return weights, nil
+}

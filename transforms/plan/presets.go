@@ -1,0 +1,97 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Names of the presets.
+const (
+	LowFootprint = "low-footprint" // the paper's: half of nnU-Net's features, twice its batch
+	NNUNet       = "nnunet"        // nnU-Net's own network, as its planner sizes it
+	Demo         = "demo"          // minutes on a CPU: 5 mm voxels, a few labelled cases
+)
+
+// setting is one field of the plan with where its value comes from. Presets and
+// overrides are lists of settings, so a preset can do nothing that --set cannot.
+type setting struct{ path, value, reason string }
+
+// common holds for every preset that does not say otherwise: the paper's protocol.
+var common = []setting{
+	{"training.folds", "5", "the paper: five teachers by cross-validation"},
+	{"training.steps_per_epoch", "250", "nnU-Net"},
+	{"training.teacher_epochs", "1000", "the paper"},
+	{"training.student_epochs", "1000", "the paper"},
+	{"training.finetune_epochs", "75", "the paper's 2.7 h of 36 h are 7.5 % of the epochs"},
+	{"training.optimizer", "sgd", "the paper: Nesterov momentum"},
+	{"training.initial_lr", "0.01", "the paper"},
+	{"training.finetune_lr", "0.01", "the same protocol as before"},
+	{"training.warmup_steps", "0", "none with SGD"},
+	{"training.poly_exponent", "0.9", "nnU-Net's polynomial decay"},
+	{"training.momentum", "0.99", "nnU-Net; SGD only"},
+	{"training.weight_decay", "3e-5", "nnU-Net"},
+	{"training.clip_norm", "12", "nnU-Net: norm of all gradients"},
+	{"training.oversample_foreground", "0.33", "nnU-Net: this part of a labelled batch is sure to hold foreground"},
+	{"training.student_labelled_part", "0.25", "the paper: one labelled to three pseudo-labelled cases"},
+	{"training.teacher_augment", "teacher", "the paper's teacher table"},
+	{"training.student_augment", "student", "the paper's student table: stronger noise"},
+	{"training.mirror", "plain", "the paper: every axis with probability 0.5"},
+	{"training.student_all_labels", "false", "the paper: the fold's training part only"},
+	{"inference.step_size", "0.5", "nnU-Net: tiles overlap by half"},
+	{"inference.blend", "logits", "nnU-Net: Gaussian-weighted logits, then softmax"},
+	{"inference.export", "labels", "the paper: arg-max at network resolution, then nearest"},
+	{"inference.mirror", "none", "the paper: no test-time augmentation"},
+}
+
+var presets = map[string][]setting{
+	LowFootprint: {
+		{"architecture.features_per_stage", "16..320", "half of nnU-Net's 32, doubled per stage up to its limit of 320"},
+		{"batch_size", "4", "the paper: the memory saved by halving the features goes into the batch"},
+	},
+	NNUNet: {
+		{"training.teacher_augment", "nnunet", "nnU-Net's own augmentation"},
+		{"inference.export", "probabilities", "nnU-Net: resample, then arg-max"},
+	},
+	Demo: {
+		{"spacing", "5,5,5", "demo: coarse voxels, so that a CPU trains in minutes"},
+		{"patch_size", "16,48,64", "demo: nearly a whole case of 18x48x64 voxels"},
+		{"architecture.features_per_stage", "8..64", "demo: about 4 GFLOP a training step"},
+		{"batch_size", "1", "demo: many small steps learn faster than few large ones"},
+		{"batch_dice", "false", "demo: a batch is one case"},
+		{"training.steps_per_epoch", "50", "demo: checkpoints every few seconds"},
+		{"training.teacher_epochs", "30", "demo: 1,500 steps"},
+		{"training.student_epochs", "44", "demo: 2,200 steps"},
+		{"training.finetune_epochs", "4", "demo: 200 steps"},
+		{"training.optimizer", "adamw", "learns more in few steps than SGD"},
+		{"training.finetune_lr", "0.003", "demo: 0.3 of the rate"},
+		{"training.warmup_steps", "30", "AdamW starts unsteadily"},
+		{"training.weight_decay", "0.01", "AdamW's default"},
+		{"training.clip_norm", "3", "demo: steadier at batch 1"},
+		{"training.class_weights", "frequency^-0.5", "small organs are a few dozen voxels at 5 mm: weight by 1/sqrt(volume), background 1, at most 20"},
+		{"training.oversample_foreground", "0.5", "demo: every other patch"},
+		{"training.mirror", "none", "plain flips swap left and right organs and cost accuracy in short training"},
+		{"training.student_all_labels", "true", "demo: three labelled cases are too few to leave one out"},
+	},
+}
+
+// Presets returns the names of the presets, ascending.
+func Presets() []string { return slices.Sorted(maps.Keys(presets)) }
+
+// settings merges the common settings, the preset's and the person's, the later
+// over the earlier.
+func settings(preset string, overrides map[string]string) (map[string]setting, error) {
+	own, ok := presets[preset]
+	if !ok {
+		return nil, fmt.Errorf("plan: make: unknown preset %q; there are %s", preset, strings.Join(Presets(), ", "))
+	}
+	given := map[string]setting{}
+	for _, s := range slices.Concat(common, own) {
+		given[s.path] = s
+	}
+	for path, value := range overrides {
+		given[path] = setting{path, value, "set by hand"}
+	}
+	return given, nil
+}
