@@ -95,6 +95,7 @@ var passes = []pass{
 	{"concatenation into input lists", fuseConcats},
 	{"sums into accumulation", fuseAdds},
 	{"gradients in place", inPlace},
+	{"cheap activations made again", recompute},
 	{"drop unused buffers", drop},
 }
 

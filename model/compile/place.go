@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"noisystudent/model/device"
 	"noisystudent/model/program"
@@ -78,7 +79,7 @@ type Footprint struct {
 	Inputs  int64
 	Outputs int64 // gradients included
 	Temp    int64 // most that is alive at once, without gaps between buffers
-	// At is the instruction where Temp is reached, as text.
+	// At says where Temp is reached: the instruction and what it writes.
 	At string
 }
 
@@ -108,7 +109,8 @@ func Memory(p *program.Program) Footprint {
 	for t, in := range p.Instrs {
 		now += change[t]
 		if now > f.Temp {
-			f.Temp, f.At = now, p.Text(in)
+			kind := strings.TrimPrefix(fmt.Sprintf("%T", in), "program.")
+			f.Temp, f.At = now, kind+" "+p.Buffers[in.Writes()[0]].Name
 		}
 	}
 	return f
