@@ -10,7 +10,8 @@ import (
 	"noisystudent/model/ref"
 )
 
-// The fixtures' own tolerances, relative to the largest value of an array.
+// Tolerances of the fixtures, which are those of packages op and loss (ORIGIN.md
+// there), relative to the largest value of an array.
 const (
 	opsTolerance  = 2e-5
 	lossTolerance = 1e-5
@@ -50,7 +51,7 @@ func near(t *testing.T, name string, got, want []float32, tolerance float64) {
 func grid(s []int) [3]int { return [3]int(s[2:5]) }
 
 func TestConvEqualsPyTorch(t *testing.T) {
-	f := load(t, "testdata/ops.safetensors")
+	f := load(t, "../op/testdata/ops.safetensors")
 	for name, stride := range map[string][3]int{
 		"conv_k133s1.": {1, 1, 1}, "conv_k333s1.": {1, 1, 1}, "conv_k333s122.": {1, 2, 2}, "conv_k333s222.": {2, 2, 2},
 	} {
@@ -74,7 +75,7 @@ func TestConvEqualsPyTorch(t *testing.T) {
 }
 
 func TestConvTransposedEqualsPyTorch(t *testing.T) {
-	f := load(t, "testdata/ops.safetensors")
+	f := load(t, "../op/testdata/ops.safetensors")
 	for _, name := range []string{"convT_s122.", "convT_s222."} {
 		at := func(n string) []float32 { return f[name+n].Data }
 		x, w := f[name+"x"].Shape, f[name+"w"].Shape
@@ -92,7 +93,7 @@ func TestConvTransposedEqualsPyTorch(t *testing.T) {
 }
 
 func TestNormEqualsPyTorch(t *testing.T) {
-	f := load(t, "testdata/ops.safetensors")
+	f := load(t, "../op/testdata/ops.safetensors")
 	at := func(n string) []float32 { return f["inorm_lrelu."+n].Data }
 	shape := f["inorm_lrelu.x"].Shape
 	s := ref.Shape{N: shape[0], C: shape[1], V: shape[2] * shape[3] * shape[4]}
@@ -111,7 +112,7 @@ func TestNormEqualsPyTorch(t *testing.T) {
 }
 
 func TestLossEqualsNnUNet(t *testing.T) {
-	f := load(t, "testdata/dc_ce_loss.safetensors")
+	f := load(t, "../loss/testdata/dc_ce_loss.safetensors")
 	for name, c := range map[string]struct {
 		batchDice      bool
 		ignore         int
