@@ -18,20 +18,24 @@ func (q QForm) affine(pixdim [3]float64) (Affine, error) {
 	return m, nil
 }
 
-// rotation turns the imaginary part of a unit quaternion into a matrix. Rounding
-// may push its length over 1; what is further away is not a quaternion, and the
-// field's tools part there: nibabel refuses, ITK normalises.
+// rotation turns the imaginary part of a unit quaternion into a matrix. Its real
+// part is what is missing to length 1; below halfTurn that is float32 rounding
+// and means 0, as in the standard's reference code. A length clearly over 1 is
+// no quaternion, and the field's tools part there: nibabel refuses, ITK
+// normalises.
 func rotation(v [3]float64) ([3][3]float64, error) {
-	const slack = 1e-3
+	const halfTurn, slack = 1e-7, 1e-3
 	b, c, d := v[0], v[1], v[2]
 	square := b*b + c*c + d*d
 	if !(square <= 1+slack) {
 		return [3][3]float64{}, fmt.Errorf("quaternion (%g, %g, %g) is longer than 1", b, c, d)
 	}
-	a := math.Sqrt(max(0, 1-square))
-	if square > 1 {
+	a := 0.0
+	if 1-square < halfTurn {
 		l := math.Sqrt(square)
 		b, c, d = b/l, c/l, d/l
+	} else {
+		a = math.Sqrt(1 - square)
 	}
 	return [3][3]float64{
 		{a*a + b*b - c*c - d*d, 2 * (b*c - a*d), 2 * (b*d + a*c)},
@@ -88,7 +92,9 @@ func quaternion(r [3][3]float64) [3]float64 {
 	if q[0] < 0 {
 		sign = -1
 	}
-	l := sign * math.Sqrt(q[0]*q[0]+q[1]*q[1]+q[2]*q[2]+q[3]*q[3])
+	// The last bits are given away so that the three parts never measure more than
+	// 1, which nibabel refuses.
+	l := sign * math.Sqrt(q[0]*q[0]+q[1]*q[1]+q[2]*q[2]+q[3]*q[3]) * (1 + 4e-16)
 	return [3]float64{q[1] / l, q[2] / l, q[3] / l}
 }
 

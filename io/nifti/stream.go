@@ -13,15 +13,31 @@ import (
 
 // stream is the decompressed byte stream of a file.
 type stream struct {
-	r    io.Reader
-	gzip bool
-	size int64 // bytes of the file as stored, -1 where the reader cannot tell
+	r      io.Reader
+	source *source
+	gzip   bool
+	size   int64 // bytes of the file as stored, -1 where the reader cannot tell
+}
+
+// source remembers why its reader failed, so that a lost connection is not taken
+// for a damaged file: HTTP reports both as an unexpected end.
+type source struct {
+	io.Reader
+	err error
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }
 
 // newStream recognises gzip by its first bytes.
 func newStream(r io.Reader) (*stream, error) {
-	s := &stream{size: sizeOf(r)}
-	buffered := bufio.NewReaderSize(r, 1<<16)
+	s := &stream{size: sizeOf(r), source: &source{Reader: r}}
+	buffered := bufio.NewReaderSize(s.source, 1<<16)
 	first, err := buffered.Peek(2)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -30,7 +46,7 @@ func newStream(r io.Reader) (*stream, error) {
 	if len(first) == 2 && first[0] == 0x1f && first[1] == 0x8b {
 		z, err := gzip.NewReader(buffered)
 		if err != nil {
-			return nil, explain(err)
+			return nil, s.explain(err)
 		}
 		s.r, s.gzip = z, true
 	}
@@ -85,13 +101,13 @@ func (s *stream) exact() bool { return s.size >= 0 && !s.gzip }
 // read fills buf or fails.
 func (s *stream) read(buf []byte) error {
 	_, err := io.ReadFull(s.r, buf)
-	return explain(err)
+	return s.explain(err)
 }
 
 // skip discards n bytes.
 func (s *stream) skip(n int64) error {
 	_, err := io.CopyN(io.Discard, s.r, n)
-	return explain(err)
+	return s.explain(err)
 }
 
 // finish reads the end of the stream: where gzip checks its sum, and where
@@ -107,17 +123,19 @@ func (s *stream) finish() error {
 	case errors.Is(err, gzip.ErrHeader):
 		return fmt.Errorf("%w: there are bytes after the gzip stream", ErrMismatch)
 	}
-	return explain(err)
+	return s.explain(err)
 }
 
 // explain types what a short or broken stream returns. Errors of the source
-// itself, such as a lost connection, pass: they say nothing about the file.
-func explain(err error) error {
+// itself pass: they say nothing about the file.
+func (s *stream) explain(err error) error {
 	var corrupt flate.CorruptInputError
 	var internal flate.InternalError
 	switch {
 	case err == nil:
 		return nil
+	case s.source.err != nil:
+		return s.source.err
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: unexpected end of data", ErrTruncated)
 	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader),

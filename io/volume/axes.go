@@ -146,6 +146,12 @@ func gatherBlock[T any](dst, src []T, shape, block, lo [3]int, base int, stride 
 func Flip[T any](data []T, shape [3]int, flip [3]bool) {
 	mustHold(len(data), shape)
 	rows, plane := shape[0]*shape[1], shape[1]*shape[2]
+	if flip[1] && flip[2] { // both at once: half a turn, the way from LPS to RAS
+		for z := range shape[0] {
+			slices.Reverse(data[z*plane : (z+1)*plane])
+		}
+		flip[1], flip[2] = false, false
+	}
 	if flip[2] {
 		for r := range rows {
 			slices.Reverse(data[r*shape[2] : (r+1)*shape[2]])

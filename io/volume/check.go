@@ -14,14 +14,19 @@ var ErrGeometry = errors.New("unusable geometry")
 // digits that scanners write stay two orders below.
 const MaxSkew = 1e-4
 
+// Spacing outside of this range, in millimetres, is a damaged header: no scanner
+// has it, and float32 files could not write it back.
+const minSpacing, maxSpacing = 1e-6, 1e6
+
 // Check returns an ErrGeometry unless the shape is positive, spacing and origin
 // are finite, spacing is positive and the direction is orthonormal to MaxSkew.
+// Spacing must also lie between a nanometre and a kilometre.
 func (g Geometry) Check() error {
 	for a, name := range []string{"z", "y", "x"} {
 		if g.Shape[a] <= 0 {
 			return fmt.Errorf("%w: %d voxels along %s", ErrGeometry, g.Shape[a], name)
 		}
-		if !(g.Spacing[a] > 0) || math.IsInf(g.Spacing[a], 0) {
+		if !(g.Spacing[a] >= minSpacing && g.Spacing[a] <= maxSpacing) {
 			return fmt.Errorf("%w: spacing of %g mm along %s", ErrGeometry, g.Spacing[a], name)
 		}
 		if v := g.Origin[a]; math.IsNaN(v) || math.IsInf(v, 0) {

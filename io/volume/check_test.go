@@ -23,6 +23,7 @@ func TestCheck(t *testing.T) {
 		{"zero spacing", func(g *Geometry) { g.Spacing[0] = 0 }, false},
 		{"negative spacing", func(g *Geometry) { g.Spacing[2] = -1 }, false},
 		{"NaN spacing", func(g *Geometry) { g.Spacing[2] = math.NaN() }, false},
+		{"denormal spacing", func(g *Geometry) { g.Spacing[1] = 1e-44 }, false},
 		{"infinite spacing", func(g *Geometry) { g.Spacing[2] = math.Inf(1) }, false},
 		{"NaN origin", func(g *Geometry) { g.Origin[2] = math.NaN() }, false},
 		{"NaN direction", func(g *Geometry) { g.Direction[1][1] = math.NaN() }, false},
