@@ -75,8 +75,7 @@ func each(values []float32, value func(i int) (float32, bool)) error {
 	return nil
 }
 
-// exact reports whether float32 holds the integer. The float64 between is exact wherever the float32 is, and a
-// float32 that rounded up to 2^63 cannot be compared as an integer.
+// exact reports whether float32 holds the integer. Integers close to 2^63 round up to it, which is no int64 to compare with.
 func exact(v int64) (float32, bool) {
 	f := float32(v)
 	return f, f < 1<<63 && int64(f) == v
