@@ -1,0 +1,157 @@
+// Package engine trains and applies networks: a compiled program, a device that
+// runs it, and the values between them.
+//
+// Images are (N, 1, D, H, W) float32, labels (N, D, H, W) uint8, logits
+// (N, classes, D, H, W), all contiguous with x fastest; slices belong to the
+// caller and are not kept. Weights go in and out by nnU-Net's state-dict names. A
+// Trainer or Predictor takes all its memory when it is made. Its methods must not
+// run concurrently; different ones may. The same calls give the same bytes on the
+// same kind of device, with any number of threads, and after Snapshot and Restore.
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"noisystudent/model/compile"
+	"noisystudent/model/cpu"
+	"noisystudent/model/device"
+	"noisystudent/model/null"
+	"noisystudent/model/program"
+	"noisystudent/model/ref"
+)
+
+var (
+	// ErrDevice is the error of a device that does not exist here.
+	ErrDevice = errors.New("no such device")
+	// ErrInput is the error of images, labels or settings that do not fit the network.
+	ErrInput = errors.New("does not fit the network")
+	// ErrState is the error of weights or optimiser memory that are not those of the network.
+	ErrState = errors.New("not a state of this network")
+)
+
+// Options chooses a device. Device is auto (or empty: the fastest there is), cpu,
+// ref (the slow definition) or null (no arithmetic, for plans and schedules).
+// Threads is how many cpu uses, 0 for all.
+type Options struct {
+	Device  string
+	Threads int
+}
+
+// devices lists what Open knows; auto takes the first.
+var devices = []struct {
+	name string
+	open func(o Options) (device.Device, error)
+}{
+	{"cpu", func(o Options) (device.Device, error) { return cpu.Open(o.Threads) }},
+	{"ref", func(Options) (device.Device, error) { return ref.New(), nil }},
+	{"null", func(Options) (device.Device, error) { return null.New(nil), nil }},
+}
+
+// Devices returns the names that Open accepts.
+func Devices() []string {
+	names := []string{"auto"}
+	for _, d := range devices {
+		names = append(names, d.name)
+	}
+	return names
+}
+
+// Engine is an open device. Several trainers and predictors may share it.
+type Engine struct{ device device.Device }
+
+// Open opens a device. The error of an unknown name is ErrDevice.
+func Open(o Options) (*Engine, error) {
+	name := o.Device
+	if name == "" || name == "auto" {
+		name = devices[0].name
+	}
+	for _, d := range devices {
+		if d.name != name {
+			continue
+		}
+		opened, err := d.open(o)
+		if err != nil {
+			return nil, fmt.Errorf("engine: open %s: %w", name, err)
+		}
+		return &Engine{opened}, nil
+	}
+	return nil, fmt.Errorf("engine: open %q: %w: have %s", o.Device, ErrDevice, strings.Join(Devices(), ", "))
+}
+
+// Name says what runs, for people.
+func (e *Engine) Name() string { return e.device.Name() }
+
+// Close gives the device back, after all trainers and predictors are closed.
+func (e *Engine) Close() error { return e.device.Close() }
+
+// Tensor is an array of a checkpoint, the last axis fastest.
+type Tensor struct {
+	Shape []int
+	Data  []float32
+}
+
+// network is a placed and loaded program with the names of its buffers.
+type network struct {
+	program *program.Program
+	names   *compile.Network
+	loaded  device.Loaded
+}
+
+func (e *Engine) load(p *program.Program, names *compile.Network) (network, error) {
+	if err := compile.Place(p, e.device); err != nil {
+		return network{}, err
+	}
+	l, err := e.device.Load(p)
+	if err != nil {
+		return network{}, err
+	}
+	return network{p, names, l}, nil
+}
+
+// ArenaBytes returns the memory that the device has taken for it.
+func (n network) ArenaBytes() int64 { return n.program.Arena }
+
+// Close gives the memory back.
+func (n network) Close() error { return n.loaded.Close() }
+
+// inputs writes values to several buffers; an ID that is None is left out.
+func (n network) inputs(values map[program.ID][]float32) error {
+	for id, v := range values {
+		if id == program.None {
+			continue
+		}
+		if err := n.loaded.Write(id, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n network) read(id program.ID) ([]float32, error) {
+	v := make([]float32, n.program.Buffers[id].Len())
+	return v, n.loaded.Read(id, v)
+}
+
+// tensors reads buffers by name.
+func (n network) tensors(ids map[string]program.ID) (map[string]Tensor, error) {
+	out := make(map[string]Tensor, len(ids))
+	for name, id := range ids {
+		data, err := n.read(id)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		out[name] = Tensor{slices.Clone(n.program.Buffers[id].Shape), data}
+	}
+	return out, nil
+}
+
+// fits checks that an input has the length of its buffer.
+func (n network) fits(what string, id program.ID, length int) error {
+	if want := n.program.Buffers[id].Len(); length != want {
+		return fmt.Errorf("%s of %d values, need %d %v: %w", what, length, want, n.program.Buffers[id].Shape, ErrInput)
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"noisystudent/model/compile"
+	"noisystudent/model/optim"
+	"noisystudent/model/program"
+	"noisystudent/model/unet"
+)
+
+// TrainConfig is a network with its loss and optimiser. Ignore is a label that
+// counts nowhere, -1 for none; ClassWeights, empty or one a class, weigh
+// cross-entropy. Hyper.LR is not looked at: every step brings its own. ClipNorm 0
+// never clips.
+type TrainConfig struct {
+	Spec         unet.Spec
+	Patch        [3]int
+	Batch        int
+	BatchDice    bool
+	Ignore       int
+	ClassWeights []float32
+	Rule         program.Rule
+	Hyper        optim.Hyper
+	ClipNorm     float32
+}
+
+func (c TrainConfig) check() error {
+	if err := c.Hyper.Check(c.Rule); err != nil {
+		return err
+	}
+	if c.Ignore == 0 || c.Ignore < -1 || c.Ignore > math.MaxUint8 {
+		return fmt.Errorf("ignore label %d, need 1 to 255, or -1 for none: %w", c.Ignore, ErrInput)
+	}
+	if !(c.ClipNorm >= 0) || math.IsInf(float64(c.ClipNorm), 0) {
+		return fmt.Errorf("clip norm %g: %w", c.ClipNorm, ErrInput)
+	}
+	for i, w := range c.ClassWeights {
+		if !(w >= 0) || math.IsInf(float64(w), 0) {
+			return fmt.Errorf("weight %g of class %d: %w", w, i, ErrInput)
+		}
+	}
+	return nil
+}
+
+// seed is the loss scale: float32 has no need of one.
+const seed = 1
+
+// Trainer is a network in training.
+type Trainer struct {
+	network
+	config         TrainConfig
+	allowed        [256]bool // labels
+	steps, skipped int64
+	inARow         int
+	torn           bool // weights and memory may be of different steps
+}
+
+// NewTrainer compiles a training step and takes its memory. Call Init or Restore
+// before the first step.
+func (e *Engine) NewTrainer(c TrainConfig) (*Trainer, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("engine: new trainer: %w", err)
+	}
+	lc := compile.LossConfig{BatchDice: c.BatchDice, Ignore: c.Ignore, ClassWeights: c.ClassWeights}
+	p, names, err := compile.Train(c.Spec, c.Batch, c.Patch, lc, c.Rule, c.ClipNorm)
+	if err != nil {
+		return nil, fmt.Errorf("engine: new trainer: %w", err)
+	}
+	return e.newTrainer(c, p, names)
+}
+
+func (e *Engine) newTrainer(c TrainConfig, p *program.Program, names *compile.Network) (*Trainer, error) {
+	n, err := e.load(p, names)
+	if err != nil {
+		return nil, fmt.Errorf("engine: new trainer: %w", err)
+	}
+	t := &Trainer{network: n, config: c}
+	for label := range t.allowed {
+		t.allowed[label] = label < c.Spec.Classes || label == c.Ignore
+	}
+	return t, nil
+}
+
+// StepResult is what one step reports: the loss and its two parts, weighted over
+// the outputs, before the update, and the norm of all gradients before clipping.
+// A skipped step has changed nothing but the count.
+type StepResult struct {
+	Loss, Dice, CE, GradNorm float64
+	Skipped                  bool
+}
+
+// Step runs one optimiser step. A step whose gradient is not finite is skipped and
+// counted; where too many are, the error is a *DivergedError, beside the result.
+// When ctx ends in the middle, the weights may be of two steps, and Restore must
+// follow.
+func (t *Trainer) Step(ctx context.Context, images []float32, labels []uint8, lr float64) (StepResult, error) {
+	if t.torn {
+		return StepResult{}, fmt.Errorf("engine: step: the last step was interrupted, restore a state first: %w", ErrState)
+	}
+	if err := t.checkStep(images, labels, lr); err != nil {
+		return StepResult{}, fmt.Errorf("engine: step: %w", err)
+	}
+	if err := t.write(images, labels, lr); err != nil {
+		return StepResult{}, fmt.Errorf("engine: step: %w", err)
+	}
+	t.torn = true // until all updates have run
+	if err := t.loaded.Run(ctx); err != nil {
+		return StepResult{}, fmt.Errorf("engine: step: %w", err)
+	}
+	t.torn = false
+	r, err := t.result()
+	if err != nil {
+		return StepResult{}, fmt.Errorf("engine: step: %w", err)
+	}
+	return r, t.count(r)
+}
+
+func (t *Trainer) checkStep(images []float32, labels []uint8, lr float64) error {
+	if err := t.fits("images", t.names.Image, len(images)); err != nil {
+		return err
+	}
+	if err := t.fits("labels", t.names.Labels, len(labels)); err != nil {
+		return err
+	}
+	for i, label := range labels {
+		if !t.allowed[label] {
+			return fmt.Errorf("label %d at %d with %d classes: %w", label, i, t.config.Spec.Classes, ErrInput)
+		}
+	}
+	if !(lr >= 0) || math.IsInf(lr, 0) {
+		return fmt.Errorf("learning rate %g: %w", lr, ErrInput)
+	}
+	return nil
+}
+
+func (t *Trainer) write(images []float32, labels []uint8, lr float64) error {
+	hyper := t.config.Hyper
+	hyper.LR = lr
+	if err := t.loaded.WriteLabels(t.names.Labels, labels); err != nil {
+		return err
+	}
+	return t.inputs(map[program.ID][]float32{
+		t.names.Image:        images,
+		t.names.Seed:         {seed},
+		t.names.Hyper:        hyper.Vector(t.config.Rule, t.steps-t.skipped+1),
+		t.names.ClassWeights: t.config.ClassWeights,
+	})
+}
+
+func (t *Trainer) result() (StepResult, error) {
+	loss, err := t.read(t.names.Loss)
+	if err != nil {
+		return StepResult{}, err
+	}
+	norm, err := t.read(t.names.Norm)
+	if err != nil {
+		return StepResult{}, err
+	}
+	return StepResult{
+		Loss: float64(loss[0]), Dice: float64(loss[1]), CE: float64(loss[2]), GradNorm: float64(norm[0]),
+		Skipped: !finite(float64(norm[0])),
+	}, nil
+}
+
+// The bounds within which skipped steps are an accident: single bad batches are,
+// a network whose values have overflowed is not, for it never recovers.
+const (
+	maxInARow   = 10
+	minSteps    = 200
+	maxPerMille = 10
+)
+
+// count takes account of a step and tells whether training has failed.
+func (t *Trainer) count(r StepResult) error {
+	t.steps++
+	t.inARow++
+	if r.Skipped {
+		t.skipped++
+	} else {
+		t.inARow = 0
+	}
+	often := t.steps >= minSteps && t.skipped*1000 > t.steps*maxPerMille
+	if t.inARow >= maxInARow || often || !r.Skipped && !finite(r.Loss) {
+		return &DivergedError{Steps: t.steps, Skipped: t.skipped, InARow: t.inARow, Loss: r.Loss}
+	}
+	return nil
+}
+
+// DivergedError says that a training cannot go on: ten steps in a row were
+// skipped, or more than 1 % of at least 200, or the loss has overflowed while the
+// gradient was finite.
+type DivergedError struct {
+	Steps, Skipped int64
+	InARow         int
+	Loss           float64 // of the last step
+}
+
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("engine: training diverged after %d steps: %d skipped for gradients that are not finite, the last %d in a row; last loss %g",
+		e.Steps, e.Skipped, e.InARow, e.Loss)
+}
