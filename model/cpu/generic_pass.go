@@ -95,13 +95,13 @@ func genericSGD(a *updateArgs) {
 }
 
 func genericAdamW(a *updateArgs) {
-	factor, keep, beta1, beta2 := a.k[0], a.k[1], a.k[2], a.k[3]
-	rate, root, eps := a.k[4], a.k[5], a.k[6]
+	factor, keep, new1, beta2 := a.k[0], a.k[1], a.k[2], a.k[3]
+	rate, root, eps, new2 := a.k[4], a.k[5], a.k[6], a.k[7]
 	w, grad, m, v := slice(a.w, a.n), slice(a.grad, a.n), slice(a.s1, a.n), slice(a.s2, a.n)
 	for i := range w {
 		g := grad[i] * factor
-		m[i] += (1 - beta1) * (g - m[i])
-		v[i] = beta2*v[i] + (1-beta2)*g*g
+		m[i] += new1 * (g - m[i])
+		v[i] = beta2*v[i] + new2*g*g
 		w[i] = keep*w[i] - rate*m[i]/(float32(math.Sqrt(float64(v[i])))*root+eps)
 	}
 }

@@ -102,8 +102,10 @@ func (d *diceCE) finish(out []float32) {
 			acc[at] += p[0]
 			acc[at+1] += p[lanes]
 			acc[at+2] += p[2*lanes]
-			entropy += p[3*lanes]
 			weights += p[2*lanes] * float64(d.weight[c])
+		}
+		for c := range d.logits.blocks * lanes { // kernels may use any lane for logarithms
+			entropy += d.partial[i*size+c/lanes*4*lanes+3*lanes+c%lanes]
 		}
 	}
 	for i, v := range acc {

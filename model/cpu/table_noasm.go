@@ -1,4 +1,4 @@
-// Until the assembly is wired, every build has plain Go only.
+//go:build !amd64 || noasm
 
 package cpu
 

@@ -64,10 +64,10 @@ func (u *updates) item(w *worker, k int) {
 func adamConstants(a *updateArgs, hyper []float32) {
 	lr, decay, correct1, correct2 := float64(hyper[0]), float64(hyper[4]), float64(hyper[5]), float64(hyper[6])
 	a.k[1] = float32(1 - lr*decay)
-	a.k[2], a.k[3] = hyper[1], hyper[2]
+	a.k[2], a.k[3] = float32(1-float64(hyper[1])), hyper[2]
 	a.k[4] = float32(lr / correct1)
 	a.k[5] = float32(1 / math.Sqrt(correct2))
-	a.k[6] = hyper[3]
+	a.k[6], a.k[7] = hyper[3], float32(1-float64(hyper[2]))
 }
 
 // newGradNorm plans the norm of all gradients and the factor that unscales and
