@@ -21,7 +21,7 @@ func fuseAdds(u *unit) {
 // there on the earlier one too.
 func (u *unit) fuseAdd(t int, a program.Add) bool {
 	s, first, second := u.uses(), a.A, a.B
-	if first == second || !u.temp(first, second, a.Out) {
+	if !u.temp(first, second, a.Out) {
 		return false
 	}
 	if slices.Max(s.writers[first]) > slices.Max(s.writers[second]) {

@@ -12,7 +12,7 @@ type Net struct {
 	// Logits has one node a decoder stage, highest resolution first; nil where the
 	// head was not asked for.
 	Logits []*op.Node
-	// Params are the learned arrays that the logits depend on, in Params' order.
+	// Params are the learned arrays that the logits depend on, in the order of their use.
 	Params []*op.Node
 }
 
