@@ -19,9 +19,14 @@ const stageLoad = "load"
 type finder struct {
 	cases    []Case
 	rejected []Rejected
+	refused  map[string]bool // ids of rejected
 }
 
 func (f *finder) reject(id string, kind Kind, file, remedy string, cause error) {
+	if f.refused == nil {
+		f.refused = map[string]bool{}
+	}
+	f.refused[id] = true
 	r, _ := Reject(id, stageLoad, &Fault{Kind: kind, File: file, Remedy: remedy, Err: cause})
 	f.rejected = append(f.rejected, r)
 }
@@ -38,14 +43,14 @@ func (f *finder) folder(ctx context.Context, st *store.Store, set Set, images, l
 	if err != nil {
 		return err
 	}
-	found, seen := f.images(scans, set != Unlabelled)
+	found := f.images(scans, set != Unlabelled)
 	masks := map[string]string{}
 	if labels != "" {
 		files, err := f.files(ctx, st, labels)
 		if err != nil {
 			return err
 		}
-		masks = f.labels(files, found, seen)
+		masks = f.labels(files, found)
 	}
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		c := Case{ID: id, Set: set, Image: found[id], Labels: masks[id]}
@@ -90,11 +95,10 @@ func (f *finder) direct(keys []string, address func(key string) string) []file {
 	return files
 }
 
-// images maps case ids to their one image and returns all ids that were seen,
-// refused ones too. In nnU-Net's own folders (strict) every name ends in a channel
-// number. Elsewhere a scan may have any name: _0000 is cut off, and another number is
-// a further channel only beside a _0000 of the same stem.
-func (f *finder) images(files []file, strict bool) (found map[string]string, seen map[string]bool) {
+// images maps case ids to their one image. In nnU-Net's own folders (strict) every
+// name ends in a channel number. Elsewhere a scan may have any name: _0000 is cut
+// off, and another number is a further channel only beside a _0000 of the same stem.
+func (f *finder) images(files []file, strict bool) map[string]string {
 	byID, channels := map[string][]string{}, map[string]string{}
 	first := firstChannels(files)
 	for _, file := range files {
@@ -118,10 +122,9 @@ func (f *finder) images(files []file, strict bool) (found map[string]string, see
 }
 
 // single refuses ids with several files or channels.
-func (f *finder) single(byID map[string][]string, channels map[string]string) (found map[string]string, seen map[string]bool) {
-	found, seen = map[string]string{}, map[string]bool{}
+func (f *finder) single(byID map[string][]string, channels map[string]string) map[string]string {
+	found := map[string]string{}
 	for id, addresses := range byID {
-		seen[id] = true
 		switch {
 		case len(addresses) > 1:
 			f.reject(id, DuplicateCase, addresses[0], "keep one of the files", fmt.Errorf("also %s", strings.Join(addresses[1:], ", ")))
@@ -132,17 +135,16 @@ func (f *finder) single(byID map[string][]string, channels map[string]string) (f
 		}
 	}
 	for id, address := range channels {
-		if !seen[id] {
-			seen[id] = true
+		if byID[id] == nil {
 			f.reject(id, Missing, address, "name the only channel "+id+"_0000.nii.gz", errors.New("there is no channel _0000"))
 		}
 	}
-	return found, seen
+	return found
 }
 
 // labels maps case ids to their one label file. A case with two is taken out of
 // the images, as nobody can say which are right.
-func (f *finder) labels(files []file, images map[string]string, seen map[string]bool) map[string]string {
+func (f *finder) labels(files []file, images map[string]string) map[string]string {
 	byID := map[string][]string{}
 	for _, file := range files {
 		if stem, ok := f.stem(file); ok {
@@ -152,7 +154,8 @@ func (f *finder) labels(files []file, images map[string]string, seen map[string]
 	found := map[string]string{}
 	for id, addresses := range byID {
 		switch {
-		case !seen[id]:
+		case f.refused[id]: // its image was
+		case images[id] == "":
 			f.reject(id, Missing, addresses[0], "add the image "+id+"_0000.nii.gz or remove the labels", errors.New("labels without an image"))
 		case len(addresses) > 1:
 			f.reject(id, DuplicateCase, addresses[0], "keep one of the files", fmt.Errorf("also %s", strings.Join(addresses[1:], ", ")))
@@ -168,7 +171,11 @@ func (f *finder) labels(files []file, images map[string]string, seen map[string]
 func (f *finder) stem(file file) (string, bool) {
 	stem, ok := cutEnding(file.name)
 	if !ok {
-		f.reject(strings.TrimSuffix(file.name, path.Ext(file.name)), UnsupportedType, file.address, "convert it to .nii.gz", nil)
+		id := strings.TrimSuffix(file.name, path.Ext(file.name))
+		if cut, _, numbered := cutChannel(id); numbered {
+			id = cut
+		}
+		f.reject(id, UnsupportedType, file.address, "convert it to .nii.gz", nil)
 		return "", false
 	}
 	if err := CheckID(stem); err != nil {

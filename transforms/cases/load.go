@@ -101,7 +101,7 @@ func (d *Dataset) countCases(promised *int) {
 
 func noneLabelled(st *store.Store, rejected []Rejected) error {
 	if len(rejected) > 0 {
-		return fmt.Errorf("cases: load %s: none of the labelled cases can be used; the first: %s", st.Root(), rejected[0].Message)
+		return fmt.Errorf("cases: load %s: no labelled case can be used; the first of %d refusals: %s", st.Root(), len(rejected), rejected[0].Message)
 	}
 	return fmt.Errorf("cases: load %s: imagesTr holds no scan; want imagesTr/<case>_0000.nii.gz and labelsTr/<case>.nii.gz", st.Root())
 }

@@ -146,7 +146,7 @@ var causes = []struct {
 	{nifti.ErrTruncated, Truncated, "copy or export the file again"},
 	{nifti.ErrMismatch, HeaderMismatch, "export the file again"},
 	{nifti.ErrHeader, HeaderMismatch, "export the file again"},
-	{nifti.ErrDimensions, BadDimensions, "one 3-D volume a file is read; split a series into single volumes"},
+	{nifti.ErrDimensions, BadDimensions, "a file must hold one 3-D volume; split a series"},
 	{nifti.ErrGeometry, BadGeometry, "correct spacing and directions in the header"},
 	{nifti.ErrNonFinite, NonFinite, "replace the NaN or infinite voxels by a value in HU"},
 	{nifti.ErrLabels, UnknownLabel, "save the labels as whole numbers from 0 to 255"},

@@ -23,7 +23,7 @@ func Scans(ctx context.Context, address string) ([]Case, []Rejected, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("cases: scans %s: %w", address, err)
 	}
-	found, _ := f.images(files, false)
+	found := f.images(files, false)
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		f.cases = append(f.cases, Case{ID: id, Set: Unlabelled, Image: found[id]})
 	}
