@@ -66,11 +66,7 @@ func (l lossProblem) build(seed uint64) *problem {
 // labelled adds a Labels input with values drawn below n.
 func (b *problem) labelled(name string, n int, shape ...int) program.ID {
 	id := b.New(name, program.Labels, program.Input, shape...)
-	v := make([]uint8, b.Buffers[id].Len())
-	for i := range v {
-		v[i] = uint8(b.stream.IntN(n))
-	}
-	b.labels[id] = v
+	b.labels[id] = b.drawLabels(id, n)
 	return id
 }
 

@@ -35,12 +35,30 @@ func newProblem(seed ...uint64) *problem {
 // given adds an input or parameter with normal values times scale plus shift.
 func (b *problem) given(name string, c program.Class, r program.Role, scale, shift float64, shape ...int) program.ID {
 	id := b.New(name, c, r, shape...)
-	v := make([]float32, b.Buffers[id].Len())
+	v := b.draw(id)
 	for i := range v {
-		v[i] = float32(scale*b.stream.Normal() + shift)
+		v[i] = float32(scale*float64(v[i]) + shift)
 	}
 	b.values[id] = v
 	return id
+}
+
+// draw returns normal values for a buffer.
+func (b *problem) draw(id program.ID) []float32 {
+	v := make([]float32, b.Buffers[id].Len())
+	for i := range v {
+		v[i] = float32(b.stream.Normal())
+	}
+	return v
+}
+
+// drawLabels returns labels below n for a buffer.
+func (b *problem) drawLabels(id program.ID, n int) []uint8 {
+	v := make([]uint8, b.Buffers[id].Len())
+	for i := range v {
+		v[i] = uint8(b.stream.IntN(n))
+	}
+	return v
 }
 
 func (b *problem) activation(name string, shape ...int) program.ID {
@@ -95,7 +113,7 @@ func (b *problem) compare(t *testing.T, d device.Device, tolerance float64) {
 	got := b.results(t, d, b.runs)
 	for run := range got {
 		for i, id := range b.wanted {
-			if err := near(got[run][i], want[run][i], tolerance); err != nil {
+			if err := near(got[run][i], want[run][i], tolerance, 0); err != nil {
 				t.Errorf("run %d: %s: %v", run, b.Buffers[id].Name, err)
 			}
 		}
@@ -151,9 +169,10 @@ func (b *problem) read(t *testing.T, l device.Loaded) [][]float32 {
 	return out
 }
 
-// near compares whole buffers: NaN and infinity must be where they are wanted.
-func near(got, want []float32, tolerance float64) error {
-	largest := 0.0
+// near compares whole buffers, relative to the largest value, or to floor where all
+// are smaller. NaN and infinity must be where they are wanted.
+func near(got, want []float32, tolerance, floor float64) error {
+	largest := floor
 	for _, v := range want {
 		if a := math.Abs(float64(v)); !math.IsInf(a, 0) && a > largest {
 			largest = a

@@ -1,0 +1,150 @@
+package devicetest
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"noisystudent/model/compile"
+	"noisystudent/model/device"
+	"noisystudent/model/optim"
+	"noisystudent/model/program"
+	"noisystudent/model/random"
+	"noisystudent/model/unet"
+)
+
+// networkTolerance is for values that went through a whole network and back: one
+// voxel so near zero that leaky ReLU takes its other slope is 3e-4 of a gradient on
+// these small grids; memory that two buffers share wrongly is far more.
+// networkFloor is the largest value that it is relative to at the least: the
+// gradient of a bias before a norm is 0 but for rounding.
+const (
+	networkTolerance = 2e-3
+	networkFloor     = 1e-2
+)
+
+// networkCase is a network with its loss and optimiser.
+type networkCase struct {
+	name  string
+	spec  unet.Spec
+	patch [3]int
+	batch int
+	loss  compile.LossConfig
+	rule  program.Rule
+	clip  float32
+}
+
+func networkCases() []networkCase {
+	spec := func(features []int, kernels, strides [][3]int, classes int, deep bool) unet.Spec {
+		convs := slices.Repeat([]int{2}, len(features))
+		return unet.Spec{
+			InChannels: 1, Classes: classes, Features: features, Kernels: kernels, Strides: strides,
+			ConvsEncoder: convs, ConvsDecoder: convs[1:], DeepSupervision: deep,
+		}
+	}
+	flat, cube, one := [3]int{1, 3, 3}, [3]int{3, 3, 3}, [3]int{1, 1, 1}
+	plane, half := [3]int{1, 2, 2}, [3]int{2, 2, 2}
+	three := spec([]int{3, 7, 17}, [][3]int{flat, cube, cube}, [][3]int{one, plane, half}, 5, true)
+	four := spec([]int{16, 17, 32, 20}, [][3]int{flat, flat, cube, cube}, [][3]int{one, plane, plane, half}, 14, true)
+	two := spec([]int{8, 16}, [][3]int{cube, cube}, [][3]int{one, {2, 1, 2}}, 2, false)
+	return []networkCase{
+		{"three stages", three, [3]int{4, 12, 20}, 2, compile.LossConfig{BatchDice: true, Ignore: -1}, program.SGD, 12},
+		{"four stages, clipped", four, [3]int{2, 16, 24}, 2, compile.LossConfig{BatchDice: true, Ignore: 14}, program.SGD, 0.1},
+		{"two stages, adamw", two, [3]int{6, 5, 14}, 1, compile.LossConfig{Ignore: -1, ClassWeights: []float32{0.5, 2}}, program.AdamW, 12},
+	}
+}
+
+// networks checks whole programs as package compile places them, where buffers
+// share memory: two training steps with all gradients and parameters, and logits.
+func networks(t *testing.T, open func() device.Device, tolerance float64) {
+	for _, c := range networkCases() {
+		t.Run("training/"+c.name, func(t *testing.T) {
+			p, net, err := compile.Train(c.spec, c.batch, c.patch, c.loss, c.rule, c.clip)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := c.problem(p, net)
+			for _, ids := range []map[string]program.ID{net.Grads, net.Params, net.State} {
+				b.wanted = append(b.wanted, sorted(ids)...)
+			}
+			b.wanted = append(b.wanted, net.Loss, net.Norm)
+			b.runs = 2
+			b.compareNetwork(t, open, tolerance)
+		})
+		t.Run("inference/"+c.name, func(t *testing.T) {
+			p, net, err := compile.Infer(c.spec, c.batch, c.patch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := c.problem(p, net)
+			b.wanted = net.Logits[:1]
+			b.compareNetwork(t, open, tolerance)
+		})
+	}
+}
+
+func sorted(ids map[string]program.ID) []program.ID {
+	return slices.Sorted(maps.Values(ids))
+}
+
+// problem gives every input and parameter its values.
+func (c networkCase) problem(p *program.Program, net *compile.Network) *problem {
+	b := newProblem(22)
+	b.Program = *p
+	for _, q := range unet.Params(c.spec) {
+		id, ok := net.Params[q.Name]
+		if !ok {
+			continue
+		}
+		v, s := make([]float32, q.Len()), random.New(23, random.Key(q.Name))
+		for i := range v {
+			v[i] = q.Value + float32(0.1*s.Normal())
+			if q.Fan > 0 {
+				v[i] = float32(q.SD() * s.Normal())
+			}
+		}
+		b.values[id] = v
+	}
+	b.values[net.Image] = b.draw(net.Image)
+	if net.Labels == program.None {
+		return b
+	}
+	b.values[net.Seed] = []float32{1}
+	hyper := optim.Default(c.rule)
+	hyper.Eps = 0.01 // else AdamW turns the rounding of a gradient that is 0 into a whole step
+	b.values[net.Hyper] = hyper.Vector(c.rule, 1)
+	if net.ClassWeights != program.None {
+		b.values[net.ClassWeights] = c.loss.ClassWeights
+	}
+	b.labels[net.Labels] = b.drawLabels(net.Labels, max(c.spec.Classes, c.loss.Ignore+1))
+	return b
+}
+
+// compareNetwork is compare for a program that package compile places.
+func (b *problem) compareNetwork(t *testing.T, open func() device.Device, tolerance float64) {
+	t.Helper()
+	want := b.reference(t)
+	d := open()
+	defer closing(t, d)
+	p := clone(&b.Program)
+	if err := compile.Place(p, d); err != nil {
+		t.Fatal(err)
+	}
+	l, err := d.Load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing(t, l)
+	for run := range b.runs {
+		b.write(t, l, run == 0)
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := b.read(t, l)
+		for i, id := range b.wanted {
+			if err := near(got[i], want[run][i], tolerance, networkFloor); err != nil {
+				t.Errorf("run %d: %s: %v", run, b.Buffers[id].Name, err)
+			}
+		}
+	}
+}
