@@ -1,0 +1,281 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"noisystudent/io/store"
+	"noisystudent/transforms/cases"
+)
+
+func open(t *testing.T, root string) *store.Store {
+	t.Helper()
+	st, err := store.Open(context.Background(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+func TestDigest(t *testing.T) {
+	type one struct {
+		A int `json:"a"`
+		B string
+	}
+	type two struct {
+		B string
+		A int `json:"a"`
+	}
+	if Digest(one{1, "x"}) != Digest(two{"x", 1}) || Digest(one{1, "x"}) != Digest(map[string]any{"B": "x", "a": 1}) {
+		t.Error("the order of fields matters")
+	}
+	seen := map[string]string{}
+	for _, parts := range [][]any{{}, {1}, {1, 2}, {[]int{1, 2}}, {12}, {"1"}, {"a", "b"}, {"ab"}, {1.5}, {nil}, {int64(1 << 60)}, {int64(1<<60 + 1)}} {
+		d := Digest(parts...)
+		if other, twice := seen[d]; twice || len(d) != 64 {
+			t.Errorf("%v has digest %s, as %s", parts, d, other)
+		}
+		seen[d] = fmt.Sprint(parts)
+	}
+	// Golden: keys in stores depend on it. Changing it makes every output anew.
+	if got, want := Digest("plan", 1, 2.5), "38dc8c33b4324062e63ff47f6e62d12419018596a2e192f15979c27e4b3eccbd"; got != want { // sha256 of ["plan",1,2.5]
+		t.Errorf("digest is %s, want %s", got, want)
+	}
+}
+
+func TestOnce(t *testing.T) {
+	ctx := context.Background()
+	st := open(t, "mem://manifest-once")
+	runs := 0
+	var fail error
+	work := func(r *Row) error {
+		runs++
+		r.Output = "out/x.json"
+		if fail != nil {
+			return fail
+		}
+		return st.Write(ctx, r.Output, []byte("made"))
+	}
+	wanted := Row{Stage: "preprocess", Case: "x", Version: 1, Input: "in", Plan: "plan"}
+	fault := func(kind cases.Kind) error {
+		return fmt.Errorf("resample: %w", &cases.Fault{Kind: kind, File: "x.nii.gz", Remedy: "mend it"})
+	}
+	change := func(f func(*Row)) Row {
+		r := wanted
+		f(&r)
+		return r
+	}
+	for _, step := range []struct {
+		name    string
+		before  func()
+		wanted  Row
+		fail    error
+		runs    int
+		outcome Outcome
+	}{
+		{"first", nil, wanted, nil, 1, Done},
+		{"again", nil, wanted, nil, 1, Done},
+		{"another input", nil, change(func(r *Row) { r.Input = "in2" }), nil, 2, Done},
+		{"another plan", nil, change(func(r *Row) { r.Plan = "plan2" }), nil, 3, Done},
+		{"another model", nil, change(func(r *Row) { r.Model = "m" }), nil, 4, Done},
+		{"a new version", nil, change(func(r *Row) { r.Version = 2 }), nil, 5, Done},
+		{"back", nil, wanted, nil, 6, Done},
+		{"output gone", func() { st.Remove(ctx, "out/x.json") }, wanted, nil, 7, Done},
+		{"row damaged", func() { st.Write(ctx, "ledger/preprocess/x.json", []byte("{")) }, wanted, nil, 8, Done},
+		{"row of another case", func() { st.Write(ctx, "ledger/preprocess/x.json", []byte(`{"stage":"preprocess","case":"y"}`)) }, wanted, nil, 9, Done},
+		{"refused", nil, change(func(r *Row) { r.Input = "bad" }), fault(cases.Truncated), 10, Rejected},
+		{"refused already", nil, change(func(r *Row) { r.Input = "bad" }), nil, 10, Rejected},
+		{"refused for now", nil, change(func(r *Row) { r.Input = "big" }), fault(cases.TooLarge), 11, Rejected},
+		{"tried again", nil, change(func(r *Row) { r.Input = "big" }), nil, 12, Done},
+	} {
+		if step.before != nil {
+			step.before()
+		}
+		fail = step.fail
+		row, err := Once(ctx, st, step.wanted, work)
+		if err != nil || runs != step.runs || row.Outcome != step.outcome {
+			t.Fatalf("%s: %d runs, row %+v, error %v; want %d runs, %s", step.name, runs, row, err, step.runs, step.outcome)
+		}
+		if step.outcome == Rejected {
+			if r := row.Rejection(); r.Case != "x" || r.Stage != "preprocess" || r.Reason == "" || r.File != "x.nii.gz" || row.Output != "" {
+				t.Errorf("%s: rejection %+v, output %q", step.name, r, row.Output)
+			}
+		}
+	}
+}
+
+func TestOnceReportsSystemicErrors(t *testing.T) {
+	ctx := context.Background()
+	st := open(t, "mem://manifest-systemic")
+	broken := errors.New("out of memory")
+	if _, err := Once(ctx, st, Row{Stage: "s", Case: "x"}, func(*Row) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	if _, found, err := Lookup(ctx, st, "s", "x"); found || err != nil {
+		t.Errorf("a row was left: %v %v", found, err)
+	}
+	full := store.WithFault(st, func(op, key string) error {
+		if op == "commit" {
+			return errors.New("no space left")
+		}
+		return nil
+	})
+	if _, err := Once(ctx, full, Row{Stage: "s", Case: "x"}, func(*Row) error { return nil }); err == nil {
+		t.Error("a full disk was not reported")
+	}
+}
+
+func TestRows(t *testing.T) {
+	ctx := context.Background()
+	st := open(t, "mem://manifest-rows")
+	want := map[string]Row{}
+	for i := range 100 {
+		r := Row{Stage: "s", Case: fmt.Sprintf("case%03d", i), Input: fmt.Sprint(i), Outcome: Done}
+		want[r.Case] = r
+		if err := Record(ctx, st, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Record(ctx, st, Row{Stage: "s2", Case: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Rows(ctx, st, "s")
+	if d := cmp.Diff(want, got); err != nil || d != "" {
+		t.Errorf("error %v, rows (-want +got)\n%s", err, d)
+	}
+	if none, err := Rows(ctx, st, "never"); err != nil || len(none) != 0 {
+		t.Errorf("rows of no stage: %v %v", none, err)
+	}
+}
+
+func TestFileDigest(t *testing.T) {
+	ctx := context.Background()
+	folder := t.TempDir()
+	path := filepath.Join(folder, "scan.nii.gz")
+	old := time.Now().Add(-time.Hour)
+	write := func(text string, at time.Time) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := open(t, "mem://manifest-files")
+	digest := func() string {
+		t.Helper()
+		d, err := FileDigest(ctx, st, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	write("one", old)
+	first := digest()
+	write("two", old.Add(time.Second))
+	if digest() == first {
+		t.Error("other bytes, same digest")
+	}
+	write("one", old.Add(2*time.Second))
+	if digest() != first {
+		t.Error("same bytes, other digest")
+	}
+	// Same size and time: the cache answers, which is what makes a second run quick.
+	write("six", old.Add(2*time.Second))
+	if digest() != first {
+		t.Error("the file was read although size and time had not changed")
+	}
+	// A file that was just written is never believed to be unchanged.
+	now := time.Now()
+	write("now", now)
+	fresh := digest()
+	write("new", now)
+	if digest() == fresh {
+		t.Error("a file rewritten within the same moment was not read again")
+	}
+	var fault *cases.Fault
+	if _, err := FileDigest(ctx, st, filepath.Join(folder, "absent")); !errors.As(err, &fault) || fault.Kind != cases.Missing || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	full := store.WithFault(st, func(op, key string) error {
+		if op == "create" {
+			return errors.New("no space left")
+		}
+		return nil
+	})
+	write("more", old)
+	if _, err := FileDigest(ctx, full, path); err == nil || errors.As(err, &fault) {
+		t.Errorf("a full ledger is the pipeline's fault, not the case's: %v", err)
+	}
+}
+
+func TestInputDigest(t *testing.T) {
+	ctx := context.Background()
+	st := open(t, "mem://manifest-input")
+	for key, text := range map[string]string{"a": "image", "b": "labels", "c": "labels"} {
+		if err := st.Write(ctx, key, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	digest := func(image, labels string) string {
+		t.Helper()
+		c := cases.Case{ID: "x", Image: st.Address(image)}
+		if labels != "" {
+			c.Labels = st.Address(labels)
+		}
+		d, err := InputDigest(ctx, st, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if digest("a", "b") != digest("a", "c") {
+		t.Error("equal bytes elsewhere, other digest")
+	}
+	if digest("a", "b") == digest("b", "a") || digest("a", "") == digest("a", "b") {
+		t.Error("image and labels are not told apart")
+	}
+}
+
+// A second run over an unchanged folder asks the ledger twice a case.
+func BenchmarkSecondRunOf1000(b *testing.B) {
+	ctx := context.Background()
+	root := b.TempDir()
+	st, err := store.Open(ctx, filepath.Join(root, "store"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	var list []cases.Case
+	for i := range 1000 {
+		path := filepath.Join(root, fmt.Sprintf("%d.nii.gz", i))
+		os.WriteFile(path, bytes.Repeat([]byte{byte(i)}, 1000), 0o644)
+		os.Chtimes(path, old, old)
+		list = append(list, cases.Case{ID: fmt.Sprint(i), Image: path})
+	}
+	run := func() {
+		for _, c := range list {
+			input, err := InputDigest(ctx, st, c)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := Once(ctx, st, Row{Stage: "s", Case: c.ID, Input: input}, func(r *Row) error { return nil }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	run()
+	for b.Loop() {
+		run()
+	}
+}
