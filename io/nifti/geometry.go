@@ -97,11 +97,16 @@ func (h header) place(f *Frame) error {
 		}
 		return h.placeQForm(f)
 	}
+	placePixdim(f)
+	return nil
+}
+
+// placePixdim takes the spacing alone, which both code fields of 0 leave.
+func placePixdim(f *Frame) {
 	f.Source = "pixdim"
 	f.Note = "the header gives no orientation (qform_code and sform_code are 0): taken as LPS with the origin at the first voxel"
 	f.Affine = Affine{{-f.Pixdim[0]}, {0, -f.Pixdim[1]}, {0, 0, f.Pixdim[2]}}
 	f.QForm = f.Affine.qform()
-	return nil
 }
 
 // placeSForm takes the sform. The qform's numbers are kept for writing where
@@ -114,6 +119,9 @@ func (h header) placeSForm(f *Frame) error {
 		if !(math.Abs(f.Pixdim[c]-length) <= contradiction*length) {
 			return fmt.Errorf("pixdim[%d] is %g but the sform's step is %g: tools would disagree on the voxel size; "+
 				"set pixdim from the affine if that is right", c+1, h.pixdim[c+1], length)
+		}
+		if math.Abs(f.Pixdim[c]-length) > rounding*length {
+			f.Note = fmt.Sprintf("pixdim[%d] is %g but the sform's step is %g; the sform is taken", c+1, h.pixdim[c+1], length)
 		}
 	}
 	f.QForm = f.Affine.qform()

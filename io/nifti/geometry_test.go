@@ -37,6 +37,7 @@ func TestWhereItLies(t *testing.T) {
 		{"both disagree", func(r *raw) { r.qform, r.qoffset = 1, [3]float64{10, 20, 30} }, sform, "sform", "different places"},
 		{"disagree, aligned", func(r *raw) { r.qform, r.sform, r.qoffset = 1, 2, [3]float64{10, 20, 30} }, sform, "sform", "different places"},
 		{"qform is no rotation", func(r *raw) { r.qform, r.quatern = 1, [3]float64{1, 1, 1} }, sform, "sform", "longer than 1"},
+		{"qform nowhere", func(r *raw) { r.qform, r.qoffset = 1, [3]float64{math.NaN()} }, sform, "sform", "different places"},
 		{"skewed sform", func(r *raw) { r.qform, r.qoffset, r.srow[0][1] = 1, [3]float64{10, 20, 30}, 0.3 }, ras, "qform", "right angles"},
 		{"zero sform", func(r *raw) { r.qform, r.qoffset, r.srow = 1, [3]float64{10, 20, 30}, Affine{} }, ras, "qform", "length 0"},
 		{"no codes", func(r *raw) { r.sform = 0 }, Affine{{-0.75}, {0, -0.75}, {0, 0, 2.5}}, "pixdim", "no orientation"},
@@ -130,8 +131,9 @@ func TestSpacingIsPixdim(t *testing.T) {
 		t.Errorf("spacing %v, want %v in plane, %v", g.Spacing, want, err)
 	}
 	r.pixdim[3] = 5.01 // an honest difference: the sform is what places voxels
-	if g, _, err = ReadHeader(bytes.NewReader(r.bytes()), Options{}); err != nil || g.Spacing[0] != 5 {
-		t.Errorf("spacing %v, want 5, %v", g.Spacing, err)
+	g, f, err := ReadHeader(bytes.NewReader(r.bytes()), Options{})
+	if err != nil || g.Spacing[0] != 5 || !strings.Contains(f.Note, "pixdim[3] is 5.01") {
+		t.Errorf("spacing %v, want 5; note %q, %v", g.Spacing, f.Note, err)
 	}
 }
 

@@ -121,3 +121,17 @@ func TestFlipEqualsCanonical(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkCanonical(b *testing.B) {
+	shape := [3]int{64, 256, 256}
+	data := make([]float32, 64*256*256)
+	for _, from := range permutations {
+		x := Axes{From: from, Flip: [3]bool{false, true, true}}
+		b.Run(fmt.Sprint(from), func(b *testing.B) {
+			b.SetBytes(int64(4 * len(data)))
+			for b.Loop() {
+				Canonical(data, shape, x)
+			}
+		})
+	}
+}

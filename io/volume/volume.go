@@ -63,7 +63,8 @@ func (g Geometry) SameGrid(h Geometry, toleranceMM float64) bool {
 			}
 		}
 		p, q := g.World(index), h.World(index)
-		if math.Hypot(math.Hypot(p[0]-q[0], p[1]-q[1]), p[2]-q[2]) > toleranceMM {
+		// The comparison is written so that NaN fails it.
+		if !(math.Hypot(math.Hypot(p[0]-q[0], p[1]-q[1]), p[2]-q[2]) <= toleranceMM) {
 			return false
 		}
 	}
