@@ -87,9 +87,6 @@ func CoarseAxis(from, to [3]float64) int {
 	return -1
 }
 
-// Inverse is the mapping back, with the same coarse axis.
-func (m Mapping) Inverse() Mapping { return Mapping{From: m.To, To: m.From, Coarse: m.Coarse} }
-
 func (m Mapping) voxels() int { return m.To[0] * m.To[1] * m.To[2] }
 
 // Nearest resamples by nearest neighbour on all axes, as scikit-image does it
