@@ -144,6 +144,40 @@ func load(ctx context.Context, st *store.Store, j Job) (checkpoint, error) {
 	return c, err
 }
 
+// Done returns how many epochs of a job are durable.
+func Done(ctx context.Context, st *store.Store, j Job) (int64, error) {
+	l, _, err := ReadLatest(ctx, st, j.Folder())
+	if err == nil && l.Epochs > 0 && l.Inputs != j.Inputs {
+		err = &StaleError{Folder: st.Address(j.Folder())}
+	}
+	return l.Epochs, err
+}
+
+// Discard removes a model that was trained from other inputs than the job's.
+func Discard(ctx context.Context, st *store.Store, j Job) error {
+	l, _, err := ReadLatest(ctx, st, j.Folder())
+	if err != nil || l.Epochs == 0 || l.Inputs == j.Inputs {
+		return err
+	}
+	infos, err := st.List(ctx, j.Folder()+"/")
+	if err != nil {
+		return fmt.Errorf("fit: discard %s: %w", j.Name(), err)
+	}
+	// latest goes first: without it the rest is garbage, not a model.
+	keys := []string{j.Folder() + "/latest"}
+	for _, i := range infos {
+		if i.Key != keys[0] {
+			keys = append(keys, i.Key)
+		}
+	}
+	for _, key := range keys {
+		if err := st.Remove(ctx, key); err != nil {
+			return fmt.Errorf("fit: discard %s: %w", j.Name(), err)
+		}
+	}
+	return nil
+}
+
 // durable returns the epochs of a job that are done.
 func durable(ctx context.Context, st *store.Store, j Job) ([]Epoch, error) {
 	l, _, err := ReadLatest(ctx, st, j.Folder())

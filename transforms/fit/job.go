@@ -3,6 +3,7 @@ package fit
 import (
 	"fmt"
 
+	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/plan"
 )
 
@@ -23,6 +24,7 @@ type Ref struct {
 	Case     string `json:"case"`
 	Prepared string `json:"prepared"` // store key of its preprocessed group
 	Labels   string `json:"labels"`   // store key of a pseudo-label group, or empty: its own labels
+	Digest   string `json:"digest"`   // of what the two hold
 }
 
 // Job is one model to train: the element of the training transform.
@@ -37,11 +39,26 @@ type Job struct {
 	Augment  string    `json:"augment"`
 	Rate     float64   `json:"rate"` // initial learning rate
 	// Init is the store key of the weights to start from, or empty: He-normal from Seed.
-	Init string `json:"init"`
+	Init       string `json:"init"`
+	InitDigest string `json:"init_digest"`
 	Seed uint64 `json:"seed"`
-	// Inputs is the digest of everything that decides the weights. A checkpoint
-	// made from other inputs is refused, not continued.
+	// Inputs is the digest of everything that decides the weights, see Sealed. A
+	// checkpoint made from other inputs is refused, not continued.
 	Inputs string `json:"inputs"`
+}
+
+// Sealed returns the job with Inputs filled in.
+func (j Job) Sealed() Job {
+	digests := func(refs []Ref) []string {
+		out := make([]string, len(refs))
+		for i, r := range refs {
+			out[i] = r.Case + " " + r.Digest
+		}
+		return out
+	}
+	j.Inputs = manifest.Digest("fit", version, j.Plan.TrainingDigest(), j.Role, j.Fold, j.Epochs,
+		j.Seed, j.Augment, j.Rate, digests(j.Labelled), digests(j.Pseudo), j.InitDigest)
+	return j
 }
 
 // Name is how people call the job: "teacher fold 2".

@@ -2,8 +2,6 @@ package predict
 
 import (
 	"context"
-
-	"noisystudent/model/engine"
 )
 
 // Result is the labels of a case on the network's grid.
@@ -18,8 +16,8 @@ type Result struct {
 // Labels segments an image (z, y, x) at network resolution: the arg-max of the
 // blended logits, or of the mean probabilities of an ensemble; ties go to the
 // lower class.
-func Labels(ctx context.Context, image []float32, shape [3]int, network Network, models []map[string]engine.Tensor, s Settings) (*Result, error) {
-	r := &Result{Labels: make([]uint8, volume(shape)), Voxels: make([]int64, s.Classes)}
+func Labels(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings) (*Result, error) {
+	r := &Result{Labels: make([]uint8, voxels(shape)), Voxels: make([]int64, s.Classes)}
 	area := shape[1] * shape[2]
 	logits := len(models) == 1 && !s.Softmax
 	one := make([]float32, s.Classes)
@@ -53,12 +51,12 @@ func Labels(ctx context.Context, image []float32, shape [3]int, network Network,
 
 // argMax writes the class of the largest value of (C, V) to each voxel.
 func argMax(values []float32, labels []uint8) {
-	voxels := len(labels)
+	size := len(labels)
 	clear(labels)
-	top := make([]float32, voxels)
-	copy(top, values[:voxels])
-	for c := 1; c < len(values)/voxels; c++ {
-		for i, v := range values[c*voxels:][:voxels] {
+	top := make([]float32, size)
+	copy(top, values[:size])
+	for c := 1; c < len(values)/size; c++ {
+		for i, v := range values[c*size:][:size] {
 			if v > top[i] {
 				top[i], labels[i] = v, uint8(c)
 			}

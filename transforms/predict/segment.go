@@ -5,15 +5,22 @@ import (
 	"fmt"
 	"math"
 
+	"noisystudent/io/volume"
 	"noisystudent/model/engine"
 	"noisystudent/transforms/patch"
 )
 
-// Network gives the logits of one tile: (1, 1, D, H, W) to (1, C, D, H, W).
-// An *engine.Predictor is one.
+// Model is a network's weights; the digest names them.
+type Model struct {
+	Digest  string
+	Weights map[string]engine.Tensor
+}
+
+// Network gives the logits of one tile: (1, 1, D, H, W) to (1, C, D, H, W), by the
+// model that it was last told to use.
 type Network interface {
+	Use(m Model) error
 	Logits(ctx context.Context, images, logits []float32) error
-	SetWeights(weights map[string]engine.Tensor) error
 }
 
 // Settings say how tiles become labels.
@@ -34,7 +41,7 @@ type Plane func(z int, values []float32) error
 // planes to out. Each model's logits are blended with a Gaussian, then come
 // softmax and the mean over the models. Tiles are accumulated in the order of
 // their position, and only as many planes as a tile is deep are ever held.
-func Segment(ctx context.Context, image []float32, shape [3]int, network Network, models []map[string]engine.Tensor, s Settings, out Plane) error {
+func Segment(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings, out Plane) error {
 	if len(models) == 0 {
 		return fmt.Errorf("predict: segment: no model")
 	}
@@ -45,8 +52,8 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 	g := &segmenter{
 		Settings: s, network: network, models: models, image: padded, size: size,
 		gauss:  patch.Gaussian(s.Patch),
-		tile:   make([]float32, volume(s.Patch)),
-		logits: make([]float32, s.Classes*volume(s.Patch)),
+		tile:   make([]float32, voxels(s.Patch)),
+		logits: make([]float32, s.Classes*voxels(s.Patch)),
 		weight: make([]float32, s.Patch[0]*size[1]*size[2]),
 	}
 	if s.Mirror != [3]bool{} {
@@ -58,34 +65,28 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 	return g.run(ctx, shape, before, out)
 }
 
-// pad centres an image in one that is at least a patch; new voxels are 0, the odd
-// one on the high side (nnU-Net's pad_nd_image).
+// pad centres an image in one that is at least a patch; new voxels are 0.
 func pad(image []float32, shape, least [3]int) (padded []float32, size, before [3]int) {
-	for a := range 3 {
-		size[a] = max(shape[a], least[a])
-		before[a] = (size[a] - shape[a]) / 2
-	}
+	size, before = patch.Pad(shape, least)
 	if size == shape {
 		return image, size, before
 	}
-	padded = make([]float32, volume(size))
-	for z := range shape[0] {
-		for y := range shape[1] {
-			to := ((z+before[0])*size[1]+y+before[1])*size[2] + before[2]
-			from := (z*shape[1] + y) * shape[2]
-			copy(padded[to:to+shape[2]], image[from:from+shape[2]])
-		}
+	padded = make([]float32, voxels(size))
+	box := volume.Box{Lo: before}
+	for a := range 3 {
+		box.Hi[a] = before[a] + shape[a]
 	}
+	volume.Paste(padded, size, box, image)
 	return padded, size, before
 }
 
-func volume(s [3]int) int { return s[0] * s[1] * s[2] }
+func voxels(s [3]int) int { return s[0] * s[1] * s[2] }
 
 // segmenter holds the planes that tiles may still add to, as a ring over z.
 type segmenter struct {
 	Settings
 	network Network
-	models  []map[string]engine.Tensor
+	models  []Model
 	image   []float32
 	size    [3]int
 	gauss   []float32
@@ -128,11 +129,9 @@ func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Plane) er
 // row predicts the tiles of one z by every model. With several models the weights
 // are exchanged once a row, so that one network's memory serves all.
 func (g *segmenter) row(ctx context.Context, tiles [][3]int) error {
-	for m, weights := range g.models {
-		if len(g.models) > 1 {
-			if err := g.network.SetWeights(weights); err != nil {
-				return fmt.Errorf("predict: model %d of %d: %w", m+1, len(g.models), err)
-			}
+	for m, model := range g.models {
+		if err := g.network.Use(model); err != nil {
+			return fmt.Errorf("predict: model %d of %d: %w", m+1, len(g.models), err)
 		}
 		for _, at := range tiles {
 			if err := ctx.Err(); err != nil {
@@ -258,15 +257,15 @@ func (g *segmenter) clear(z int) {
 
 // softmax turns logits (C, V) into probabilities in place.
 func softmax(logits []float32, classes int) {
-	voxels := len(logits) / classes
+	size := len(logits) / classes
 	one := make([]float32, classes)
-	for v := range voxels {
+	for v := range size {
 		for c := range one {
-			one[c] = logits[c*voxels+v]
+			one[c] = logits[c*size+v]
 		}
 		softmaxVoxel(one)
 		for c, p := range one {
-			logits[c*voxels+v] = p
+			logits[c*size+v] = p
 		}
 	}
 }
@@ -290,7 +289,7 @@ func softmaxVoxel(logits []float32) {
 
 // reverse flips each channel of (C, D, H, W) along the axes, in place.
 func reverse(data []float32, channels int, shape [3]int, axes [3]bool) {
-	size := volume(shape)
+	size := voxels(shape)
 	for c := range channels {
 		channel := data[c*size:][:size]
 		for from := range channel {

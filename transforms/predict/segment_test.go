@@ -13,8 +13,8 @@ import (
 // that tiling, blending and flipping must not show.
 type pointwise struct{ gain float32 }
 
-func (p *pointwise) SetWeights(w map[string]engine.Tensor) error {
-	p.gain = w["gain"].Data[0]
+func (p *pointwise) Use(m Model) error {
+	p.gain = m.Weights["gain"].Data[0]
 	return nil
 }
 
@@ -26,8 +26,8 @@ func (p *pointwise) Logits(_ context.Context, images, logits []float32) error {
 	return nil
 }
 
-func gain(g float32) map[string]engine.Tensor {
-	return map[string]engine.Tensor{"gain": {Shape: []int{1}, Data: []float32{g}}}
+func gain(g float32) Model {
+	return Model{Weights: map[string]engine.Tensor{"gain": {Shape: []int{1}, Data: []float32{g}}}}
 }
 
 func noise(n int) []float32 {
@@ -42,10 +42,10 @@ func TestSegmentIsTheNetworkWhereTilesAgree(t *testing.T) {
 	for _, shape := range [][3]int{{4, 6, 8}, {9, 13, 11}, {3, 20, 5}, {17, 6, 8}} {
 		for _, step := range []float64{0.5, 1} {
 			for _, mirror := range [][3]bool{{}, {true, false, true}} {
-				image := noise(volume(shape))
+				image := noise(voxels(shape))
 				s := Settings{Classes: 3, Patch: [3]int{4, 6, 8}, Step: step, Mirror: mirror}
 				next := 0
-				err := Segment(t.Context(), image, shape, &pointwise{gain: 2}, []map[string]engine.Tensor{gain(2)}, s, func(z int, values []float32) error {
+				err := Segment(t.Context(), image, shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, values []float32) error {
 					if z != next {
 						t.Fatalf("shape %v: plane %d came after %d", shape, z, next-1)
 					}
@@ -71,8 +71,8 @@ func TestSegmentIsTheNetworkWhereTilesAgree(t *testing.T) {
 
 func TestEnsembleIsTheMeanOfSoftmax(t *testing.T) {
 	shape := [3]int{5, 9, 7}
-	image := noise(volume(shape))
-	models := []map[string]engine.Tensor{gain(0.5), gain(-1), gain(3)}
+	image := noise(voxels(shape))
+	models := []Model{gain(0.5), gain(-1), gain(3)}
 	s := Settings{Classes: 3, Patch: [3]int{4, 4, 4}, Step: 0.5}
 	area := shape[1] * shape[2]
 	err := Segment(t.Context(), image, shape, &pointwise{}, models, s, func(z int, values []float32) error {
@@ -107,7 +107,7 @@ func TestLabelsCountAndConfidence(t *testing.T) {
 			image[i] = -0.5 // background wins
 		}
 	}
-	r, err := Labels(t.Context(), image, shape, &pointwise{gain: 1}, []map[string]engine.Tensor{gain(1)}, Settings{Classes: 3, Patch: shape, Step: 0.5})
+	r, err := Labels(t.Context(), image, shape, &pointwise{gain: 1}, []Model{gain(1)}, Settings{Classes: 3, Patch: shape, Step: 0.5})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,188 @@
+package fit
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"noisystudent/io/store"
+	"noisystudent/model/engine"
+	"noisystudent/model/optim"
+	"noisystudent/model/program"
+	"noisystudent/model/random"
+	"noisystudent/transforms/augment"
+	"noisystudent/transforms/patch"
+)
+
+// session is a job in training: its network in the device's memory and its
+// patches under way. It goes from epoch to epoch; its checkpoint is always the
+// state after the last epoch of its history.
+type session struct {
+	checkpoint
+	job     Job
+	store   *store.Store
+	engine  *engine.Engine
+	trainer *engine.Trainer
+	loader  *patch.Loader
+	cancel  context.CancelFunc
+}
+
+// newSession readies a job at a checkpoint.
+func newSession(ctx context.Context, st *store.Store, j Job, o Options, c checkpoint) (*session, error) {
+	s := &session{checkpoint: c, job: j, store: st}
+	if err := s.ready(ctx, o); err != nil {
+		s.close()
+		return nil, fmt.Errorf("fit: %s: %w", j.Name(), err)
+	}
+	return s, nil
+}
+
+func (s *session) ready(ctx context.Context, o Options) error {
+	config, err := trainConfig(s.job)
+	if err != nil {
+		return err
+	}
+	if s.engine, err = engine.Open(engine.Options{Device: o.Device, Threads: o.Threads}); err != nil {
+		return err
+	}
+	if s.trainer, err = s.engine.NewTrainer(config); err != nil {
+		return err
+	}
+	if err = s.start(ctx); err != nil {
+		return err
+	}
+	table, err := s.table()
+	if err != nil {
+		return err
+	}
+	// The loader outlives the bundle that makes it, so it has a context of its own.
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	share := o.Memory / int64(max(o.Jobs, 1))
+	cache := patch.NewCache(s.open, share*3/4)
+	s.loader, err = patch.NewLoader(background, s.sampler(), table, cache.Open,
+		int64(len(s.history))*int64(s.job.Plan.Training.StepsPerEpoch), s.job.Steps(),
+		patch.Options{Workers: max(o.Threads, 1), BudgetBytes: share / 4})
+	return err
+}
+
+// start gives the network its weights: the checkpoint's, those the job starts
+// from, or fresh ones.
+func (s *session) start(ctx context.Context) error {
+	if len(s.history) > 0 {
+		return s.trainer.Restore(s.state)
+	}
+	if s.job.Init == "" {
+		return s.trainer.Init(random.New(s.job.Seed, random.Key(string(s.job.Role)), uint64(s.job.Fold), random.Key("weights")))
+	}
+	weights, err := ReadTensors(ctx, s.store, s.job.Init)
+	if err != nil {
+		return err
+	}
+	return s.trainer.Restore(engine.State{Weights: weights})
+}
+
+// trainConfig translates the plan for the engine.
+func trainConfig(j Job) (engine.TrainConfig, error) {
+	p, t := j.Plan, j.Plan.Training
+	c := engine.TrainConfig{
+		Spec: p.Network, Patch: p.PatchSize, Batch: p.BatchSize,
+		BatchDice: p.BatchDice, Ignore: p.Ignore, ClipNorm: float32(t.ClipNorm),
+	}
+	for _, w := range t.ClassWeights {
+		c.ClassWeights = append(c.ClassWeights, float32(w))
+	}
+	switch t.Optimizer {
+	case "sgd":
+		c.Rule = program.SGD
+	case "adamw":
+		c.Rule = program.AdamW
+	default:
+		return c, fmt.Errorf("optimizer %q in the plan; use sgd or adamw", t.Optimizer)
+	}
+	c.Hyper = optim.Default(c.Rule)
+	c.Hyper.WeightDecay = t.WeightDecay
+	if c.Rule == program.SGD {
+		c.Hyper.Momentum = t.Momentum
+	}
+	return c, nil
+}
+
+// table is the augmentation of the job's role, with the plan's mirroring.
+func (s *session) table() (augment.Table, error) {
+	t, err := augment.Lookup(s.job.Augment)
+	if err != nil {
+		return t, err
+	}
+	return t.WithMirror(s.job.Plan.Training.Mirror, s.job.Plan.Orientation, s.job.Plan.Labels)
+}
+
+func (s *session) sampler() patch.Sampler {
+	p, t := s.job.Plan, s.job.Plan.Training
+	return patch.Sampler{
+		Seed: s.job.Seed, Role: string(s.job.Role), Fold: s.job.Fold,
+		Patch: p.PatchSize, BatchSize: p.BatchSize, StepsPerEpoch: t.StepsPerEpoch,
+		Labelled: len(s.job.Labelled), Pseudo: len(s.job.Pseudo),
+		LabelledPart: t.LabelledPart, ForegroundPart: t.ForegroundPart, Ignore: p.Ignore >= 0,
+	}
+}
+
+// train makes the steps of one epoch and fills its record.
+func (s *session) train(ctx context.Context, e *Epoch) error {
+	steps := s.job.Plan.Training.StepsPerEpoch
+	e.Rate = s.rate(e.Epoch * int64(steps))
+	counted := 0.0
+	for range steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b, err := s.loader.Next()
+		if err != nil {
+			return err
+		}
+		step := b.Epoch*int64(steps) + int64(b.Step)
+		r, err := s.trainer.Step(ctx, b.Images, b.Labels, s.rate(step))
+		if err != nil {
+			return fmt.Errorf("step %d: %w", step, err)
+		}
+		if r.Skipped {
+			e.Skipped++
+			continue
+		}
+		counted++
+		e.Loss += r.Loss
+		e.Dice += r.Dice
+		e.CE += r.CE
+		e.GradNorm += r.GradNorm
+	}
+	counted = math.Max(counted, 1)
+	e.Loss, e.Dice, e.CE, e.GradNorm = e.Loss/counted, e.Dice/counted, e.CE/counted, e.GradNorm/counted
+	e.Waited = s.loader.Waited()
+	return nil
+}
+
+// rate is the learning rate of a step: nnU-Net's polynomial decay by epoch, or by
+// step after a linear warm-up where the plan has one.
+func (s *session) rate(step int64) float64 {
+	t := s.job.Plan.Training
+	if t.WarmupSteps == 0 {
+		return optim.Poly(int(step/int64(t.StepsPerEpoch)), int(s.job.Epochs), s.job.Rate, t.PolyExponent)
+	}
+	return optim.WarmUp(step, int64(t.WarmupSteps), optim.Poly(int(step), int(s.job.Steps()), s.job.Rate, t.PolyExponent))
+}
+
+// close gives back what the session holds. What is not in a checkpoint is lost.
+func (s *session) close() {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	if s.loader != nil {
+		s.loader.Close()
+	}
+	if s.trainer != nil {
+		s.trainer.Close()
+	}
+	if s.engine != nil {
+		s.engine.Close()
+	}
+}

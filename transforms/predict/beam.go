@@ -1,0 +1,62 @@
+package predict
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"noisystudent/io/store"
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/manifest"
+)
+
+func init() {
+	register.DoFn4x1[context.Context, cases.Case, func(string), func(cases.Rejected), error](&scanFn{})
+	register.Emitter1[string]()
+	register.Emitter1[cases.Rejected]()
+}
+
+// Scans labels a PCollection<cases.Case>. It gives the ids of those that are
+// labelled, PCollection<string>, and PCollection<cases.Rejected>.
+func Scans(s beam.Scope, c Config, scans beam.PCollection) (done, rejected beam.PCollection) {
+	s = s.Scope("predict.Scans")
+	config, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("predict: encode configuration: %v", err)) // our own struct always encodes
+	}
+	return beam.ParDo2(s, &scanFn{Config: string(config)}, beam.Reshuffle(s, scans))
+}
+
+type scanFn struct {
+	Config string // JSON of Config
+	config Config
+	done   beam.Counter
+	failed beam.Counter
+}
+
+func (f *scanFn) Setup() error {
+	f.done, f.failed = beam.NewCounter("predict", "done"), beam.NewCounter("predict", "rejected")
+	return json.Unmarshal([]byte(f.Config), &f.config)
+}
+
+func (f *scanFn) ProcessElement(ctx context.Context, scan cases.Case, done func(string), rejected func(cases.Rejected)) error {
+	st, err := store.Open(ctx, f.config.Store)
+	if err != nil {
+		return err
+	}
+	row, err := Scan(ctx, st, f.config, scan)
+	if err != nil {
+		return fmt.Errorf("predict: %s: %w", scan.ID, err)
+	}
+	if row.Outcome == manifest.Rejected {
+		f.failed.Inc(ctx, 1)
+		rejected(row.Rejection())
+		return nil
+	}
+	f.done.Inc(ctx, 1)
+	done(scan.ID)
+	return nil
+}

@@ -1,0 +1,62 @@
+package pseudo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"noisystudent/io/store"
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/manifest"
+)
+
+func init() {
+	register.DoFn4x1[context.Context, Prepared, func(string), func(cases.Rejected), error](&labelFn{})
+	register.Emitter1[string]()
+	register.Emitter1[cases.Rejected]()
+}
+
+// Labels labels a PCollection<Prepared>. It gives the ids of the cases that are
+// labelled, PCollection<string>, and PCollection<cases.Rejected>.
+func Labels(s beam.Scope, c Config, prepared beam.PCollection) (done, rejected beam.PCollection) {
+	s = s.Scope("pseudo.Labels")
+	config, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("pseudo: encode configuration: %v", err)) // our own struct always encodes
+	}
+	return beam.ParDo2(s, &labelFn{Config: string(config)}, beam.Reshuffle(s, prepared))
+}
+
+type labelFn struct {
+	Config string // JSON of Config
+	config Config
+	done   beam.Counter
+	failed beam.Counter
+}
+
+func (f *labelFn) Setup() error {
+	f.done, f.failed = beam.NewCounter("pseudo", "done"), beam.NewCounter("pseudo", "rejected")
+	return json.Unmarshal([]byte(f.Config), &f.config)
+}
+
+func (f *labelFn) ProcessElement(ctx context.Context, in Prepared, done func(string), rejected func(cases.Rejected)) error {
+	st, err := store.Open(ctx, f.config.Store)
+	if err != nil {
+		return err
+	}
+	row, err := Case(ctx, st, f.config, in)
+	if err != nil {
+		return err
+	}
+	if row.Outcome == manifest.Rejected {
+		f.failed.Inc(ctx, 1)
+		rejected(row.Rejection())
+		return nil
+	}
+	f.done.Inc(ctx, 1)
+	done(in.Case)
+	return nil
+}
