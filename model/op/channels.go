@@ -18,7 +18,7 @@ import (
 // Accumulates or assigns: assigns.
 // Numerics: copies.
 // Reference: torch.cat(dim=1).
-// Checked by: TestGradientsEqualFiniteDifferences, TestTinyNetworkEqualsNnUNet.
+// Checked by: TestGradientsEqualFiniteDifferences; compile.TestTinyNetworkEqualsNnUNet.
 type Concat struct {
 	N int
 	plain
@@ -125,7 +125,7 @@ func slice[T ref.Float](o Slice, in []array[T], out array[T]) {
 // Accumulates or assigns: assigns.
 // Numerics: copies.
 // Reference: torch.nn.functional.interpolate(mode="nearest-exact").
-// Checked by: TestLabelPyramidEqualsNnUNet.
+// Checked by: loss.TestLabelPyramid, loss.TestLabelPyramidEqualsNnUNet.
 type LabelsNearest struct {
 	Out [3]int
 	plain

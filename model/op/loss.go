@@ -23,7 +23,7 @@ import (
 // Numerics: sums in float64; Dice without class 0, smooth 1e-5, over the whole batch
 // with BatchDice, else per element of it.
 // Reference: nnunetv2 DC_and_CE_loss with MemoryEfficientSoftDiceLoss.
-// Checked by: TestLossEqualsNnUNet, TestGradientsEqualFiniteDifferences.
+// Checked by: TestGradientsEqualFiniteDifferences; loss.TestLossEqualsNnUNet.
 type DiceCE struct {
 	BatchDice bool
 	Ignore    int
@@ -97,7 +97,7 @@ func settings[T ref.Float](o DiceCE, in []array[T]) ref.Loss[T] {
 // Accumulates or assigns: assigns.
 // Numerics: per voxel in float64, rounded once; 0 at ignored voxels.
 // Reference: autograd of nnunetv2 DC_and_CE_loss.
-// Checked by: TestLossEqualsNnUNet.
+// Checked by: loss.TestLossEqualsNnUNet.
 type DiceCEGrad struct{ DiceCE }
 
 // Arity implements gorgonia.Op.
@@ -149,7 +149,7 @@ func diceCEGrad[T ref.Float](o DiceCEGrad, in []array[T], out array[T]) {
 // Accumulates or assigns: assigns.
 // Numerics: sums in float64, rounded once.
 // Reference: nnunetv2 DeepSupervisionWrapper.
-// Checked by: TestTinyNetworkEqualsNnUNet.
+// Checked by: TestGradientsEqualFiniteDifferences; compile.TestTinyNetworkEqualsNnUNet.
 type WeightedSum struct {
 	Weights []float32
 	plain
@@ -209,7 +209,7 @@ func weightedSum[T ref.Float](o WeightedSum, in []array[T], out array[T]) {
 // Accumulates or assigns: assigns.
 // Numerics: product in float64, rounded once.
 // Reference: the weights of nnunetv2 DeepSupervisionWrapper.
-// Checked by: TestTinyNetworkEqualsNnUNet.
+// Checked by: TestGradientsEqualFiniteDifferences; compile.TestTinyNetworkEqualsNnUNet.
 type Scale struct {
 	By float32
 	plain

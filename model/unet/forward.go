@@ -20,7 +20,7 @@ type Net struct {
 // resolutions give logits, highest first. Each block is convolution, instance norm
 // and leaky ReLU; the decoder joins the upsampled features, then the skipped ones.
 // Errors of the declaration itself are g's. Reference: nnU-Net's PlainConvUNet.
-// Checked by: TestTinyNetworkEqualsNnUNet.
+// Checked by: compile.TestTinyNetworkEqualsNnUNet.
 func Forward(g *op.Graph, s Spec, batch int, patch [3]int, heads []bool) (Net, error) {
 	if err := checkPatch(s, batch, patch, heads); err != nil {
 		return Net{}, err
