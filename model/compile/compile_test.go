@@ -212,6 +212,7 @@ func TestRefusals(t *testing.T) {
 			_, _, err := Train(tiny, 1, tinyPatch, LossConfig{OutputWeights: []float32{1}}, program.SGD, 0)
 			return err
 		},
+		"clip": func() error { _, _, err := Train(tiny, 1, tinyPatch, tinyLoss, program.SGD, -1); return err },
 		"rule": func() error { _, _, err := Train(tiny, 1, tinyPatch, tinyLoss, program.Rule(9), 0); return err },
 	} {
 		if err := compile(); err == nil {

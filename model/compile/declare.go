@@ -31,6 +31,9 @@ func infer(spec unet.Spec, batch int, patch [3]int) (*unit, error) {
 
 // train declares, differentiates and lowers a training program.
 func train(spec unet.Spec, batch int, patch [3]int, lc LossConfig, rule program.Rule, clip float32) (*unit, error) {
+	if !(clip >= 0) {
+		return nil, fmt.Errorf("clip norm %g, need 0 or more", clip)
+	}
 	t, err := declareTraining(op.NewGraph(tensor.Float32), spec, batch, patch, lc)
 	if err != nil {
 		return nil, err
