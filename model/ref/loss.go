@@ -37,8 +37,24 @@ func DiceCE[T Float](s Shape, logits []T, labels []uint8, l Loss[T], sums, out [
 	fit("loss", "logits", logits, s.Len())
 	fit("loss", "labels", labels, s.N*s.V)
 	fit("loss", "sums", sums, SumsLen(s))
-	acc := make([]float64, SumsLen(s))
-	entropy, p := 0.0, make([]float64, s.C)
+	acc, entropy := overlaps(s, logits, labels, l)
+	for i, v := range acc {
+		sums[i] = T(v)
+	}
+	if w := acc[len(acc)-1]; w > 0 {
+		entropy /= w
+	}
+	dice, groups := 0.0, diceGroups(s, acc, l.BatchDice)
+	for _, g := range groups {
+		dice -= g.dice() / float64(len(groups))
+	}
+	out[0], out[1], out[2] = T(entropy+dice), T(dice), T(entropy)
+}
+
+// overlaps returns the sums of DiceCE and the weighted sum of entropies.
+func overlaps[T Float](s Shape, logits []T, labels []uint8, l Loss[T]) (acc []float64, entropy float64) {
+	acc = make([]float64, SumsLen(s))
+	p := make([]float64, s.C)
 	for i, label := range labels {
 		if int(label) == l.Ignore {
 			continue
@@ -54,65 +70,63 @@ func DiceCE[T Float](s Shape, logits []T, labels []uint8, l Loss[T], sums, out [
 		acc[(n*s.C+int(label))*3] += p[label]
 		acc[(n*s.C+int(label))*3+2]++
 	}
-	for i, v := range acc {
-		sums[i] = T(v)
-	}
-	if w := acc[len(acc)-1]; w > 0 {
-		entropy /= w
-	}
-	dice := 0.0
-	for _, g := range diceGroups(s, acc, l.BatchDice) {
-		dice -= g.dice()
-	}
-	dice /= float64(groups(s, l.BatchDice) * (s.C - 1))
-	out[0], out[1], out[2] = T(entropy+dice), T(dice), T(entropy)
+	return acc, entropy
 }
 
 // DiceCEGrad computes dlogits = factor times d loss/d logits from the sums of
 // DiceCE. Shapes as there; dlogits is 0 at ignored voxels.
 func DiceCEGrad[T Float](s Shape, logits []T, labels []uint8, l Loss[T], sums []T, factor float64, dlogits []T) {
 	fit("loss gradient", "logits", logits, s.Len())
+	fit("loss gradient", "labels", labels, s.N*s.V)
+	fit("loss gradient", "sums", sums, SumsLen(s))
 	fit("loss gradient", "dlogits", dlogits, s.Len())
-	acc := make([]float64, SumsLen(s))
+	acc := make([]float64, len(sums))
 	for i, v := range sums {
 		acc[i] = float64(v)
 	}
-	weightSum := acc[len(acc)-1]
-	terms := diceGroups(s, acc, l.BatchDice)
-	classes := float64(groups(s, l.BatchDice) * (s.C - 1))
+	groups := diceGroups(s, acc, l.BatchDice)
 	parallel(s.N, func(n int) {
-		own := terms
+		own := groups
 		if !l.BatchDice {
-			own = terms[n*(s.C-1):][:s.C-1]
+			own = groups[n*(s.C-1):][:s.C-1]
 		}
-		p, dp := make([]float64, s.C), make([]float64, s.C)
+		p, d := make([]float64, s.C), make([]float64, s.C)
 		for v := range s.V {
-			label := labels[n*s.V+v]
-			if int(label) == l.Ignore {
-				for c := range s.C {
-					dlogits[(n*s.C+c)*s.V+v] = 0
-				}
-				continue
-			}
-			softmax(s, logits, n, v, p)
-			mean := 0.0 // of dp under p
-			for c := 1; c < s.C; c++ {
-				dp[c] = -own[c-1].slope(c == int(label)) / classes
-				mean += p[c] * dp[c]
-			}
-			entropy := 0.0
-			if weightSum > 0 {
-				entropy = l.weight(label) / weightSum
+			clear(d)
+			if label := labels[n*s.V+v]; int(label) != l.Ignore {
+				softmax(s, logits, n, v, p)
+				diceSlope(p, own, int(label), 1/float64(len(groups)), d)
+				entropySlope(p, int(label), l.weight(label), acc[len(acc)-1], d)
 			}
 			for c := range s.C {
-				d := p[c]*(dp[c]-mean) + entropy*p[c]
-				if c == int(label) {
-					d -= entropy
-				}
-				dlogits[(n*s.C+c)*s.V+v] = T(factor * d)
+				dlogits[(n*s.C+c)*s.V+v] = T(factor * d[c])
 			}
 		}
 	})
+}
+
+// diceSlope adds the gradient of the Dice term of one voxel by its logits to d:
+// that by its probabilities p, taken through softmax.
+func diceSlope(p []float64, own []overlap, label int, weight float64, d []float64) {
+	mean := 0.0
+	for c := 1; c < len(p); c++ {
+		mean -= p[c] * weight * own[c-1].slope(c == label)
+	}
+	d[0] -= p[0] * mean
+	for c := 1; c < len(p); c++ {
+		d[c] += p[c] * (-weight*own[c-1].slope(c == label) - mean)
+	}
+}
+
+// entropySlope adds the gradient of cross-entropy of one voxel by its logits to d.
+func entropySlope(p []float64, label int, weight, weightSum float64, d []float64) {
+	if weightSum == 0 {
+		return
+	}
+	for c := range p {
+		d[c] += weight / weightSum * p[c]
+	}
+	d[label] -= weight / weightSum
 }
 
 // softmax fills p with the probabilities of one voxel and returns the logarithm of
@@ -151,17 +165,14 @@ func (o overlap) slope(inside bool) float64 {
 	return d
 }
 
-// groups returns over how many parts of the batch Dice is taken.
-func groups(s Shape, batchDice bool) int {
-	if batchDice {
-		return 1
-	}
-	return s.N
-}
-
-// diceGroups gathers sums into (groups, C-1) overlaps.
+// diceGroups gathers sums into the overlaps whose mean is taken: one for every
+// foreground class with batch Dice, else one for every (n, foreground class).
 func diceGroups(s Shape, sums []float64, batchDice bool) []overlap {
-	out := make([]overlap, groups(s, batchDice)*(s.C-1))
+	groups := s.N
+	if batchDice {
+		groups = 1
+	}
+	out := make([]overlap, groups*(s.C-1))
 	for n := range s.N {
 		for c := 1; c < s.C; c++ {
 			i := c - 1

@@ -149,6 +149,17 @@ func TestLossOfNothing(t *testing.T) {
 	}
 }
 
+// The smoothing shows where a class is absent and hardly predicted: with
+// p = 1e-5/(1 + 1e-5), Dice is 1e-5/(p + 1e-5).
+func TestLossSmoothing(t *testing.T) {
+	s := ref.Shape{N: 1, C: 2, V: 1}
+	sums, out := make([]float64, ref.SumsLen(s)), make([]float64, 3)
+	ref.DiceCE(s, []float64{0, math.Log(1e-5)}, []uint8{0}, ref.Loss[float64]{BatchDice: true, Ignore: -1}, sums, out)
+	if want := -1 / (1 + 1/(1+1e-5)); math.Abs(out[1]-want) > 1e-9 {
+		t.Errorf("Dice term %g, want %g", out[1], want)
+	}
+}
+
 func TestLabelsNearest(t *testing.T) {
 	row := []uint8{0, 1, 2, 3, 4, 5, 6, 7}
 	for _, c := range []struct {
