@@ -1,0 +1,178 @@
+package phantom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"noisystudent/model/random"
+	"noisystudent/transforms/cases"
+)
+
+// Options say which cohort to make. They travel inside a Beam graph, so every field
+// is exported and survives JSON.
+type Options struct {
+	Out        string // folder or gs:// prefix of the dataset
+	Labelled   int
+	Unlabelled int
+	Test       int
+	Seed       uint64
+	// Shape and Spacing (z, y, x) set the view and its sampling: 0 means 18x48x64
+	// voxels of 5 mm, the smallest view that holds all 13 organs. Cases vary about it.
+	Shape   [3]int
+	Spacing [3]float64
+	// Shifted draws the unlabelled and test cases from another domain.
+	Shifted bool
+	// Corrupt of the unlabelled files are cut short on purpose, the last ones.
+	Corrupt int
+	// CT and Labels, both or neither, name a real scan to deform; its labels have
+	// FLARE's ids. They are addresses: a path or gs://.
+	CT, Labels string
+}
+
+// withDefaults fills in the view.
+func (o Options) withDefaults() Options {
+	if o.Shape == [3]int{} {
+		o.Shape = [3]int{18, 48, 64}
+	}
+	if o.Spacing == [3]float64{} {
+		o.Spacing = [3]float64{5, 5, 5}
+	}
+	return o
+}
+
+// mostVoxels bounds one case, before anything is allocated.
+const mostVoxels = 1 << 28
+
+// Check reports options that no cohort can be made from.
+func (o Options) Check() error {
+	o = o.withDefaults()
+	voxels := 1.0
+	for a := range 3 {
+		if o.Shape[a] < 4 || !(o.Spacing[a] >= 0.1 && o.Spacing[a] <= 50) {
+			return fmt.Errorf("phantom: %v voxels of %v mm: an axis needs at least 4 voxels of 0.1 to 50 mm", o.Shape, o.Spacing)
+		}
+		voxels *= float64(o.Shape[a])
+	}
+	switch {
+	case o.Out == "":
+		return errors.New("phantom: no folder to write to")
+	case voxels > mostVoxels:
+		return fmt.Errorf("phantom: %v are more than %d voxels", o.Shape, mostVoxels)
+	case o.Labelled < 0 || o.Unlabelled < 0 || o.Test < 0:
+		return fmt.Errorf("phantom: %d labelled, %d unlabelled and %d test cases", o.Labelled, o.Unlabelled, o.Test)
+	case o.Labelled+o.Unlabelled+o.Test == 0:
+		return errors.New("phantom: a cohort of no cases")
+	case o.Corrupt < 0 || o.Corrupt > o.Unlabelled:
+		return fmt.Errorf("phantom: %d corrupt files of %d unlabelled ones", o.Corrupt, o.Unlabelled)
+	case (o.CT == "") != (o.Labels == ""):
+		return errors.New("phantom: a cohort from a real scan needs both the CT and its labels")
+	}
+	return nil
+}
+
+// Task is one case to make.
+type Task struct {
+	Set   string // labelled, unlabelled or test
+	Index int
+}
+
+// ID names a case, such as labelled_0003.
+func (t Task) ID() string { return fmt.Sprintf("%s_%04d", t.Set, t.Index) }
+
+// Tasks lists the cases of a cohort.
+func (o Options) Tasks() []Task {
+	var list []Task
+	for _, part := range []struct {
+		set cases.Set
+		n   int
+	}{{cases.Labelled, o.Labelled}, {cases.Unlabelled, o.Unlabelled}, {cases.Test, o.Test}} {
+		for i := range part.n {
+			list = append(list, Task{string(part.set), i})
+		}
+	}
+	return list
+}
+
+// make generates one case, from the base if there is one.
+func (o Options) make(t Task, b *base) *scan {
+	o = o.withDefaults()
+	d := source
+	if o.Shifted && t.Set != string(cases.Labelled) {
+		d = shifted
+	}
+	s := random.New(o.Seed, random.Key("phantom"), random.Key(t.Set), uint64(t.Index))
+	if b != nil {
+		return b.deform(s, d, o.Shape, o.Spacing)
+	}
+	return render(s, d, o.Shape, o.Spacing)
+}
+
+// Make makes and writes one case.
+func Make(ctx context.Context, o Options, t Task) (Written, error) {
+	if err := o.Check(); err != nil {
+		return Written{}, err
+	}
+	b, err := bases.get(ctx, o)
+	if err != nil {
+		return Written{}, err
+	}
+	return o.write(ctx, t, o.make(t, b))
+}
+
+// Generate makes a whole cohort in this process, workers cases at a time.
+func Generate(ctx context.Context, o Options, workers int) error {
+	if err := WriteDataset(ctx, o); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	tasks := make(chan Task)
+	var group sync.WaitGroup
+	for range max(workers, 1) {
+		group.Go(func() {
+			for t := range tasks {
+				if ctx.Err() != nil {
+					continue
+				}
+				if _, err := Make(ctx, o, t); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for _, t := range o.Tasks() {
+		tasks <- t
+	}
+	close(tasks)
+	group.Wait()
+	return context.Cause(ctx)
+}
+
+// scans keeps the last real scan that was read: all cases of a cohort share it.
+type scans struct {
+	mu         sync.Mutex
+	ct, labels string
+	last       *base
+}
+
+var bases scans
+
+// get returns the base of a cohort, or nil where it has none.
+func (k *scans) get(ctx context.Context, o Options) (*base, error) {
+	if o.CT == "" {
+		return nil, nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last != nil && k.ct == o.CT && k.labels == o.Labels {
+		return k.last, nil
+	}
+	b, err := loadBase(ctx, o.CT, o.Labels)
+	if err != nil {
+		return nil, err
+	}
+	k.ct, k.labels, k.last = o.CT, o.Labels, b
+	return b, nil
+}
