@@ -2,10 +2,6 @@ package cpu
 
 import "noisystudent/model/program"
 
-// chunkBytes is what the weights of the channels summed in one go may take, for
-// two blocks of output channels: they are read once per row of output.
-const chunkBytes = 450 << 10
-
 // gathers reports whether a convolution reads a plain image by kernel rows.
 func (l *loaded) gathers(in []program.View, k kernelLayout, stride [3]int) bool {
 	return len(in) == 1 && plain(l.p.Buffers[in[0].Buf]) && in[0].Norm == program.None && (k.kw > 1 || stride[2] == 1)
@@ -121,7 +117,7 @@ func (c *convOp) op(name string, begin func(), before ...phase) op {
 	c.classes, c.class = patterns(c.taps[1])
 	c.slots = max(1, widest(c.taps[0], 1))
 	c.chunk()
-	k := cutting{batch: c.batch, groups: len(c.groups), out: c.out, taps: c.taps, slots: c.slots, rowBytes: c.blockCount() * c.pack.rowBytes, work: c.work()}
+	k := cutting{batch: c.batch, groups: len(c.groups), out: c.out, taps: c.taps, slots: c.slots, rowBytes: c.blockCount() * c.pack.rowBytes, work: c.work(), sizes: c.l.dev.sizes}
 	c.cut = k.cut()
 	c.blockBytes = max(1, widest(c.taps[1], c.cut.bandRows)) * c.pack.rowBytes
 	c.planeBytes = c.blockCount() * c.blockBytes
@@ -151,7 +147,7 @@ func (c *convOp) chunk() {
 	bytes, from := 0, 0
 	for i, s := range c.segments {
 		n := 2 * s.channels * taps * c.groups[0].wStep
-		if bytes+n > chunkBytes && i > from {
+		if bytes+n > c.l.dev.sizes.chunk && i > from {
 			c.chunks = append(c.chunks, [2]int{from, i})
 			from, bytes = i, 0
 		}

@@ -37,6 +37,7 @@ const maxThreads = 1024
 type cpuDevice struct {
 	table   *table
 	threads int
+	sizes   sizes
 	pool    *pool
 	loads   atomic.Int64
 }
@@ -58,7 +59,7 @@ func Open(threads int) (device.Device, error) {
 }
 
 func open(t *table, threads int) *cpuDevice {
-	return &cpuDevice{table: t, threads: threads, pool: newPool(threads)}
+	return &cpuDevice{table: t, threads: threads, sizes: standard, pool: newPool(threads)}
 }
 
 // tables lists what this CPU can run, fastest first; the last is plain Go.

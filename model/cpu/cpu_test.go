@@ -1,28 +1,144 @@
 package cpu
 
 import (
+	"reflect"
+	"strings"
 	"testing"
 
 	"noisystudent/model/device"
 	"noisystudent/model/device/devicetest"
+	"noisystudent/model/program"
 )
+
+// splinters cuts the suite's small shapes into many parts.
+var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, items: 16, work: 1 << 8, voxels: 24, piece: 48}
+
+func opener(t *table, threads int, s sizes) func() device.Device {
+	return func() device.Device {
+		d := open(t, threads)
+		d.sizes = s
+		return d
+	}
+}
 
 // TestDevice holds every path that this CPU and build have to package ref.
 func TestDevice(t *testing.T) {
+	notShort(t)
+	for _, table := range tables() {
+		t.Run(table.name, func(t *testing.T) { devicetest.Run(t, opener(table, 2, standard)) })
+	}
+}
+
+// TestParts does it with work cut fine, so that bands, ranges of planes, spans of
+// channels, rings and partial sums are many.
+func TestParts(t *testing.T) {
+	notShort(t)
+	for _, table := range tables() {
+		t.Run(table.name, func(t *testing.T) { devicetest.Run(t, opener(table, 3, splinters)) })
+	}
+}
+
+// TestThreads demands the same bytes from any number of threads. It is what the
+// short race pass keeps: no reference to wait for, and all the threads.
+func TestThreads(t *testing.T) {
 	for _, table := range tables() {
 		t.Run(table.name, func(t *testing.T) {
-			devicetest.Run(t, func() device.Device { return open(table, 2) })
+			s := splinters
+			devicetest.Same(t, opener(table, 1, s), opener(table, 2, s), opener(table, 7, s))
 		})
 	}
 }
 
-// TestThreads demands the same bytes from any number of threads.
-func TestThreads(t *testing.T) {
-	for _, table := range tables() {
-		var opens []func() device.Device
-		for _, threads := range []int{1, 2, 7} {
-			opens = append(opens, func() device.Device { return open(table, threads) })
-		}
-		t.Run(table.name, func(t *testing.T) { devicetest.Same(t, opens...) })
+func notShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("short: the suite's reference takes minutes under the race detector")
 	}
+}
+
+// TestNetworkThreads runs whole training steps: the same bytes from 1, 2 and 7 threads.
+func TestNetworkThreads(t *testing.T) {
+	n := demo.withFeatures(8, 17, 32)
+	n.batch, n.patch = 2, [3]int{4, 12, 28}
+	for _, table := range tables() {
+		var want [][]float32
+		for _, threads := range []int{1, 2, 7} {
+			d := open(table, threads)
+			d.sizes = splinters
+			l := n.load(t, d, true)
+			for range 2 {
+				must(t, l.Run(t.Context()))
+			}
+			var got [][]float32
+			for id, b := range l.p.Buffers {
+				if b.Role == program.Param || b.Role == program.Output {
+					v := make([]float32, b.Len())
+					must(t, l.Read(program.ID(id), v))
+					got = append(got, v)
+				}
+			}
+			if want == nil {
+				want = got
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %d threads differ from 1", table.name, threads)
+			}
+			must(t, l.Close())
+			must(t, d.Close())
+		}
+	}
+}
+
+// TestAllocations bounds what a training step takes from Go's heap: nothing that
+// grows with the network.
+func TestAllocations(t *testing.T) {
+	n := demo.withFeatures(8, 16)
+	n.patch = [3]int{4, 8, 16}
+	d := open(tables()[0], 1)
+	l := n.load(t, d, true)
+	ctx := t.Context()
+	if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 40 {
+		t.Errorf("%g allocations a step", got)
+	}
+	must(t, l.Close())
+	must(t, d.Close())
+}
+
+func TestOpen(t *testing.T) {
+	for _, c := range []struct {
+		env     string
+		threads int
+		ok      bool
+	}{
+		{"", 1, true}, {"", 0, true}, {"generic", 2, true}, {"", -1, false}, {"", 1 << 20, false}, {"sse", 1, false},
+		{"avx512", 1, tables()[0].name == "avx512"},
+	} {
+		t.Setenv("NOISYSTUDENT_CPU", c.env)
+		d, err := Open(c.threads)
+		if (err == nil) != c.ok {
+			t.Errorf("NOISYSTUDENT_CPU=%s, %d threads: error %v", c.env, c.threads, err)
+		}
+		if err != nil {
+			continue
+		}
+		if c.env != "" && !strings.Contains(d.Name(), c.env) {
+			t.Errorf("NOISYSTUDENT_CPU=%s opens %s", c.env, d.Name())
+		}
+		must(t, d.Close())
+	}
+}
+
+func TestCloseRefusesWhileLoaded(t *testing.T) {
+	n := demo.withFeatures(8, 16)
+	n.patch = [3]int{2, 8, 8}
+	d := open(tables()[0], 2)
+	l := n.load(t, d, false)
+	if d.Close() == nil {
+		t.Error("a device with a loaded program was closed")
+	}
+	must(t, l.Close())
+	if l.Close() == nil {
+		t.Error("a program was closed twice")
+	}
+	must(t, d.Close())
 }

@@ -1,14 +1,19 @@
 package cpu
 
-// ringBytes is what packed rows of one work item may take: they are to stay in a
-// second-level cache of 1 MiB beside the weights.
-const ringBytes = 600 << 10
+// sizes bounds what work is cut into. Tests cut smaller, so that small shapes have
+// many parts; results differ in their last bits between sizes.
+type sizes struct {
+	ring   int // bytes of packed rows: a part of the second-level cache
+	chunk  int // bytes of weights of channels summed in one go, for two blocks of output channels
+	sums   int // bytes of private weight gradients
+	items  int // parts of an instruction of enough work
+	work   int // least multiply-adds of an item
+	voxels int // of an item of a pass; also what is summed in float32 before float64 takes over
+	piece  int // parameters of an item of an update
+}
 
-// wanted is how many items an instruction of enough work is cut into.
-const wanted = 16
-
-// itemWork is the least multiply-adds of an item: about 10 us of vector work.
-const itemWork = 1 << 20
+// standard suits caches of 1 MiB a core and items of some 10 us or more.
+var standard = sizes{ring: 600 << 10, chunk: 450 << 10, sums: 32 << 20, items: 16, work: 1 << 20, voxels: 1024, piece: 1 << 15}
 
 // cut divides an output into items by batch element, band of rows, range of planes
 // and range of groups of channels.
@@ -46,16 +51,17 @@ type cutting struct {
 	slots         int // planes of the ring
 	rowBytes      int // of all blocks
 	work          int // multiply-adds in all
+	sizes         sizes
 }
 
 // cut chooses bands whose ring fits the cache, then splits groups, planes and
 // rows, in the order of how little is packed twice, until there are enough items.
 func (k cutting) cut() cut {
 	c := cut{batch: k.batch, h: k.out[1], d: k.out[0], g: k.groups, bandRows: k.out[1], planes: k.out[0], groupSpan: k.groups}
-	for bands := 1; c.bandRows > 1 && k.slots*widest(k.taps[1], c.bandRows)*k.rowBytes > ringBytes; bands++ {
+	for bands := 1; c.bandRows > 1 && k.slots*widest(k.taps[1], c.bandRows)*k.rowBytes > k.sizes.ring; bands++ {
 		c.bandRows = ceilDiv(c.h, bands)
 	}
-	want := min(wanted, max(1, k.work/itemWork))
+	want := k.sizes.parts(k.work)
 	halo := k.slots > 1
 	if !halo {
 		c.planes = split(c.d, 1, want, c.items())
@@ -67,6 +73,9 @@ func (k cutting) cut() cut {
 	c.bandRows = min(c.bandRows, max(split(c.h, 4, want, c.items()/c.bands()), 1))
 	return c
 }
+
+// parts returns how many items so many multiply-adds are worth.
+func (s sizes) parts(work int) int { return min(s.items, max(1, work/s.work)) }
 
 // split returns the length of the parts of n that make want items of what now
 // makes have, none shorter than least.

@@ -2,10 +2,8 @@ package cpu
 
 import "noisystudent/model/program"
 
-const (
-	sumsBytes  = 32 << 20 // of the private sums of all parts
-	gradPlanes = 8        // most output planes that share a list
-)
+// gradPlanes is how many output planes share a list at most.
+const gradPlanes = 8
 
 // newWeightGrad plans the gradient of a convolution by its weight.
 func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
@@ -105,23 +103,23 @@ func (g *gradOp) kernelVectors() bool {
 
 // divide chooses units, parts and spans by shape alone.
 func (g *gradOp) divide() {
-	s := g.ySource
+	s, z := g.ySource, g.l.dev.sizes
 	channels := 0
 	for _, n := range g.channels {
 		channels += n
 	}
 	work := s.batch * s.voxels * s.blocks * lanes * channels * g.kd * g.kh * g.k.kw
-	want := min(wanted, max(1, work/itemWork))
+	want := z.parts(work)
 	rows := len(g.channels) * g.x.rowBytes
-	k := cutting{batch: s.batch, groups: 1, out: g.out, taps: g.taps, slots: max(1, widest(g.taps[0], 1)), rowBytes: rows, work: work}
+	k := cutting{batch: s.batch, groups: 1, out: g.out, taps: g.taps, slots: max(1, widest(g.taps[0], 1)), rowBytes: rows, work: work, sizes: z}
 	g.units = k.cut()
-	g.parts = max(1, min(want, g.units.items(), sumsBytes/(4*g.size())))
+	g.parts = max(1, min(want, g.units.items(), z.sums/(4*g.size())))
 	g.groupSpan = split(len(g.groups), 1, want, g.parts)
 	g.spans = ceilDiv(len(g.groups), g.groupSpan)
 	g.blockSpan = split(len(g.channels), 1, want, g.parts*g.spans)
 	g.xSpans = ceilDiv(len(g.channels), g.blockSpan)
 	g.planes = min(g.units.planes, gradPlanes)
-	for g.planes > 1 && widest(g.taps[0], g.planes)*widest(g.taps[1], g.units.bandRows)*rows > ringBytes {
+	for g.planes > 1 && widest(g.taps[0], g.planes)*widest(g.taps[1], g.units.bandRows)*rows > z.ring {
 		g.planes--
 	}
 }

@@ -7,10 +7,8 @@ import (
 	"noisystudent/model/program"
 )
 
-const (
-	lossVoxels = 1024
-	smooth     = 1e-5 // nnU-Net's: keeps the Dice of an empty class defined
-)
+// smooth keeps the Dice of an empty class defined (nnU-Net's value).
+const smooth = 1e-5
 
 // diceCE is the loss and its gradient over logits in blocks of classes. Both cut
 // the voxels alike; the first leaves in Sums what the second needs.
@@ -21,6 +19,7 @@ type diceCE struct {
 	labels  []uint8
 	sums    []float32 // (N, C, 3) and the weight sum
 	classes int
+	size    int // voxels of a part
 	parts   int // of one element of the batch
 
 	top, weight, counts []float32
@@ -32,7 +31,8 @@ type diceCE struct {
 func (l *loaded) newLoss(logits, labels, sums program.ID, attr program.Loss) *diceCE {
 	d := &diceCE{l: l, attr: attr, logits: l.source(program.View{Buf: logits, Norm: program.None})}
 	d.labels, d.sums, d.classes = l.labels(labels), l.floats(sums), d.logits.channels
-	d.parts = ceilDiv(d.logits.voxels, lossVoxels)
+	d.size = l.dev.sizes.voxels
+	d.parts = ceilDiv(d.logits.voxels, d.size)
 	d.top = aligned(d.logits.blocks * lanes)
 	for c := d.classes; c < len(d.top); c++ {
 		d.top[c] = float32(math.Inf(-1))
@@ -57,8 +57,8 @@ func (d *diceCE) begin() {
 // args points at part i.
 func (d *diceCE) args(w *worker, i int) *lossArgs {
 	a := &w.loss
-	n, from := i/d.parts, i%d.parts*lossVoxels
-	a.n, a.blocks, a.next = min(lossVoxels, d.logits.voxels-from), d.logits.blocks, 4*d.logits.voxels*lanes
+	n, from := i/d.parts, i%d.parts*d.size
+	a.n, a.blocks, a.next = min(d.size, d.logits.voxels-from), d.logits.blocks, 4*d.logits.voxels*lanes
 	a.logits = ptr(d.logits.data, d.logits.at(n, 0)+from*lanes)
 	a.labels = unsafe.Pointer(&d.labels[n*d.logits.voxels+from])
 	a.top, a.weight, a.counts = ptr(d.top, 0), ptr(d.weight, 0), ptr(d.counts, 0)
@@ -158,7 +158,7 @@ func (l *loaded) newDiceCEGrad(i program.DiceCEGrad) op {
 		}},
 		{d.items(), func(w *worker, i int) {
 			a := d.args(w, i)
-			n, from := i/d.parts, i%d.parts*lossVoxels
+			n, from := i/d.parts, i%d.parts*d.size
 			a.dlogits = ptr(d.dlogits, d.logits.at(n, 0)+from*lanes)
 			a.a, a.b = ptr(d.slopes, n*d.logits.blocks*lanes), ptr(d.inside, n*d.logits.blocks*lanes)
 			kernel(a)

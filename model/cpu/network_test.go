@@ -40,7 +40,10 @@ var (
 )
 
 func (n network) withFeatures(f ...int) network {
-	n.spec.Features = f
+	k := len(f)
+	s := &n.spec
+	s.Features, s.Kernels, s.Strides = f, s.Kernels[:k], s.Strides[:k]
+	s.ConvsEncoder, s.ConvsDecoder = s.ConvsEncoder[:k], s.ConvsDecoder[:k-1]
 	return n
 }
 
@@ -67,16 +70,18 @@ func (n network) load(t testing.TB, d *cpuDevice, train bool) *loaded {
 	}
 	l := dl.(*loaded)
 	s := random.New(3)
-	for name, id := range net.Params {
-		v := make([]float32, p.Buffers[id].Len())
+	for id, b := range p.Buffers {
+		if b.Role != program.Param {
+			continue
+		}
+		v := make([]float32, b.Len())
 		for i := range v {
-			if strings.HasSuffix(name, "norm.weight") {
-				v[i] = 1
-			} else {
+			v[i] = 1
+			if !strings.HasSuffix(b.Name, "norm.weight") {
 				v[i] = float32(s.Normal()) * 0.1
 			}
 		}
-		must(t, l.Write(id, v))
+		must(t, l.Write(program.ID(id), v))
 	}
 	image := make([]float32, p.Buffers[net.Image].Len())
 	labels := make([]uint8, len(image))
@@ -110,11 +115,6 @@ func cpuTime() time.Duration {
 
 // work counts nominal multiply-adds of an instruction, times two.
 func work(p *program.Program, in program.Instr) float64 {
-	conv := func(weight, out program.ID) float64 {
-		w, o := p.Buffers[weight].Shape, p.Buffers[out].Shape
-		return 2 * float64(p.Buffers[weight].Len()) * float64(o[0]*o[2]*o[3]*o[4]) * float64(min(w[0], w[0]))
-	}
-	_ = conv
 	switch i := in.(type) {
 	case program.Conv:
 		return kernelWork(p, i.Weight, i.Out)

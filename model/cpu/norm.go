@@ -6,9 +6,6 @@ import (
 	"noisystudent/model/program"
 )
 
-// passVoxels is how many voxels an item of a pass over an activation takes.
-const passVoxels = 4096
-
 // newNormScale plans scale = gamma/sqrt(var+eps), shift = beta - mean*scale.
 func (l *loaded) newNormScale(i program.NormScale) op {
 	moments, out := l.floats(i.Moments), l.floats(i.Out)
@@ -30,7 +27,7 @@ type normGrad struct {
 	x             *source // seen through the norm
 	dy            *source
 	dx            []float32
-	parts         int
+	size, parts   int       // voxels of a part, parts of a block
 	sums          []float64 // (N, block, part, 2, lane)
 	mean, a, b, c []float32 // (N, blocks*16)
 }
@@ -39,7 +36,8 @@ func (l *loaded) newNormGrad(i program.NormGrad) op {
 	g := &normGrad{l: l, i: i, x: l.source(program.View{Buf: i.Raw, Norm: i.Norm, Slope: i.Slope}), dx: l.floats(i.DIn)}
 	g.dy = l.source(program.View{Buf: i.DOut, Norm: program.None})
 	n := g.x.batch * g.x.blocks
-	g.parts = ceilDiv(g.x.voxels, passVoxels)
+	g.size = l.dev.sizes.voxels
+	g.parts = ceilDiv(g.x.voxels, g.size)
 	g.sums = make([]float64, n*g.parts*2*lanes)
 	for _, v := range []*[]float32{&g.mean, &g.a, &g.b, &g.c} {
 		*v = aligned(n * lanes)
@@ -66,8 +64,8 @@ func (g *normGrad) begin() {
 func (g *normGrad) args(w *worker, i int) *normGradArgs {
 	a := &w.norm
 	part, block := i%g.parts, i/g.parts
-	at := (block*g.x.voxels + part*passVoxels) * lanes
-	a.n = min(passVoxels, g.x.voxels-part*passVoxels)
+	at := (block*g.x.voxels + part*g.size) * lanes
+	a.n = min(g.size, g.x.voxels-part*g.size)
 	a.x, a.dy, a.dx, a.slope = ptr(g.x.data, at), ptr(g.dy.data, at), ptr(g.dx, at), g.x.slope
 	copy(a.scale[:], g.x.scale[block*lanes:])
 	copy(a.shift[:], g.x.shift[block*lanes:])

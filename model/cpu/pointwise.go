@@ -9,7 +9,8 @@ func (l *loaded) newConcat(name string, in []program.View, id program.ID) op {
 	sources := l.sources(in)
 	shape := l.shape(id)
 	all, voxels := blocks(shape[1]), voxels(shape)
-	parts := ceilDiv(voxels, passVoxels)
+	size := l.dev.sizes.voxels
+	parts := ceilDiv(voxels, size)
 	phases := []phase{{1, func(*worker, int) { prepare(sources) }}}
 	first := 0
 	for _, s := range sources {
@@ -17,8 +18,8 @@ func (l *loaded) newConcat(name string, in []program.View, id program.ID) op {
 		// One phase a source: the next one may write lanes of the same block.
 		phases = append(phases, phase{s.batch * s.blocks * parts, func(w *worker, i int) {
 			part, block, n := i%parts, i/parts%s.blocks, i/parts/s.blocks
-			from := part * passVoxels
-			count := min(passVoxels, voxels-from)
+			from := part * size
+			count := min(size, voxels-from)
 			c := start + block*lanes
 			to := ((n*all+c/lanes)*voxels + from) * lanes
 			if c%lanes == 0 {
@@ -67,7 +68,7 @@ func (l *loaded) moveLanes(w *worker, s *source, n, block, from, count int, put 
 func (l *loaded) newAdd(i program.Add) op {
 	out := l.floats(i.Out)
 	a, b := l.addend(i.A), l.addend(i.B)
-	const piece = passVoxels * lanes
+	piece := l.dev.sizes.piece
 	return op{"add", []phase{
 		{1, func(*worker, int) { prepare([]*source{a, b}) }},
 		{ceilDiv(len(out), piece), func(_ *worker, p int) {

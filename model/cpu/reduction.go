@@ -2,13 +2,11 @@ package cpu
 
 import "noisystudent/model/program"
 
-// reduceVoxels is how many voxels are summed in float32 before float64 takes over.
-const reduceVoxels = 2048
-
 // reduction takes mean and spread of every channel of an activation.
 type reduction struct {
 	l     *loaded
 	src   *source
+	size  int       // voxels of a part
 	parts int       // of a block
 	sums  []float64 // (N, block, part, lane, 2)
 	zero  []float32 // where sums are wanted, not deviations: what x is taken from
@@ -16,7 +14,8 @@ type reduction struct {
 
 func (l *loaded) newReduction(id program.ID) *reduction {
 	r := &reduction{l: l, src: l.source(program.View{Buf: id, Norm: program.None})}
-	r.parts = ceilDiv(r.src.voxels, reduceVoxels)
+	r.size = l.dev.sizes.voxels
+	r.parts = ceilDiv(r.src.voxels, r.size)
 	r.sums = make([]float64, r.src.batch*r.src.blocks*r.parts*2*lanes)
 	return r
 }
@@ -31,9 +30,9 @@ func (r *reduction) phases() []phase {
 func (r *reduction) item(w *worker, i int) {
 	a := &w.sum
 	part, block := i%r.parts, i/r.parts
-	from := part * reduceVoxels
+	from := part * r.size
 	at := (block*r.src.voxels + from) * lanes
-	a.n = min(reduceVoxels, r.src.voxels-from)
+	a.n = min(r.size, r.src.voxels-from)
 	a.src, a.shift = ptr(r.src.data, at), ptr(r.src.data, at)
 	if r.zero != nil {
 		a.shift = ptr(r.zero, 0)
@@ -49,10 +48,10 @@ func (r *reduction) spread(n, c int) spread {
 	var all spread
 	block, lane := n*r.src.blocks+c/lanes, c%lanes
 	for part := range r.parts {
-		from := part * reduceVoxels
+		from := part * r.size
 		at := 2 * ((block*r.parts+part)*lanes + lane)
 		shift := r.src.data[(block*r.src.voxels+from)*lanes+lane]
-		all = all.join(deviations(min(reduceVoxels, r.src.voxels-from), shift, r.sums[at], r.sums[at+1]))
+		all = all.join(deviations(min(r.size, r.src.voxels-from), shift, r.sums[at], r.sums[at+1]))
 	}
 	return all
 }

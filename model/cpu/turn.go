@@ -53,12 +53,13 @@ func (t *turn) item(w *worker, i int) {
 	}
 	src := t.l.floats(t.id)
 	a := &w.transpose
-	a.n, a.dstStep, a.src = lanes, t.to.kw*pixelBytes, ptr(src, 0)
+	a.n, a.dstStep = lanes, t.to.kw*pixelBytes
+	t.rows(a, i)
 	for block := range blocks(t.from.a) {
 		for tap := range t.from.taps() {
 			to := i*t.to.next() + t.to.row(block*lanes, tap)
 			for kw := range t.from.kw {
-				t.rows(a, i, block, tap, kw)
+				a.src = ptr(src, block*t.from.next()+tap*t.from.tapFloats()+kw*lanes)
 				at := kw
 				if t.flip {
 					at = t.from.kw - 1 - kw
@@ -70,12 +71,12 @@ func (t *turn) item(w *worker, i int) {
 	}
 }
 
-// rows points at the 16 vectors of b that become lanes.
-func (t *turn) rows(a *transposeArgs, i, block, tap, kw int) {
+// rows points at the vectors of b that become lanes, at the first tap and block of a.
+func (t *turn) rows(a *transposeArgs, i int) {
 	for r := range a.rows {
 		a.rows[r] = -1
 		if r < t.blocks[i].channels {
-			a.rows[r] = 4 * (block*t.from.next() + t.from.row(t.blocks[i].first+r, tap) + kw*lanes)
+			a.rows[r] = 4 * t.from.row(t.blocks[i].first+r, 0)
 		}
 	}
 }

@@ -6,9 +6,6 @@ import (
 	"noisystudent/model/program"
 )
 
-// pieceFloats is how many parameters an item of an update or a norm takes.
-const pieceFloats = 1 << 15
-
 // piece is a part of a parameter.
 type piece struct{ of, from, n int }
 
@@ -20,12 +17,12 @@ type updates struct {
 }
 
 func (l *loaded) newUpdates(list []program.Update) op {
-	u := &updates{l: l, list: list}
+	u, size := &updates{l: l, list: list}, l.dev.sizes.piece
 	for k, i := range list {
 		// Whole vectors of 16: what lies behind a short buffer is its own padding.
 		n := ceilDiv(len(l.floats(i.Param)), lanes) * lanes
-		for from := 0; from < n; from += pieceFloats {
-			u.pieces = append(u.pieces, piece{k, from, min(pieceFloats, n-from)})
+		for from := 0; from < n; from += size {
+			u.pieces = append(u.pieces, piece{k, from, min(size, n-from)})
 		}
 	}
 	return op{"update", []phase{{len(u.pieces), u.item}, {1, u.touch}}}
@@ -74,10 +71,11 @@ func adamConstants(a *updateArgs, hyper []float32) {
 // clips them.
 func (l *loaded) newGradNorm(i program.GradNorm) op {
 	var pieces []piece
+	size := l.dev.sizes.piece
 	for k, id := range i.Grads {
 		n := len(l.floats(id))
-		for from := 0; from < n; from += pieceFloats {
-			pieces = append(pieces, piece{k, from, min(pieceFloats, n-from)})
+		for from := 0; from < n; from += size {
+			pieces = append(pieces, piece{k, from, min(size, n-from)})
 		}
 	}
 	sums := make([]float64, len(pieces))
