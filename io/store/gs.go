@@ -128,7 +128,7 @@ func (g *gs) remove(ctx context.Context, key string) error {
 	return gsError(g.object(key).Delete(ctx))
 }
 
-func (g *gs) create(ctx context.Context, key string, generation int64) (upload, error) {
+func (g *gs) create(ctx context.Context, key string, generation, size int64) (upload, error) {
 	o := g.object(key)
 	switch {
 	case generation == 0:
@@ -137,16 +137,22 @@ func (g *gs) create(ctx context.Context, key string, generation int64) (upload, 
 		o = o.If(storage.Conditions{GenerationMatch: generation})
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return &gsUpload{w: o.NewWriter(ctx), cancel: cancel}, nil
+	w := o.NewWriter(ctx)
+	if size >= 0 && size < int64(w.ChunkSize) {
+		w.ChunkSize = int(size) + 1 // a ledger row needs no buffer of 16 MiB, which is the default
+	}
+	return &gsUpload{w: w, cancel: cancel}, nil
 }
 
-// gsUpload is one upload request; the bucket shows the object when the request has ended well.
+// gsUpload is one upload; the bucket shows the object when its last request has ended well.
 type gsUpload struct {
-	w      *storage.Writer
-	cancel context.CancelFunc
+	w       *storage.Writer
+	cancel  context.CancelFunc
+	started bool
 }
 
 func (u *gsUpload) Write(p []byte) (int, error) {
+	u.started = true
 	n, err := u.w.Write(p)
 	return n, gsError(err)
 }
@@ -159,10 +165,12 @@ func (u *gsUpload) commit() (int64, error) {
 	return u.w.Attrs().Generation, nil
 }
 
-// abort cancels before it closes: a close alone would commit.
+// abort cancels before it closes: a close alone would commit, and of an upload not started yet would start it.
 func (u *gsUpload) abort() {
 	u.cancel()
-	u.w.Close()
+	if u.started {
+		u.w.Close()
+	}
 }
 
 // gsError gives the errors that callers ask for their names.

@@ -70,9 +70,9 @@ func parseRoot(root string) (scheme, bucket, prefix string, err error) {
 // Split takes the address of one object apart into a root for Open and a key: gs://b/a/x is gs://b/a and x, /dir/x is
 // /dir and x, and a name without a slash lies in the working directory.
 func Split(address string) (root, key string, err error) {
-	if strings.Contains(address, "://") {
-		i := strings.LastIndexByte(address, '/')
-		root, key = address[:i], address[i+1:]
+	if scheme, rest, found := strings.Cut(address, "://"); found {
+		i := max(strings.LastIndexByte(rest, '/'), 0)
+		root, key = scheme+"://"+rest[:i], strings.TrimPrefix(rest[i:], "/")
 	} else {
 		root, key = filepath.Split(address)
 		root = filepath.Clean(root)

@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // list walks the folder that the prefix names and keeps the files below it that begin with the prefix.
@@ -66,7 +68,7 @@ func (w *walk) entry(key string, e fs.DirEntry, parents []string) error {
 	info, err := os.Stat(w.local.address(key))
 	switch {
 	case err != nil:
-		return ignoreMissing(cause(err)) // removed meanwhile, or a link to nothing
+		return ignoreMissing(cause(err))
 	case info.IsDir():
 		return w.folder(key, parents)
 	case inside && info.Mode().IsRegular():
@@ -75,8 +77,9 @@ func (w *walk) entry(key string, e fs.DirEntry, parents []string) error {
 	return nil
 }
 
+// ignoreMissing passes over what was removed meanwhile, and over links that lead nowhere or to themselves.
 func ignoreMissing(err error) error {
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
 		return nil
 	}
 	return err

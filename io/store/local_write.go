@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
+	"syscall"
 	"time"
 )
 
-func (l *local) create(_ context.Context, key string, generation int64) (upload, error) {
+func (l *local) create(_ context.Context, key string, generation, _ int64) (upload, error) {
 	if err := os.MkdirAll(l.root, 0o777); err != nil {
 		return nil, err
 	}
@@ -50,13 +50,22 @@ func makeFolders(root *os.Root, folder string) error {
 	return syncFolder(root, path.Dir(folder))
 }
 
+// syncFolder makes the names in a folder durable, where the file system has an operation for that.
 func syncFolder(root *os.Root, folder string) error {
 	d, err := root.Open(folder)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	return d.Sync()
+	return syncOpen(d)
+}
+
+func syncOpen(folder *os.File) error {
+	err := folder.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil // some network file systems
+	}
+	return err
 }
 
 // localUpload is a temporary file beside its destination. The root handle keeps every step inside the store's folder,
@@ -77,30 +86,43 @@ func (u *localUpload) abort() {
 	u.root.Close()
 }
 
+// commit makes the bytes durable before the name.
 func (u *localUpload) commit() (int64, error) {
-	generation, err := u.rename()
+	generation, err := u.publish()
 	if err != nil {
 		u.abort()
 		return 0, err
 	}
-	defer u.root.Close()
-	return generation, syncFolder(u.root, path.Dir(u.key))
+	return generation, u.root.Close()
 }
 
-// rename makes the bytes durable before the name, and does the check of the generation and the rename under one lock.
-func (u *localUpload) rename() (int64, error) {
+func (u *localUpload) publish() (int64, error) {
 	if err := u.file.Sync(); err != nil {
 		return 0, err
 	}
 	if err := u.file.Close(); err != nil {
 		return 0, err
 	}
-	unlock, err := lockFolder(filepath.Join(u.root.Name(), path.Dir(u.key)))
-	if err != nil && u.condition != anyGeneration {
-		return 0, fmt.Errorf("lock the folder: %w", err)
+	folder, err := u.root.Open(path.Dir(u.key))
+	if err != nil {
+		return 0, err
 	}
+	defer folder.Close()
+	generation, err := u.rename(folder)
+	if err != nil {
+		return 0, err
+	}
+	return generation, syncOpen(folder)
+}
+
+// rename does the check of the generation and the renaming under one lock. A file system without locks is good enough
+// for a write without condition.
+func (u *localUpload) rename(folder *os.File) (int64, error) {
+	unlock, err := lockFolder(folder)
 	if err == nil {
 		defer unlock()
+	} else if u.condition != anyGeneration {
+		return 0, fmt.Errorf("lock the folder: %w", err)
 	}
 	current, err := u.current()
 	if err != nil {

@@ -2,12 +2,15 @@
 
 package store
 
-import "sync"
+import (
+	"os"
+	"sync"
+)
 
 var folders sync.Mutex
 
 // lockFolder excludes the other writers of this process only.
-func lockFolder(string) (unlock func(), err error) {
+func lockFolder(*os.File) (unlock func(), err error) {
 	folders.Lock()
 	return folders.Unlock, nil
 }

@@ -9,20 +9,13 @@ import (
 
 // lockFolder excludes every other writer of the folder, in this process and in others of this machine. The lock ends with
 // the process, so a killed writer blocks nobody.
-func lockFolder(folder string) (unlock func(), err error) {
-	d, err := os.Open(folder)
-	if err != nil {
-		return nil, err
-	}
+func lockFolder(folder *os.File) (unlock func(), err error) {
+	fd := int(folder.Fd())
 	for {
-		err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX)
+		err = syscall.Flock(fd, syscall.LOCK_EX)
 		if err != syscall.EINTR {
 			break
 		}
 	}
-	if err != nil {
-		d.Close()
-		return nil, err
-	}
-	return func() { d.Close() }, nil
+	return func() { syscall.Flock(fd, syscall.LOCK_UN) }, err
 }

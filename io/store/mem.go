@@ -122,7 +122,7 @@ func (m *mem) remove(_ context.Context, key string) error {
 	return nil
 }
 
-func (m *mem) create(_ context.Context, key string, generation int64) (upload, error) {
+func (m *mem) create(_ context.Context, key string, generation, _ int64) (upload, error) {
 	return &memUpload{bucket: m.bucket, name: path.Join(m.prefix, key), condition: generation}, nil
 }
 

@@ -61,7 +61,8 @@ type backend interface {
 	// A range that the object does not cover is io.ErrUnexpectedEOF.
 	open(ctx context.Context, key string, off, n int64) (io.ReadCloser, int64, error)
 	// create starts a write that becomes visible at commit if the object is then at the generation, or at any.
-	create(ctx context.Context, key string, generation int64) (upload, error)
+	// The size is what will come, or -1.
+	create(ctx context.Context, key string, generation, size int64) (upload, error)
 	stat(ctx context.Context, key string) (Info, error)
 	list(ctx context.Context, prefix string) ([]Info, error) // in any order
 	remove(ctx context.Context, key string) error

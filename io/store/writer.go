@@ -22,7 +22,7 @@ func (s *Store) WriteIf(ctx context.Context, key string, data []byte, generation
 }
 
 func (s *Store) write(ctx context.Context, key string, data []byte, generation int64) (int64, error) {
-	w, err := s.create(ctx, key, generation)
+	w, err := s.create(ctx, key, generation, int64(len(data)))
 	if err != nil {
 		return 0, err
 	}
@@ -35,14 +35,14 @@ func (s *Store) write(ctx context.Context, key string, data []byte, generation i
 
 // Create starts a write in pieces. Nothing is visible before Commit; the caller defers Abort, which does nothing after it.
 func (s *Store) Create(ctx context.Context, key string) (*Writer, error) {
-	return s.create(ctx, key, anyGeneration)
+	return s.create(ctx, key, anyGeneration, -1)
 }
 
-func (s *Store) create(ctx context.Context, key string, generation int64) (*Writer, error) {
+func (s *Store) create(ctx context.Context, key string, generation, size int64) (*Writer, error) {
 	if err := s.check(ctx, "create", key); err != nil {
 		return nil, err
 	}
-	u, err := s.backend.create(ctx, key, generation)
+	u, err := s.backend.create(ctx, key, generation, size)
 	if err != nil {
 		return nil, fmt.Errorf("store: create %s: %w", s.Address(key), err)
 	}
@@ -77,8 +77,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Commit makes the object visible, durably: after it a power cut cannot undo it. After an error nothing has changed,
-// unless the error came from the network after a bucket took the object.
+// Commit makes the object visible, durably: after it a power cut cannot undo it. After an error nothing has changed, but for
+// two cases: a bucket took the object and its answer was lost, or a disk failed after the rename.
 func (w *Writer) Commit() error {
 	_, err := w.commit()
 	return err

@@ -130,16 +130,20 @@ func testCommit(t *testing.T, s *store.Store) {
 
 func testAbort(t *testing.T, s *store.Store) {
 	mustWrite(t, s, "old", []byte("old"))
-	for _, key := range []string{"old", "new"} {
-		w, err := s.Create(t.Context(), key)
-		if err != nil {
-			t.Fatal(err)
+	for _, size := range []int{0, 1, 1 << 16} {
+		for _, key := range []string{"old", "new"} {
+			w, err := s.Create(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size > 0 {
+				if _, err := w.Write(make([]byte, size)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.Abort()
+			w.Abort()
 		}
-		if _, err := w.Write(make([]byte, 1<<16)); err != nil {
-			t.Fatal(err)
-		}
-		w.Abort()
-		w.Abort()
 	}
 	wantKeys(t, s, "", "old")
 	if got := mustRead(t, s, "old"); string(got) != "old" {

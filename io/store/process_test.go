@@ -1,0 +1,136 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"testing"
+
+	"noisystudent/io/store"
+)
+
+// TestMain lets the test binary play the other process.
+func TestMain(m *testing.M) {
+	play := map[string]func(*store.Store) error{"count": count, "hang": hang}[os.Getenv("STORE_TEST_PLAY")]
+	if play == nil {
+		os.Exit(m.Run())
+	}
+	s, err := store.Open(context.Background(), os.Getenv("STORE_TEST_ROOT"))
+	if err == nil {
+		err = play(s)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func process(t *testing.T, play, root string) *exec.Cmd {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program)
+	cmd.Env = append(os.Environ(), "STORE_TEST_PLAY="+play, "STORE_TEST_ROOT="+root)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+const counts = 10
+
+// count adds to a counter by conditional writes.
+func count(s *store.Store) error {
+	ctx := context.Background()
+	for done := 0; done < counts; {
+		info, err := s.Stat(ctx, "counter")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		var data []byte
+		if err == nil {
+			if data, err = s.Read(ctx, "counter"); err != nil {
+				return err
+			}
+		}
+		_, err = s.WriteIf(ctx, "counter", append(data, '.'), info.Generation)
+		if err == nil {
+			done++
+		} else if !errors.Is(err, store.ErrGeneration) {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestProcessesShareAFolder(t *testing.T) {
+	root := t.TempDir()
+	var wg sync.WaitGroup
+	for range 3 {
+		cmd := process(t, "count", root)
+		wg.Go(func() {
+			if err := cmd.Run(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	data, err := mustOpen(t, root).Read(t.Context(), "counter")
+	if err != nil || len(data) != 3*counts {
+		t.Errorf("%d of %d counts kept, %v", len(data), 3*counts, err)
+	}
+}
+
+// hang begins to replace an object, says so, and waits to be killed.
+func hang(s *store.Store) error {
+	w, err := s.Create(context.Background(), "d/x")
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+		return err
+	}
+	fmt.Println("half")
+	select {}
+}
+
+func TestKilledWriter(t *testing.T) {
+	root := t.TempDir()
+	s := mustOpen(t, root)
+	if err := s.Write(t.Context(), "d/x", []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := process(t, "hang", root)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if n := len(entries(t, root)); n != 2 {
+		t.Errorf("%d files, want the object and what the dead writer left", n)
+	}
+	if got := keys(t, s, ""); !slices.Equal(got, []string{"d/x"}) {
+		t.Errorf("listed %q", got)
+	}
+	if got, err := s.Read(t.Context(), "d/x"); err != nil || string(got) != "old" {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if err := s.Write(t.Context(), "d/x", []byte("new")); err != nil {
+		t.Error(err)
+	}
+}
