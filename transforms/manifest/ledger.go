@@ -123,6 +123,21 @@ func Once(ctx context.Context, st *store.Store, wanted Row, work func(*Row) erro
 	return row, Record(ctx, st, row)
 }
 
+// Settle is Once for work on a case's files: it takes their digest as the wanted
+// row's Input. A case whose files cannot be read for it is rejected.
+func Settle(ctx context.Context, st *store.Store, c cases.Case, wanted Row, work func(*Row) error) (Row, error) {
+	input, err := InputDigest(ctx, st, c)
+	var fault *cases.Fault
+	switch {
+	case errors.As(err, &fault):
+		return Reject(ctx, st, wanted, fault)
+	case err != nil:
+		return Row{}, err
+	}
+	wanted.Input = input
+	return Once(ctx, st, wanted, work)
+}
+
 // Reject records that a case is refused before its work can begin, such as when
 // its input cannot be read for a digest.
 func Reject(ctx context.Context, st *store.Store, wanted Row, fault *cases.Fault) (Row, error) {

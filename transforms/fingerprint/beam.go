@@ -1,0 +1,93 @@
+package fingerprint
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"noisystudent/io/store"
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/manifest"
+)
+
+func init() {
+	register.DoFn4x1[context.Context, cases.Case, func(Facts), func(cases.Rejected), error](&caseFn{})
+	register.DoFn2x2[context.Context, Facts, string, error](&summariseFn{})
+	register.Combiner1[Facts](&mergeFn{})
+	register.Emitter1[Facts]()
+	register.Emitter1[cases.Rejected]()
+	beam.RegisterType(reflect.TypeFor[Facts]())
+	beam.RegisterType(reflect.TypeFor[cases.Case]())
+	beam.RegisterType(reflect.TypeFor[cases.Rejected]())
+}
+
+// Collect measures a PCollection<cases.Case> of labelled cases. It writes
+// fingerprint.json and gives its text, a singleton PCollection<string>, and the
+// PCollection<cases.Rejected> of cases that could not be measured. Where none
+// could, the pipeline fails.
+func Collect(s beam.Scope, c Config, col beam.PCollection) (fingerprint, rejected beam.PCollection) {
+	s = s.Scope("fingerprint.Collect")
+	facts, rejected := beam.ParDo2(s, &caseFn{Config: c}, beam.Reshuffle(s, col))
+	// Combining nothing gives no element; with an empty one there is always a summary, or its error.
+	facts = beam.Flatten(s, facts, beam.Create(s, Facts{}))
+	return beam.ParDo(s, &summariseFn{Config: c}, beam.Combine(s, &mergeFn{}, facts)), rejected
+}
+
+// caseFn measures one case.
+type caseFn struct {
+	Config   Config
+	store    *store.Store
+	measured beam.Counter
+	refused  beam.Counter
+}
+
+func (f *caseFn) Setup(ctx context.Context) (err error) {
+	f.measured, f.refused = beam.NewCounter("fingerprint", "cases"), beam.NewCounter("fingerprint", "rejected")
+	f.store, err = store.Open(ctx, f.Config.Store)
+	return err
+}
+
+func (f *caseFn) ProcessElement(ctx context.Context, c cases.Case, emit func(Facts), reject func(cases.Rejected)) error {
+	facts, row, err := Process(ctx, f.store, c, f.Config)
+	if err != nil {
+		return err
+	}
+	if row.Outcome == manifest.Rejected {
+		f.refused.Inc(ctx, 1)
+		reject(row.Rejection())
+		return nil
+	}
+	f.measured.Inc(ctx, 1)
+	emit(facts)
+	return nil
+}
+
+// mergeFn merges facts; any order gives the same fingerprint.
+type mergeFn struct{}
+
+func (*mergeFn) CreateAccumulator() Facts           { return Facts{} }
+func (*mergeFn) AddInput(a, b Facts) Facts          { return a.Merge(b) }
+func (*mergeFn) MergeAccumulators(a, b Facts) Facts { return a.Merge(b) }
+func (*mergeFn) ExtractOutput(a Facts) Facts        { return a }
+
+// summariseFn turns the facts of all cases into the store's fingerprint.
+type summariseFn struct{ Config Config }
+
+func (f *summariseFn) ProcessElement(ctx context.Context, facts Facts) (string, error) {
+	summary, err := Summarise(facts, f.Config.Orientation)
+	if err != nil {
+		return "", err
+	}
+	st, err := store.Open(ctx, f.Config.Store)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(summary)
+	if err != nil {
+		return "", err
+	}
+	return string(text), Save(ctx, st, summary)
+}
