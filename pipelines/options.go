@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 
 	"noisystudent/io/store"
 	"noisystudent/runners"
@@ -60,9 +61,19 @@ type run struct {
 	Options
 	store    *store.Store
 	dataset  *cases.Dataset
-	refused  []Rejected // by reading the dataset's folders
+	refused  []Rejected // by every stage so far
 	progress Progress
+	seconds  map[string]float64 // wall time of the stages that ran
+
+	plan     plan.Plan
+	splits   []plan.Split
+	prepared map[string]preparedCase // by id
+	met      map[string]bool         // cases that preprocessing was asked for
+	pseudo   PseudoCounts
 }
+
+// preparedCase is where a case was stored by preprocessing.
+type preparedCase struct{ folder, digest string }
 
 func open(ctx context.Context, o Options) (*run, error) {
 	if err := o.Runner.Check(); err != nil {
@@ -75,7 +86,7 @@ func open(ctx context.Context, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Options: o, store: st, progress: o.Progress}
+	r := &run{Options: o, store: st, progress: o.Progress, prepared: map[string]preparedCase{}, met: map[string]bool{}}
 	if r.progress == nil {
 		r.progress = silent{}
 	}
@@ -91,7 +102,9 @@ func openDataset(ctx context.Context, o Options) (*run, error) {
 	if o.Dataset == "" {
 		return nil, fmt.Errorf("pipelines: no dataset; give --dataset=DIR with dataset.json, imagesTr and labelsTr")
 	}
-	r.dataset, r.refused, err = cases.Load(ctx, o.Dataset, cases.Options{UnlabelledScans: o.UnlabelledPool})
+	var refused []Rejected
+	r.dataset, refused, err = cases.Load(ctx, o.Dataset, cases.Options{UnlabelledScans: o.UnlabelledPool})
+	r.refuse(refused...)
 	return r, err
 }
 
@@ -108,6 +121,15 @@ func (r *run) of(sets ...cases.Set) []cases.Case {
 	return out
 }
 
+// refuse adds rejected cases, each once: several stages meet the same ledger rows.
+func (r *run) refuse(list ...Rejected) {
+	for _, x := range list {
+		if !slices.ContainsFunc(r.refused, func(y Rejected) bool { return y.Case == x.Case && y.Stage == x.Stage }) {
+			r.refused = append(r.refused, x)
+		}
+	}
+}
+
 // ids returns the ids of cases.
 func ids(list []cases.Case) []string {
 	out := make([]string, len(list))
@@ -115,9 +137,4 @@ func ids(list []cases.Case) []string {
 		out[i] = c.ID
 	}
 	return out
-}
-
-// planned returns the store's plan, which must be there.
-func (r *run) planned(ctx context.Context) (plan.Plan, error) {
-	return plan.Load(ctx, r.store)
 }

@@ -101,7 +101,7 @@ Start with:  noisystudent demo`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	c := &context_{out: out, log: log}
+	c := &session{out: out, log: log}
 	root.AddCommand(
 		demoCommand(c), loopCommand(c), phantomCommand(c), planCommand(c), preprocessCommand(c), trainCommand(c),
 		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), doctorCommand(c), beamHelp(),

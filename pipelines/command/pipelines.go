@@ -1,0 +1,243 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"noisystudent/pipelines"
+	"noisystudent/transforms/fit"
+	"noisystudent/transforms/plan"
+)
+
+// show prints a result as JSON where that was asked for, else as text, and turns
+// rejected cases into the exit code.
+func (c *session) show(result any, text string, rejected []pipelines.Rejected) error {
+	if c.json {
+		e := json.NewEncoder(c.out)
+		e.SetIndent("", " ")
+		if err := e.Encode(result); err != nil {
+			return err
+		}
+	} else if text != "" {
+		fmt.Fprintln(c.out, strings.TrimRight(text, "\n"))
+	}
+	return finish(c.log, rejected)
+}
+
+func planCommand(c *session) *cobra.Command {
+	var explain bool
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Measure the labelled cases and decide spacing, patch, network and schedule",
+		Example: `  noisystudent plan --dataset Dataset022_FLARE22 --store store --explain
+  noisystudent plan --dataset D --store store --replan --set patch_size=32,160,160`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := c.options()
+			if err != nil {
+				return err
+			}
+			p, rejected, err := pipelines.Plan(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			text := fmt.Sprintf("planned: spacing %v mm, patch %v, batch %d, features %v", p.Spacing, p.PatchSize, p.BatchSize, p.Network.Features)
+			if explain {
+				memory, err := pipelines.PlannedMemory(p, o)
+				if err != nil {
+					return err
+				}
+				text = plan.Explain(p) + memory
+			}
+			return c.show(p, text, rejected)
+		},
+	}
+	c.datasetFlags(cmd)
+	cmd.Flags().BoolVar(&explain, "explain", false, "say why each value is what it is, and what memory it takes")
+	return cmd
+}
+
+func preprocessCommand(c *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "preprocess",
+		Short:   "Crop, normalise and resample all labelled and unlabelled cases",
+		Example: "  noisystudent preprocess --dataset Dataset022_FLARE22 --store gs://bucket/store",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := c.options()
+			if err != nil {
+				return err
+			}
+			r, err := pipelines.Preprocess(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			return c.show(r, r.String(), r.Rejected)
+		},
+	}
+	c.datasetFlags(cmd)
+	return cmd
+}
+
+func trainCommand(c *session) *cobra.Command {
+	var role string
+	var folds []int
+	cmd := &cobra.Command{
+		Use:   "train",
+		Short: "Train teachers, students, the fine-tuned model or the supervised control",
+		Example: `  noisystudent train --dataset D --store store                       # all five teachers
+  noisystudent train --dataset D --store store --role student --fold 0
+  noisystudent train --dataset D --store store --role finetuned`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := c.options()
+			if err != nil {
+				return err
+			}
+			r, err := pipelines.Train(cmd.Context(), o, fit.Role(role), folds)
+			if err != nil {
+				return err
+			}
+			return c.show(r, r.String(), r.Rejected)
+		},
+	}
+	c.datasetFlags(cmd)
+	cmd.Flags().StringVar(&role, "role", "teacher", "teacher, student, finetuned or control")
+	cmd.Flags().IntSliceVar(&folds, "fold", nil, "folds to train (default all of the role)")
+	return cmd
+}
+
+func pseudolabelCommand(c *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "pseudolabel",
+		Short:   "Label the unlabelled cases with the ensemble of the teachers",
+		Example: "  noisystudent pseudolabel --dataset Dataset022_FLARE22 --store store",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := c.options()
+			if err != nil {
+				return err
+			}
+			r, err := pipelines.Pseudolabel(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			return c.show(r, r.String(), r.Rejected)
+		},
+	}
+	c.datasetFlags(cmd)
+	return cmd
+}
+
+func predictCommand(c *session) *cobra.Command {
+	var q pipelines.PredictRequest
+	cmd := &cobra.Command{
+		Use:   "predict",
+		Short: "Label scans with a model of the store",
+		Example: `  noisystudent predict --store store --input 'new/*.nii.gz' --output labels
+  noisystudent predict --store gs://b/store --input gs://b/new --output gs://b/labels --model ensemble`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := c.options()
+			if err != nil {
+				return err
+			}
+			r, err := pipelines.Predict(cmd.Context(), o, q)
+			if err != nil {
+				return err
+			}
+			return c.show(r, r.String(), r.Rejected)
+		},
+	}
+	c.pipelineFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&q.Input, "input", "", "scans: a glob, a folder or a gs:// prefix (required)")
+	f.StringVar(&q.Output, "output", "", "folder or gs:// prefix for <case>.nii.gz (required)")
+	f.StringVar(&q.Model, "model", "", "finetuned, student, ensemble, control or teacher/K (default the best there is)")
+	f.StringVar(&q.Export, "export", "", "labels (arg-max first) or probabilities (nnU-Net's order) (default the plan's)")
+	f.StringVar(&q.Mirror, "mirror", "", "axes to mirror, such as x,y,z, or none (default the plan's)")
+	return cmd
+}
+
+func evaluateCommand(c *session) *cobra.Command {
+	var q pipelines.EvaluateRequest
+	cmd := &cobra.Command{
+		Use:     "evaluate",
+		Short:   "Score predictions against references: DSC and NSD, per organ and mean",
+		Example: "  noisystudent evaluate --predictions labels --references Dataset022_FLARE22/labelsTs",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := c.options()
+			if err != nil {
+				return err
+			}
+			r, err := pipelines.Evaluate(cmd.Context(), o, q)
+			if err != nil {
+				return err
+			}
+			return c.show(r, r.String(), r.Rejected)
+		},
+	}
+	c.pipelineFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&q.Predictions, "predictions", "", "folder of predicted labels (required)")
+	f.StringVar(&q.References, "references", "", "folder of reference labels (required)")
+	f.StringVar(&q.Dataset, "dataset-json", "", "dataset.json that names the labels (default beside the references' folder)")
+	f.StringVar(&q.Rules, "rules", "flare22", "flare22, flare22-2024 or nnunet")
+	return cmd
+}
+
+func loopCommand(c *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "loop",
+		Short:   "The whole method: plan, preprocess, teachers, pseudo-labels, student, fine-tune, test",
+		Example: "  noisystudent loop --dataset Dataset022_FLARE22 --store store",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := c.options()
+			if err != nil {
+				return err
+			}
+			r, err := pipelines.Loop(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			return c.show(r, r.String(), r.Rejected)
+		},
+	}
+	c.datasetFlags(cmd)
+	return cmd
+}
+
+func demoCommand(c *session) *cobra.Command {
+	var q pipelines.DemoRequest
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Watch the whole method run on a small synthetic cohort",
+		Long: `demo makes a small cohort of synthetic phantoms, runs the whole method on it and
+prints DSC and NSD of teachers, ensemble, student, fine-tuned model and a control
+of as many steps. One unlabelled file is corrupt on purpose.`,
+		Example: "  noisystudent demo\n  noisystudent demo --quick",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := c.options()
+			if err != nil {
+				return err
+			}
+			r, err := pipelines.Demo(cmd.Context(), o, q)
+			if err != nil {
+				return err
+			}
+			return c.show(r, r.String(), nil) // the rejected case is part of the show
+		},
+	}
+	c.pipelineFlags(cmd)
+	_ = cmd.Flags().MarkHidden("store")
+	f := cmd.Flags()
+	f.StringVar(&q.Out, "out", "noisystudent-demo", "folder for the cohort, the store and summary.json")
+	f.BoolVar(&q.Quick, "quick", false, "end within a minute: the same stages, too few steps to learn")
+	return cmd
+}
