@@ -1,10 +1,13 @@
 package score
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/csv"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -150,31 +153,35 @@ func (t Table) String() string {
 }
 
 // CSV gives FLARE's table: a line a case, all DSC columns, then all NSD columns,
-// four decimals.
+// four decimals; empty where the rules give no score.
 func CSV(rows []Row) []byte {
-	rows = sorted(rows)
-	var b strings.Builder
-	b.WriteString("Name")
-	for _, metric := range []string{"DSC", "NSD"} {
-		if len(rows) == 0 {
-			break
+	var out bytes.Buffer
+	w := csv.NewWriter(&out)
+	for i, r := range sorted(rows) {
+		if i == 0 {
+			w.Write(columns("Name", r.Organs, func(o Organ) (string, string) {
+				return organOf(o.Name).short + "_DSC", organOf(o.Name).short + "_NSD"
+			}))
 		}
-		for _, s := range rows[0].Organs {
-			fmt.Fprintf(&b, ",%s_%s", strings.ReplaceAll(organOf(s.Name).short, ",", " "), metric)
-		}
-	}
-	b.WriteByte('\n')
-	for _, r := range rows {
-		b.WriteString(r.Case + ".nii.gz")
-		for metric := range 2 {
-			for _, s := range r.Organs {
-				b.WriteByte(',')
-				if s.Scored {
-					fmt.Fprintf(&b, "%.4g", math.RoundToEven(1e4*[]float64{s.DSC, s.NSD}[metric])/1e4)
-				}
+		w.Write(columns(r.Case+".nii.gz", r.Organs, func(o Organ) (string, string) {
+			if !o.Scored {
+				return "", ""
 			}
-		}
-		b.WriteByte('\n')
+			return decimals(o.DSC), decimals(o.NSD)
+		}))
 	}
-	return []byte(b.String())
+	w.Flush() // a buffer takes everything
+	return out.Bytes()
 }
+
+// columns puts the first of each pair before the second of each.
+func columns(name string, organs []Organ, of func(Organ) (dsc, nsd string)) []string {
+	line := make([]string, 1+2*len(organs))
+	line[0] = name
+	for i, o := range organs {
+		line[1+i], line[1+len(organs)+i] = of(o)
+	}
+	return line
+}
+
+func decimals(score float64) string { return strconv.FormatFloat(FLARE22.Round(score), 'f', -1, 64) }
