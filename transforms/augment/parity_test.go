@@ -25,6 +25,7 @@ type fixtures struct {
 	Gamma         [][2]any
 	Mirror        [][]int
 	Factors       [][2]float64
+	Tie           []float64
 }
 
 type spatialCase struct {
@@ -149,6 +150,21 @@ func TestSpatialParity(t *testing.T) {
 			f.compare(t, got.Image, name+".image", 2e-5)
 			f.compareLabels(t, got.Labels, name+".labels")
 		})
+	}
+}
+
+// Between voxels, labels tie exactly or within float16, and the nearest voxel decides.
+func TestTieParity(t *testing.T) {
+	f := read(t)
+	shape := f.shape("tie.case")
+	src := memory{shape, make([]float32, len(f.labels("tie.case"))), f.labels("tie.case")}
+	for i, scale := range f.Tie {
+		dst := Patch{[3]int{12, 12, 12}, make([]float32, 12*12*12), make([]uint8, 12*12*12)}
+		var s Scratch
+		if err := s.Apply(t.Context(), Params{Scale: scale}, src, [3]int{2, 2, 2}, dst); err != nil {
+			t.Fatal(err)
+		}
+		f.compareLabels(t, dst.Labels, "tie"+string(rune('0'+i)))
 	}
 }
 

@@ -48,8 +48,8 @@ def run(transform, image, labels=None, **params):
     return transform.apply(data, **params)
 
 
-def spatial(image, labels, angles, scale):
-    t = SpatialTransform(PATCH, patch_center_dist_from_border=0, random_crop=False, p_rotation=float(any(angles)),
+def spatial(image, labels, angles, scale, patch=PATCH):
+    t = SpatialTransform(patch, patch_center_dist_from_border=0, random_crop=False, p_rotation=float(any(angles)),
                          rotation=lambda image, dim: angles[dim], p_scaling=float(scale != 1), scaling=(scale, scale),
                          p_synchronize_scaling_across_axes=1, border_mode_seg='constant', padding_value_seg=-1)
     data = {'image': torch.from_numpy(image.copy())[None], 'segmentation': torch.from_numpy(labels.copy())[None]}
@@ -129,6 +129,11 @@ def main():
     meta['factors'] = [[.75, 1.25], [.7, 1.5], [.65, 1.5]]
     for i, (lo, hi) in enumerate(meta['factors']):
         out[f'factors{i}'] = factor_quantiles(lo, hi)
+    # salt and pepper sampled half-way between voxels: exact and near ties between labels
+    noise = np.random.default_rng(5).integers(0, 3, (16, 16, 16)).astype(np.int16)
+    out['tie.case'], meta['tie'] = noise.astype(np.uint8), [2.0, 2.00002]
+    for i, s in enumerate(meta['tie']):
+        _, out[f'tie{i}'] = spatial(noise.astype(np.float32), noise, [0, 0, 0], s, (12, 12, 12))
     out = {k: np.ascontiguousarray(v) for k, v in out.items()}
     save_file(out, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'fixtures.safetensors'), {'parameters': json.dumps(meta)})
 
