@@ -170,6 +170,8 @@ func TestDivergence(t *testing.T) {
 		"2 of 200":                 {198, 1, []StepResult{good, bad}, false},
 		"3 of 200":                 {198, 2, []StepResult{good, bad}, true},
 		"3 of 199":                 {197, 2, []StepResult{good, bad}, false},
+		"10 of 1000":               {998, 9, []StepResult{good, bad}, false},
+		"11 of 1000":               {999, 10, []StepResult{bad}, true},
 		"loss overflows by itself": {5, 0, []StepResult{{Loss: math.Inf(1), GradNorm: 1}}, true},
 	} {
 		trainer := &Trainer{steps: c.steps, skipped: c.skipped}
@@ -222,6 +224,13 @@ func TestInit(t *testing.T) {
 	s, err := a.Snapshot()
 	if err != nil {
 		t.Fatal(err)
+	}
+	const first = "encoder.stages.0.0.convs.0.conv.weight"
+	for i, v := range s.Weights[first].Data {
+		sd := math.Sqrt(2 / (1 + 0.01*0.01) / 9)
+		if want := float32(sd * random.New(1, 2, random.Key(first)).NormalAt(uint64(i))); v != want {
+			t.Fatalf("%s: value %d is %g, want %g", first, i, v, want)
+		}
 	}
 	for name, want := range map[string]float32{
 		"encoder.stages.1.0.convs.0.conv.bias": 0, "encoder.stages.1.0.convs.0.norm.weight": 1,

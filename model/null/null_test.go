@@ -3,6 +3,7 @@ package null
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,10 @@ func chain() *program.Program {
 	c := p.New("c", program.Vector, program.Output, 16)
 	p.Emit(program.Add{A: x, B: w, Out: a}, program.Add{A: a, B: w, Out: b}, program.Add{A: b, B: w, Out: c})
 	return p
+}
+
+func clone(p *program.Program) *program.Program {
+	return &program.Program{Buffers: slices.Clone(p.Buffers), Instrs: p.Instrs}
 }
 
 // place puts the buffers at multiples of 64 bytes, the arena behind the last.
@@ -70,11 +75,14 @@ func TestRunFindsOverwrittenValues(t *testing.T) {
 	sums.Emit(program.DiceCE{Logits: x, Labels: labels, Sums: s, Out: out, Loss: program.Loss{Ignore: -1, ClassWeights: program.None}})
 	late := chain()
 	late.Instrs[1] = program.Add{A: 2, B: 2, Out: 3} // does not read w, which is read after it
+	partly := place(clone(late), 0, 1, 2, 1, 3)
+	partly.Buffers[3].Offset -= 32
 	for name, c := range map[string]struct {
 		p    *program.Program
 		want string
 	}{
-		"a temp over a parameter": {place(late, 0, 1, 2, 1, 3), `instruction 2 reads "w", which holds no value`},
+		"a temp over a parameter": {place(clone(late), 0, 1, 2, 1, 3), `instruction 2 reads "w", which holds no value`},
+		"a temp half over one":    {partly, `instruction 2 reads "w", which holds no value`},
 		"a temp over the input":   {place(chain(), 0, 1, 0, 2, 3), `instruction 0 writes over its own operand "x"`},
 		"two results as one":      {place(sums, 0, 1, 2, 2), `instruction 0 writes over its own operand "sums"`},
 	} {

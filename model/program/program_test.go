@@ -202,6 +202,20 @@ func TestLifetimes(t *testing.T) {
 	}
 }
 
+func TestLifeOverlaps(t *testing.T) {
+	for _, c := range []struct {
+		a, b Life
+		want bool
+	}{
+		{Life{0, 3}, Life{3, 5}, true}, {Life{0, 3}, Life{4, 5}, false}, {Life{2, 2}, Life{2, 2}, true},
+		{Life{0, 9}, Life{4, 5}, true}, {Life{-1, -1}, Life{0, 0}, false},
+	} {
+		if c.a.Overlaps(c.b) != c.want || c.b.Overlaps(c.a) != c.want {
+			t.Errorf("%v and %v: want %v", c.a, c.b, c.want)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	p, at := small()
 	for i, want := range map[int]string{

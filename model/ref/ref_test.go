@@ -1,6 +1,7 @@
 package ref_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"noisystudent/model/program"
 	"noisystudent/model/random"
 	"noisystudent/model/ref"
 )
@@ -189,6 +191,28 @@ func TestGradNorm(t *testing.T) {
 		norm, factor := ref.GradNorm(grads, 2, c.bound)
 		if float64(norm) != c.norm || float64(factor) != float64(float32(c.factor)) {
 			t.Errorf("bound %g: norm %g factor %g, want %g %g", c.bound, norm, factor, c.norm, c.factor)
+		}
+	}
+}
+
+// A norm that is not finite leaves parameters and state as they are.
+func TestUpdateSkips(t *testing.T) {
+	p := &program.Program{}
+	grad, hyper := p.New("grad", program.Vector, program.Input, 1), p.New("hyper", program.Vector, program.Input, 3)
+	norm := p.New("norm", program.Vector, program.Input, 2)
+	param, state := p.New("param", program.Vector, program.Param, 1), p.New("state", program.Vector, program.State, 1)
+	p.Emit(program.Update{Rule: program.SGD, Param: param, Grad: grad, State: []program.ID{state}, Hyper: hyper, Norm: norm})
+	l, err := ref.New().Load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ norm, want float32 }{
+		{float32(math.NaN()), 0}, {float32(math.Inf(1)), 0}, {1, -0.5 * 1.5 * 4},
+	} {
+		err := errors.Join(l.Write(grad, []float32{4}), l.Write(hyper, []float32{0.5, 0.5, 0}), l.Write(norm, []float32{c.norm, 1}), l.Run(t.Context()))
+		got := []float32{7}
+		if err := errors.Join(err, l.Read(param, got)); err != nil || got[0] != c.want {
+			t.Errorf("norm %g: parameter %g, want %g, %v", c.norm, got[0], c.want, err)
 		}
 	}
 }
