@@ -112,9 +112,10 @@ func (b box) inside(q, step [3]float64, n int) (first, end int) {
 			}
 			continue
 		}
-		a, z := -q[c]/step[c], (limit-q[c])/step[c]
-		first = max(first, int(math.Ceil(math.Min(math.Min(a, z), float64(n)))))
-		end = min(end, int(math.Floor(math.Max(math.Max(a, z), -1)))+1)
+		a, z := -q[c]/step[c], (limit-q[c])/step[c] // may be infinite
+		within := func(x float64) int { return int(min(max(x, -1), float64(n))) }
+		first = max(first, within(math.Ceil(min(a, z))))
+		end = min(end, within(math.Floor(max(a, z)))+1)
 	}
 	for first < end && !b.holds(q, step, first) {
 		first++

@@ -13,7 +13,12 @@ import (
 // Opener returns the case of a slot. It is called from several goroutines.
 type Opener func(ctx context.Context, slot Slot) (Case, error)
 
-// Options say how batches are made ahead.
+// Version of the batches, for what depends on them: raise it when a batch of the same
+// key changes.
+const Version = 1
+
+// Options say how batches are made ahead. Beside the budget each worker holds the box
+// of one case that a turned patch reads, at most the whole case.
 type Options struct {
 	Workers     int   // goroutines, at least 1
 	BudgetBytes int64 // for finished and half-made batches; one is always allowed

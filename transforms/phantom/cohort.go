@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"sync"
 
+	"noisystudent/io/nifti"
+	"noisystudent/io/store"
+	"noisystudent/io/volume"
 	"noisystudent/model/random"
 	"noisystudent/transforms/cases"
 )
@@ -26,6 +29,9 @@ type Options struct {
 	Shifted bool
 	// Corrupt of the unlabelled files are cut short on purpose, the last ones.
 	Corrupt int
+	// Axes is how every file stores its voxels, such as LPS; empty: files differ, and
+	// only readers that turn them into one orientation can learn from the cohort.
+	Axes string
 	// CT and Labels, both or neither, name a real scan to deform; its labels have
 	// FLARE's ids. They are addresses: a path or gs://.
 	CT, Labels string
@@ -66,10 +72,17 @@ func (o Options) Check() error {
 		return errors.New("phantom: a cohort of no cases")
 	case o.Corrupt < 0 || o.Corrupt > o.Unlabelled:
 		return fmt.Errorf("phantom: %d corrupt files of %d unlabelled ones", o.Corrupt, o.Unlabelled)
+	case o.Axes != "" && !validAxes(o.Axes):
+		return fmt.Errorf("phantom: axes %q are not one of R or L, A or P, S or I each", o.Axes)
 	case (o.CT == "") != (o.Labels == ""):
 		return errors.New("phantom: a cohort from a real scan needs both the CT and its labels")
 	}
 	return nil
+}
+
+func validAxes(axes string) bool {
+	_, err := nifti.NewFrameOriented(volume.Geometry{Direction: upright}, axes)
+	return err == nil
 }
 
 // Task is one case to make.
@@ -95,14 +108,17 @@ func (o Options) Tasks() []Task {
 	return list
 }
 
-// make generates one case, from the base if there is one.
-func (o Options) make(t Task, b *base) *scan {
+// scan generates one case, from the base if there is one.
+func (o Options) scan(t Task, b *base) *scan {
 	o = o.withDefaults()
 	d := source
 	if o.Shifted && t.Set != string(cases.Labelled) {
 		d = shifted
 	}
 	s := random.New(o.Seed, random.Key("phantom"), random.Key(t.Set), uint64(t.Index))
+	if o.Axes != "" {
+		d.axes = []string{o.Axes}
+	}
 	if b != nil {
 		return b.deform(s, d, o.Shape, o.Spacing)
 	}
@@ -118,7 +134,7 @@ func Make(ctx context.Context, o Options, t Task) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
-	return o.write(ctx, t, o.make(t, b))
+	return o.write(ctx, t, o.scan(t, b))
 }
 
 // Generate makes a whole cohort in this process, workers cases at a time.
@@ -152,9 +168,9 @@ func Generate(ctx context.Context, o Options, workers int) error {
 
 // scans keeps the last real scan that was read: all cases of a cohort share it.
 type scans struct {
-	mu         sync.Mutex
-	ct, labels string
-	last       *base
+	mu   sync.Mutex
+	key  string
+	last *base
 }
 
 var bases scans
@@ -164,15 +180,41 @@ func (k *scans) get(ctx context.Context, o Options) (*base, error) {
 	if o.CT == "" {
 		return nil, nil
 	}
+	key := ""
+	for _, address := range []string{o.CT, o.Labels} {
+		state, err := state(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		key += state
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.last != nil && k.ct == o.CT && k.labels == o.Labels {
+	if k.last != nil && k.key == key {
 		return k.last, nil
 	}
 	b, err := loadBase(ctx, o.CT, o.Labels)
 	if err != nil {
 		return nil, err
 	}
-	k.ct, k.labels, k.last = o.CT, o.Labels, b
+	k.key, k.last = key, b
 	return b, nil
+}
+
+// state tells one content of a file from another: a file may be replaced while the
+// process lives.
+func state(ctx context.Context, address string) (string, error) {
+	root, key, err := store.Split(address)
+	if err != nil {
+		return "", fmt.Errorf("phantom: %w", err)
+	}
+	st, err := store.Open(ctx, root)
+	if err != nil {
+		return "", fmt.Errorf("phantom: %w", err)
+	}
+	info, err := st.Stat(ctx, key)
+	if err != nil {
+		return "", fmt.Errorf("phantom: %w", err)
+	}
+	return fmt.Sprintf("%s %d %d %v\n", address, info.Size, info.Generation, info.ModTime), nil
 }

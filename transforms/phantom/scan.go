@@ -14,11 +14,14 @@ type scan struct {
 	axes   string // how the file stores it
 }
 
+// upright is the direction of canonical axes (z, y, x): superior, anterior, right.
+var upright = [3][3]float64{{0, 0, 1}, {0, 1, 0}, {1, 0, 0}}
+
 // grid draws the voxel grid of a case: the view stays about that of shape and
 // spacing (z, y, x), the spacing varies.
 func grid(s *random.Stream, d domain, shape [3]int, spacing [3]float64) volume.Geometry {
 	plane, slice := s.Uniform(1-d.grid, 1+d.grid), s.Uniform(1-d.grid, 1+d.grid)
-	g := volume.Geometry{Direction: [3][3]float64{{0, 0, 1}, {0, 1, 0}, {1, 0, 0}}}
+	g := volume.Geometry{Direction: upright}
 	for a, change := range [3]float64{slice, plane, plane} {
 		g.Spacing[a] = math.Round(spacing[a]*change*1e4) / 1e4
 		g.Shape[a] = max(int(math.Round(float64(shape[a])*spacing[a]/g.Spacing[a])), 1)

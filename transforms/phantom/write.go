@@ -59,7 +59,10 @@ func (o Options) write(ctx context.Context, t Task, c *scan) (Written, error) {
 	return w, nil
 }
 
-// dataset is nnU-Net v2's dataset.json.
+// version of the generator: raised when the same options give other files.
+const version = 1
+
+// dataset is nnU-Net v2's dataset.json, with a note on where the cohort comes from.
 type dataset struct {
 	Name         string            `json:"name"`
 	Description  string            `json:"description"`
@@ -67,6 +70,7 @@ type dataset struct {
 	Labels       map[string]int    `json:"labels"`
 	NumTraining  int               `json:"numTraining"`
 	FileEnding   string            `json:"file_ending"`
+	Generator    string            `json:"generator"`
 }
 
 // WriteDataset writes the cohort's dataset.json.
@@ -81,6 +85,7 @@ func WriteDataset(ctx context.Context, o Options) error {
 	d := dataset{
 		Name: "Phantoms", Description: "Synthetic abdominal CT: geometric phantoms, no patient data.",
 		ChannelNames: map[string]string{"0": "CT"}, Labels: map[string]int{}, NumTraining: o.Labelled, FileEnding: ".nii.gz",
+		Generator: fmt.Sprintf("noisystudent phantom, version %d, seed %d", version, o.Seed),
 	}
 	if o.CT != "" {
 		d.Name, d.Description = "Deformed", "Synthetic abdominal CT: random deformations of one real labelled scan."
