@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/sdf"
@@ -40,9 +39,12 @@ func Jobs(s beam.Scope, o Options, jobs beam.PCollection) beam.PCollection {
 type trainFn struct {
 	Options Options
 	epochs  beam.Counter
+	trained bool // an epoch in this bundle
 }
 
 func (f *trainFn) Setup() { f.epochs = beam.NewCounter("fit", "epochs") }
+
+func (f *trainFn) StartBundle(func(Trained)) { f.trained = false }
 
 func (f *trainFn) CreateInitialRestriction(job string) (Epochs, error) {
 	j, err := decode(job)
@@ -65,12 +67,9 @@ func decode(job string) (Job, error) {
 	return j, nil
 }
 
-// busy is how long a job waits before it asks again for a slot.
-const busy = 200 * time.Millisecond
-
 // ProcessElement trains the next epoch and yields, so that a runner can
-// checkpoint. Epochs that a lost bundle had made durable are emitted again from
-// the history: the runner dropped what that bundle gave.
+// checkpoint. A job without a slot yields at once and comes back. So does a second
+// job of one bundle, which would keep the first one waiting.
 func (f *trainFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, job string, emit func(Trained)) (sdf.ProcessContinuation, error) {
 	j, err := decode(job)
 	if err != nil {
@@ -80,51 +79,54 @@ func (f *trainFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, job 
 	if err != nil {
 		return sdf.StopProcessing(), fmt.Errorf("fit: %s: %w", j.Name(), err)
 	}
-	history, err := durable(ctx, st, j)
-	if err != nil {
-		return sdf.StopProcessing(), err
-	}
-	next := rt.GetRestriction().(Epochs).Start
-	for ; next < int64(len(history)); next++ {
-		if !f.claim(ctx, rt, j, history[next], emit) {
-			return sdf.StopProcessing(), nil
-		}
-	}
-	if next >= j.Epochs {
-		rt.TryClaim(next)
-		return sdf.StopProcessing(), nil
+	if f.trained {
+		return sdf.ResumeProcessingIn(apart), nil
 	}
 	name := st.Address(j.Folder())
-	held := process.acquire(name, max(f.Options.Jobs, 1))
+	held, wait := process.acquire(name, max(f.Options.Jobs, 1))
 	if held == nil {
-		return sdf.ResumeProcessingIn(busy), nil
+		return sdf.ResumeProcessingIn(wait), nil
 	}
 	keep := false
-	defer func() { process.put(name, held, keep) }()
-	if !rt.TryClaim(next) {
-		return sdf.StopProcessing(), nil
-	}
-	e, err := held.advance(ctx, st, j, f.Options, next)
-	if err != nil {
+	defer func() { process.put(name, held, keep) }() // also after a panic
+	more, err := f.next(ctx, rt, st, j, held, emit)
+	if err != nil || !more {
 		return sdf.StopProcessing(), err
 	}
-	keep = next+1 < j.Epochs
-	rt.TryClaim(commit(next))
-	f.give(ctx, j, e, emit)
+	keep = true
 	return sdf.ResumeProcessingIn(0), nil
 }
 
-// claim takes an epoch that is durable already and emits it.
-func (f *trainFn) claim(ctx context.Context, rt *sdf.LockRTracker, j Job, e Epoch, emit func(Trained)) bool {
-	if !rt.TryClaim(e.Epoch) {
-		return false
+// next trains one epoch, and says whether there are more. Epochs that a lost bundle
+// had made durable are emitted again from the history: the runner dropped what that
+// bundle gave.
+func (f *trainFn) next(ctx context.Context, rt *sdf.LockRTracker, st *store.Store, j Job, held *lease, emit func(Trained)) (bool, error) {
+	history, err := durable(ctx, st, j)
+	if err != nil {
+		return false, err
 	}
-	rt.TryClaim(commit(e.Epoch))
-	f.give(ctx, j, e, emit)
-	return true
+	next := rt.GetRestriction().(Epochs).Start
+	for ; next < min(int64(len(history)), j.Epochs); next++ {
+		if !rt.TryClaim(next) {
+			return false, nil
+		}
+		f.give(ctx, rt, j, history[next], emit)
+	}
+	if !rt.TryClaim(next) {
+		return false, nil
+	}
+	f.trained = true
+	e, err := held.advance(ctx, st, j, f.Options, next)
+	if err != nil {
+		return false, err
+	}
+	f.give(ctx, rt, j, e, emit)
+	return next+1 < j.Epochs, nil
 }
 
-func (f *trainFn) give(ctx context.Context, j Job, e Epoch, emit func(Trained)) {
+// give commits an epoch that is durable and emits it.
+func (f *trainFn) give(ctx context.Context, rt *sdf.LockRTracker, j Job, e Epoch, emit func(Trained)) {
+	rt.TryClaim(commit(e.Epoch))
 	f.epochs.Inc(ctx, 1)
 	emit(Trained{Role: string(j.Role), Fold: j.Fold, Epoch: e.Epoch, Loss: e.Loss, Done: e.Epoch+1 >= j.Epochs})
 }

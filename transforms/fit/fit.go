@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"noisystudent/io/store"
+	"noisystudent/model/engine"
 )
 
 // version of what training computes; it enters Job.Inputs.
@@ -67,29 +68,35 @@ func Run(ctx context.Context, j Job, o Options, progress func(Epoch)) error {
 func (s *session) epoch(ctx context.Context) (Epoch, error) {
 	start := time.Now()
 	e := Epoch{Epoch: int64(len(s.history))}
-	if err := s.train(ctx, &e); err != nil {
-		return Epoch{}, fmt.Errorf("fit: %s epoch %d: %w", s.job.Name(), e.Epoch, err)
+	err := s.train(ctx, &e)
+	if err == nil {
+		s.state, err = s.trainer.Snapshot()
 	}
-	state, err := s.trainer.Snapshot()
 	if err != nil {
 		return Epoch{}, fmt.Errorf("fit: %s epoch %d: %w", s.job.Name(), e.Epoch, err)
 	}
 	e.Seconds = time.Since(start).Seconds()
-	s.state = state
 	s.history = append(s.history, e)
-	return e, s.save(ctx, s.store, s.job)
+	err = s.save(ctx, s.store, s.job)
+	s.state = engine.State{} // the trainer has it
+	return e, err
 }
 
-// advance trains the epoch that follows the durable ones, in the session that the
+// advance trains epoch at, which follows the durable ones, in the session that the
 // process kept where that stands there, else in a new one.
 func (h *lease) advance(ctx context.Context, st *store.Store, j Job, o Options, at int64) (Epoch, error) {
-	if s := h.session; s != nil && (int64(len(s.history)) != at || s.job.Inputs != j.Inputs) {
+	if s := h.session; s != nil && (int64(len(s.history)) != at || s.job.Inputs != j.Inputs || s.options != o) {
 		h.end()
 	}
 	if h.session == nil {
 		c, err := load(ctx, st, j)
 		if err != nil {
 			return Epoch{}, err
+		}
+		if done := int64(len(c.history)); done > at {
+			return c.history[at], nil // another worker was quicker
+		} else if done < at {
+			return Epoch{}, fmt.Errorf("fit: %s: epoch %d is to follow, but only %d are in %s; was its checkpoint removed? Run the command again", j.Name(), at, done, st.Address(j.Folder()))
 		}
 		if h.session, err = newSession(ctx, st, j, o, c); err != nil {
 			return Epoch{}, err

@@ -41,7 +41,7 @@ type Job struct {
 	// Init is the store key of the weights to start from, or empty: He-normal from Seed.
 	Init       string `json:"init"`
 	InitDigest string `json:"init_digest"`
-	Seed uint64 `json:"seed"`
+	Seed       uint64 `json:"seed"`
 	// Inputs is the digest of everything that decides the weights, see Sealed. A
 	// checkpoint made from other inputs is refused, not continued.
 	Inputs string `json:"inputs"`
@@ -56,9 +56,24 @@ func (j Job) Sealed() Job {
 		}
 		return out
 	}
-	j.Inputs = manifest.Digest("fit", version, j.Plan.TrainingDigest(), j.Role, j.Fold, j.Epochs,
+	j.Inputs = manifest.Digest("fit", version, j.decisions().TrainingDigest(), j.Role, j.Fold, j.Epochs,
 		j.Seed, j.Augment, j.Rate, digests(j.Labelled), digests(j.Pseudo), j.InitDigest)
 	return j
+}
+
+// decisions is the plan without what the job says itself, and without what is for
+// other roles: a longer student does not make its teachers stale.
+func (j Job) decisions() plan.Plan {
+	p := j.Plan
+	p.Seed = 0
+	t := &p.Training
+	t.Folds, t.TeacherEpochs, t.StudentEpochs, t.FinetuneEpochs = 0, 0, 0, 0
+	t.LearningRate, t.FinetuneRate, t.TeacherAugment, t.StudentAugment = 0, 0, "", ""
+	t.StudentAllLabels = false
+	if len(j.Pseudo) == 0 {
+		t.LabelledPart = 0
+	}
+	return p
 }
 
 // Name is how people call the job: "teacher fold 2".

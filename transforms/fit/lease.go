@@ -5,10 +5,6 @@ import (
 	"time"
 )
 
-// idle is how long a job that is not training keeps its slot while others wait:
-// its pipeline has failed or moved to another worker. Its checkpoint is durable.
-const idle = 10 * time.Second
-
 // leases limits how many jobs train at once in this process. A job keeps its
 // lease, and with it its network in memory, from its first epoch to its last:
 // folds that took turns would exchange models at every epoch.
@@ -24,40 +20,83 @@ type leases struct {
 type lease struct {
 	session *session // nil before the first epoch
 	busy    bool
-	used    time.Time
+	since   time.Time     // when it was last taken or put back
+	took    time.Duration // how long its last holder was busy
 }
 
 var process = leases{held: map[string]*lease{}}
 
-// acquire returns the lease of a job, or nil where it is in use or all slots are taken.
-func (l *leases) acquire(name string, slots int) *lease {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	own := l.held[name]
-	if own == nil {
-		if len(l.held) >= slots && !l.evict() {
-			return nil
-		}
-		own = &lease{}
-		l.held[name] = own
+const (
+	// busy is how long a job waits before it asks again for a slot.
+	busy = 200 * time.Millisecond
+	// apart is the least time between the returns of two jobs that got slots in one bundle.
+	apart = 30 * time.Millisecond
+	// idle is how long a job that is not training keeps its slot while others wait,
+	// beside the time that others may have trained ahead of it in one bundle. Its
+	// pipeline has failed or moved to another worker, and its checkpoint is durable.
+	idle = 10 * time.Second
+)
+
+// acquire returns the lease of a job, or nil and when to ask again: where all slots
+// are taken, where the lease is in use, and the first time that a job asks. A runner
+// delivers all jobs in one bundle, which trains them one after the other; those that
+// come back at times of their own come in bundles of their own.
+func (l *leases) acquire(name string, slots int) (*lease, time.Duration) {
+	own, stale, wait := l.take(name, slots)
+	if stale != nil {
+		stale.end()
 	}
-	if own.busy {
-		return nil
-	}
-	own.busy = true
-	return own
+	return own, wait
 }
 
-// evict ends the lease of one job that is idle.
-func (l *leases) evict() bool {
-	for name, held := range l.held {
-		if !held.busy && time.Since(held.used) > idle {
-			held.end()
+func (l *leases) take(name string, slots int) (own, stale *lease, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if own = l.held[name]; own != nil && own.busy {
+		return nil, nil, busy
+	}
+	if own == nil {
+		if len(l.held) >= slots {
+			if stale = l.evict(); stale == nil {
+				return nil, nil, busy
+			}
+		}
+		l.held[name] = &lease{since: time.Now()}
+		return nil, stale, time.Duration(len(l.held)) * apart
+	}
+	own.busy, own.since = true, time.Now()
+	return own, nil, 0
+}
+
+// evict takes the lease of one job that is idle away. Its session is the caller's to end.
+func (l *leases) evict() *lease {
+	var longest time.Duration
+	for _, h := range l.held {
+		longest = max(longest, h.took)
+	}
+	patience := idle + time.Duration(len(l.held))*longest
+	for name, h := range l.held {
+		if !h.busy && time.Since(h.since) > patience {
 			delete(l.held, name)
-			return true
+			return h
 		}
 	}
-	return false
+	return nil
+}
+
+// put returns a lease after use; with keep false the job gives its slot up.
+func (l *leases) put(name string, h *lease, keep bool) {
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !keep {
+			delete(l.held, name)
+		}
+		h.busy, h.took, h.since = false, time.Since(h.since), time.Now()
+	}()
+	if !keep {
+		h.end() // still busy, so that the next job does not take its memory before it is free
+	}
 }
 
 func (h *lease) end() {
@@ -65,16 +104,4 @@ func (h *lease) end() {
 		h.session.close()
 		h.session = nil
 	}
-}
-
-// put returns a lease after use; with keep false the job gives its slot up.
-func (l *leases) put(name string, h *lease, keep bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !keep {
-		h.end()
-		delete(l.held, name)
-		return
-	}
-	h.busy, h.used = false, time.Now()
 }

@@ -3,7 +3,8 @@ package fit
 import (
 	"context"
 	"fmt"
-	"math"
+	"runtime"
+	"time"
 
 	"noisystudent/io/store"
 	"noisystudent/model/engine"
@@ -20,6 +21,7 @@ import (
 type session struct {
 	checkpoint
 	job     Job
+	options Options
 	store   *store.Store
 	engine  *engine.Engine
 	trainer *engine.Trainer
@@ -29,20 +31,20 @@ type session struct {
 
 // newSession readies a job at a checkpoint.
 func newSession(ctx context.Context, st *store.Store, j Job, o Options, c checkpoint) (*session, error) {
-	s := &session{checkpoint: c, job: j, store: st}
-	if err := s.ready(ctx, o); err != nil {
+	s := &session{checkpoint: c, job: j, options: o, store: st}
+	if err := s.ready(ctx); err != nil {
 		s.close()
 		return nil, fmt.Errorf("fit: %s: %w", j.Name(), err)
 	}
 	return s, nil
 }
 
-func (s *session) ready(ctx context.Context, o Options) error {
+func (s *session) ready(ctx context.Context) error {
 	config, err := trainConfig(s.job)
 	if err != nil {
 		return err
 	}
-	if s.engine, err = engine.Open(engine.Options{Device: o.Device, Threads: o.Threads}); err != nil {
+	if s.engine, err = engine.Open(engine.Options{Device: s.options.Device, Threads: s.options.Threads}); err != nil {
 		return err
 	}
 	if s.trainer, err = s.engine.NewTrainer(config); err != nil {
@@ -51,18 +53,27 @@ func (s *session) ready(ctx context.Context, o Options) error {
 	if err = s.start(ctx); err != nil {
 		return err
 	}
+	s.state = engine.State{} // the trainer has it now
+	return s.load(ctx)
+}
+
+// load begins to make the patches of the steps to come.
+func (s *session) load(ctx context.Context) (err error) {
 	table, err := s.table()
 	if err != nil {
 		return err
 	}
 	// The loader outlives the bundle that makes it, so it has a context of its own.
-	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.cancel = cancel
-	share := o.Memory / int64(max(o.Jobs, 1))
+	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	share := s.options.Memory / int64(max(s.options.Jobs, 1))
+	workers := s.options.Threads
+	if workers < 1 {
+		workers = runtime.GOMAXPROCS(0)
+	}
 	cache := patch.NewCache(s.open, share*3/4)
-	s.loader, err = patch.NewLoader(background, s.sampler(), table, cache.Open,
-		int64(len(s.history))*int64(s.job.Plan.Training.StepsPerEpoch), s.job.Steps(),
-		patch.Options{Workers: max(o.Threads, 1), BudgetBytes: share / 4})
+	done := int64(len(s.history)) * int64(s.job.Plan.Training.StepsPerEpoch)
+	s.loader, err = patch.NewLoader(ctx, s.sampler(), table, cache.Open, done, s.job.Steps(),
+		patch.Options{Workers: workers, BudgetBytes: share / 4})
 	return err
 }
 
@@ -129,36 +140,65 @@ func (s *session) sampler() patch.Sampler {
 
 // train makes the steps of one epoch and fills its record.
 func (s *session) train(ctx context.Context, e *Epoch) error {
+	// Whoever waits for a patch must not wait on when the bundle is stopped.
+	stop := context.AfterFunc(ctx, s.cancel)
+	defer stop()
 	steps := s.job.Plan.Training.StepsPerEpoch
 	e.Rate = s.rate(e.Epoch * int64(steps))
-	counted := 0.0
+	var waited time.Duration
+	start, counted := time.Now(), 0
 	for range steps {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+		asked := time.Now()
 		b, err := s.loader.Next()
+		waited += time.Since(asked)
 		if err != nil {
 			return err
 		}
-		step := b.Epoch*int64(steps) + int64(b.Step)
-		r, err := s.trainer.Step(ctx, b.Images, b.Labels, s.rate(step))
+		r, err := s.step(ctx, b)
 		if err != nil {
-			return fmt.Errorf("step %d: %w", step, err)
+			return err
 		}
-		if r.Skipped {
-			e.Skipped++
-			continue
+		if e.add(r) {
+			counted++
 		}
-		counted++
-		e.Loss += r.Loss
-		e.Dice += r.Dice
-		e.CE += r.CE
-		e.GradNorm += r.GradNorm
 	}
-	counted = math.Max(counted, 1)
-	e.Loss, e.Dice, e.CE, e.GradNorm = e.Loss/counted, e.Dice/counted, e.CE/counted, e.GradNorm/counted
-	e.Waited = s.loader.Waited()
+	e.mean(counted)
+	e.Waited = waited.Seconds() / max(time.Since(start).Seconds(), 1e-9)
+	if !stop() {
+		return ctx.Err() // the loader is gone
+	}
 	return nil
+}
+
+func (s *session) step(ctx context.Context, b patch.Batch) (engine.StepResult, error) {
+	if err := ctx.Err(); err != nil {
+		return engine.StepResult{}, err
+	}
+	step := b.Epoch*int64(s.job.Plan.Training.StepsPerEpoch) + int64(b.Step)
+	r, err := s.trainer.Step(ctx, b.Images, b.Labels, s.rate(step))
+	if err != nil {
+		return r, fmt.Errorf("step %d: %w", step, err)
+	}
+	return r, nil
+}
+
+// add sums a step up, unless it was skipped.
+func (e *Epoch) add(r engine.StepResult) bool {
+	if r.Skipped {
+		e.Skipped++
+		return false
+	}
+	e.Loss += r.Loss
+	e.Dice += r.Dice
+	e.CE += r.CE
+	e.GradNorm += r.GradNorm
+	return true
+}
+
+// mean turns the sums into means.
+func (e *Epoch) mean(steps int) {
+	n := float64(max(steps, 1))
+	e.Loss, e.Dice, e.CE, e.GradNorm = e.Loss/n, e.Dice/n, e.CE/n, e.GradNorm/n
 }
 
 // rate is the learning rate of a step: nnU-Net's polynomial decay by epoch, or by
