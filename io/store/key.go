@@ -12,8 +12,10 @@ import (
 // reserved begins the names of temporary files; no element of a key may begin so.
 const reserved = ".store-"
 
-// maxKeyBytes is what Google Cloud Storage allows for a name.
-const maxKeyBytes = 1024
+const (
+	maxKeyBytes     = 1024 // what Google Cloud Storage allows for a name
+	maxElementBytes = 255  // what file systems allow
+)
 
 // checkKey refuses what could leave the root or what one of the backends cannot hold.
 func checkKey(key string) error {
@@ -31,6 +33,9 @@ func checkKey(key string) error {
 	for element := range strings.SplitSeq(key, "/") {
 		if strings.HasPrefix(element, reserved) {
 			return fmt.Errorf("%w %.100q: names that begin with %s are reserved", ErrKey, key, reserved)
+		}
+		if len(element) > maxElementBytes {
+			return fmt.Errorf("%w %.100q: a name longer than %d bytes", ErrKey, key, maxElementBytes)
 		}
 	}
 	return nil

@@ -30,15 +30,14 @@ func openLocal(root string) (*local, error) {
 func (l *local) address(key string) string { return filepath.Join(l.root, filepath.FromSlash(key)) }
 
 func (l *local) open(_ context.Context, key string, off, n int64) (io.ReadCloser, int64, error) {
-	info, err := l.file(key)
-	if err != nil {
+	if _, err := l.file(key); err != nil {
 		return nil, 0, err
 	}
 	f, err := os.Open(l.address(key))
 	if err != nil {
 		return nil, 0, cause(err)
 	}
-	r, n, err := section(f, info, off, n)
+	r, n, err := section(f, off, n)
 	if err != nil {
 		f.Close()
 		return nil, 0, err
@@ -46,9 +45,14 @@ func (l *local) open(_ context.Context, key string, off, n int64) (io.ReadCloser
 	return r, n, nil
 }
 
-// section is the file itself for the whole object, so that its close is the file's.
-func section(f *os.File, info fs.FileInfo, off, n int64) (io.ReadCloser, int64, error) {
-	n, err := checkRange(info.Size(), off, n)
+// section asks the open file for its size, since the name may already be another file's. For the whole object it is
+// the file itself.
+func section(f *os.File, off, n int64) (io.ReadCloser, int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, cause(err)
+	}
+	n, err = checkRange(info.Size(), off, n)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+var errFolder = fmt.Errorf("%w: a key cannot be a folder of another", ErrKey)
+
 func (l *local) create(_ context.Context, key string, generation, _ int64) (upload, error) {
 	if err := os.MkdirAll(l.root, 0o777); err != nil {
 		return nil, err
@@ -28,6 +30,9 @@ func (l *local) create(_ context.Context, key string, generation, _ int64) (uplo
 	}
 	if err != nil {
 		root.Close()
+		if errors.Is(err, syscall.ENOTDIR) {
+			err = errFolder
+		}
 		return nil, err
 	}
 	return u, nil
@@ -141,7 +146,7 @@ func (u *localUpload) current() (int64, error) {
 	info, err := u.root.Lstat(u.key)
 	switch {
 	case err == nil && info.IsDir():
-		return 0, fmt.Errorf("%w: a key cannot be a folder of another", ErrKey)
+		return 0, errFolder
 	case err == nil:
 		current = generationOf(info)
 	case !errors.Is(err, fs.ErrNotExist):

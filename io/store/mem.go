@@ -143,7 +143,7 @@ func (u *memUpload) commit() (int64, error) {
 		return 0, ErrGeneration
 	}
 	if other, ok := b.clash(u.name); ok {
-		return 0, fmt.Errorf("%w: %s is there, and a key cannot be a folder of another", ErrKey, other)
+		return 0, fmt.Errorf("%w: %s is there", errFolder, other)
 	}
 	b.generation++
 	b.objects[u.name] = memObject{data: u.Bytes(), generation: b.generation, modTime: time.Now()}

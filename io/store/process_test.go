@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 
 	"noisystudent/io/store"
@@ -17,7 +19,7 @@ import (
 
 // TestMain lets the test binary play the other process.
 func TestMain(m *testing.M) {
-	play := map[string]func(*store.Store) error{"count": count, "hang": hang}[os.Getenv("STORE_TEST_PLAY")]
+	play := map[string]func(*store.Store) error{"count": count, "hang": hang, "fill": fill}[os.Getenv("STORE_TEST_PLAY")]
 	if play == nil {
 		os.Exit(m.Run())
 	}
@@ -132,5 +134,36 @@ func TestKilledWriter(t *testing.T) {
 	}
 	if err := s.Write(t.Context(), "d/x", []byte("new")); err != nil {
 		t.Error(err)
+	}
+}
+
+// fill writes more than the process may.
+func fill(s *store.Store) error {
+	signal.Ignore(syscall.SIGXFSZ)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 12, Max: 1 << 12}); err != nil {
+		return err
+	}
+	for _, key := range []string{"d/x", "d/new"} {
+		if err := s.Write(context.Background(), key, make([]byte, 1<<16)); !errors.Is(err, syscall.EFBIG) {
+			return fmt.Errorf("a write beyond the limit: %v", err)
+		}
+	}
+	return nil
+}
+
+func TestFailedWriteLeavesNothing(t *testing.T) {
+	root := t.TempDir()
+	s := mustOpen(t, root)
+	if err := s.Write(t.Context(), "d/x", []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := process(t, "fill", root).Run(); err != nil {
+		t.Error(err)
+	}
+	if got := entries(t, root); !slices.Equal(got, []string{"d/x"}) {
+		t.Errorf("left %q", got)
+	}
+	if got, err := s.Read(t.Context(), "d/x"); err != nil || string(got) != "old" {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

@@ -83,7 +83,7 @@ func (p *codecPool) decoder(limit int) (*zstd.Decoder, error) {
 }
 
 // unzstd trusts the frame's content size, as far as the limit, for its one allocation. The most is the same at every call.
-func (p *codecPool) unzstd(data []byte, limit, most int) ([]byte, error) {
+func (p *codecPool) unzstd(data, dst []byte, limit, most int) ([]byte, error) {
 	d, err := p.decoder(most)
 	if err != nil {
 		return nil, err
@@ -95,9 +95,8 @@ func (p *codecPool) unzstd(data []byte, limit, most int) ([]byte, error) {
 	if h.HasFCS && h.FrameContentSize > uint64(limit) {
 		return nil, fmt.Errorf("frame of %d bytes, the limit is %d", h.FrameContentSize, limit)
 	}
-	var dst []byte
 	if h.HasFCS {
-		dst = make([]byte, 0, h.FrameContentSize)
+		dst = slices.Grow(dst, int(h.FrameContentSize))
 	}
 	return d.DecodeAll(data, dst)
 }
@@ -105,16 +104,17 @@ func (p *codecPool) unzstd(data []byte, limit, most int) ([]byte, error) {
 // packedLimit is the most bytes that packing makes of a chunk that does not compress.
 func packedLimit(chunkBytes int) int { return chunkBytes + chunkBytes/64 + 4096 }
 
-// unpack undoes the packing of a chunk into exactly size bytes of the array's little-endian elements.
-func (l *layout) unpack(p *codecPool, data []byte) ([]byte, error) {
+// unpack undoes the packing of a chunk into exactly its size of little-endian elements. The result may lie in the scratch
+// memory, or in data.
+func (l *layout) unpack(p *codecPool, data, scratch []byte) ([]byte, error) {
 	size := l.chunkBytes()
 	for i, c := range slices.Backward(l.inner) {
-		limit := size
-		if i > 0 { // packed again further in
-			limit = packedLimit(size)
+		limit, dst := size, scratch[:0]
+		if i > 0 { // packed again further in, which will need the scratch memory
+			limit, dst = packedLimit(size), nil
 		}
 		var err error
-		if data, err = l.unpackOne(p, c, data, limit); err != nil {
+		if data, err = l.unpackOne(p, c, data, dst, limit); err != nil {
 			return nil, fmt.Errorf("%w: %s: %v", ErrMalformed, c, err)
 		}
 	}
@@ -127,10 +127,11 @@ func (l *layout) unpack(p *codecPool, data []byte) ([]byte, error) {
 	return data, nil
 }
 
-func (l *layout) unpackOne(p *codecPool, c codec, data []byte, limit int) ([]byte, error) {
+// unpackOne undoes one step into at most limit bytes, in dst if that is large enough.
+func (l *layout) unpackOne(p *codecPool, c codec, data, dst []byte, limit int) ([]byte, error) {
 	switch c {
 	case codecZstd:
-		return p.unzstd(data, limit, packedLimit(l.chunkBytes()))
+		return p.unzstd(data, dst, limit, packedLimit(l.chunkBytes()))
 	case codecGzip:
 		z, err := gzip.NewReader(bytes.NewReader(data))
 		if err != nil {

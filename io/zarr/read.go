@@ -91,15 +91,7 @@ func (r *reader) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	first, last := r.chunks()
 	for range min(readers, r.count(first, last)) {
-		wg.Go(func() {
-			for at := range chunks {
-				if ctx.Err() == nil {
-					if err := r.chunk(ctx, at); err != nil {
-						cancel(err)
-					}
-				}
-			}
-		})
+		wg.Go(func() { r.work(ctx, cancel, chunks) })
 	}
 	for at := range boxes(first, last) {
 		chunks <- slices.Clone(at)
@@ -107,6 +99,25 @@ func (r *reader) run(ctx context.Context) error {
 	close(chunks)
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// work reads chunks into memory that it uses again for the next. After an error it takes the rest without reading.
+func (r *reader) work(ctx context.Context, cancel context.CancelCauseFunc, chunks <-chan []int) {
+	var scratch []byte
+	for at := range chunks {
+		if ctx.Err() != nil {
+			continue
+		}
+		data, err := r.array.readChunk(ctx, at, scratch)
+		if err != nil {
+			cancel(fmt.Errorf("zarr: read chunk %v of %s: %w", at, r.array.prefix, err))
+			continue
+		}
+		r.copy(at, data)
+		if data != nil {
+			scratch = data
+		}
+	}
 }
 
 // chunks is the range of the chunk grid that the box touches.
@@ -126,33 +137,28 @@ func (r *reader) count(first, last []int) int {
 	return n
 }
 
-// chunk reads the chunk at a place of the chunk grid and copies its part of the box.
-func (r *reader) chunk(ctx context.Context, at []int) error {
+// copy puts the box's part of the chunk at a place of the chunk grid into dst.
+func (r *reader) copy(at []int, data []byte) {
 	a := r.array
-	data, err := a.readChunk(ctx, at)
-	if err != nil {
-		return fmt.Errorf("zarr: read chunk %v of %s: %w", at, a.prefix, err)
-	}
 	lo, hi := clip(at, a.layout.chunk, r.lo, r.hi)
 	if data == nil {
 		fillBox(r.dst, a.layout.fill, lo, hi)
-		return nil
+		return
 	}
 	src := block{data: data, shape: a.layout.chunk, at: make([]int, len(at))}
 	for i := range at {
 		src.at[i] = at[i] * a.layout.chunk[i]
 	}
 	copyBox(r.dst, src, lo, hi, a.layout.width)
-	return nil
 }
 
-// readChunk returns the bytes of a chunk, nil for one that is all fill value.
-func (a *Array) readChunk(ctx context.Context, at []int) ([]byte, error) {
+// readChunk returns the bytes of a chunk, in the scratch memory if they fit, nil for a chunk that is all fill value.
+func (a *Array) readChunk(ctx context.Context, at []int, scratch []byte) ([]byte, error) {
 	packed, err := a.readPacked(ctx, at)
 	if err != nil || packed == nil {
 		return nil, err
 	}
-	return a.layout.unpack(&a.pool, packed)
+	return a.layout.unpack(&a.pool, packed, scratch)
 }
 
 func (a *Array) readPacked(ctx context.Context, at []int) ([]byte, error) {

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -10,29 +9,6 @@ import (
 
 	"noisystudent/io/store"
 )
-
-func testCancel(t *testing.T, s *store.Store) {
-	mustWrite(t, s, "x", []byte("old"))
-	ctx, cancel := context.WithCancel(t.Context())
-	w, err := s.Create(ctx, "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Abort()
-	if _, err := w.Write([]byte("new")); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	wantIs(t, "commit", w.Commit(), context.Canceled)
-	_, err = s.Read(ctx, "x")
-	wantIs(t, "read", err, context.Canceled)
-	_, err = s.List(ctx, "")
-	wantIs(t, "list", err, context.Canceled)
-	wantKeys(t, s, "", "x")
-	if got := mustRead(t, s, "x"); string(got) != "old" {
-		t.Errorf("%q", got)
-	}
-}
 
 func mustWrite(t *testing.T, s *store.Store, key string, data []byte) {
 	t.Helper()
