@@ -1,12 +1,15 @@
 package cases
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"noisystudent/io/store"
 )
 
 // maxDatasetJSON bounds dataset.json; nnU-Net's are a few kilobytes.
@@ -123,4 +126,18 @@ func labelID(name string, value json.RawMessage) (int, error) {
 // baseName names a dataset after its folder.
 func baseName(root string) string {
 	return path.Base(strings.ReplaceAll(strings.TrimRight(root, `/\`), `\`, "/"))
+}
+
+// ReadScheme reads the names of the labels, and the ignore label or -1, from the
+// dataset.json at an address.
+func ReadScheme(ctx context.Context, address string) ([]Label, int, error) {
+	data, err := store.ReadAddress(ctx, address)
+	if err != nil {
+		return nil, -1, fmt.Errorf("cases: labels of %s: %w", address, err)
+	}
+	d, _, err := parseDataset(data)
+	if err != nil {
+		return nil, -1, fmt.Errorf("cases: labels of %s: %w", address, err)
+	}
+	return d.Labels, d.Ignore, nil
 }
