@@ -214,6 +214,16 @@ func TestLocalLinks(t *testing.T) {
 	if err := s.Remove(t.Context(), "images/deep"); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file outside the root was removed: %v", err)
 	}
+	info, err := s.Stat(t.Context(), "linked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.WriteIf(t.Context(), "linked", []byte("new"), info.Generation); err != nil {
+		t.Errorf("replace a link at its generation: %v", err)
+	}
+	if err := s.Write(t.Context(), "images", nil); !errors.Is(err, store.ErrKey) {
+		t.Errorf("a link to a folder was replaced: %v", err)
+	}
 	for _, key := range []string{"linked", "nowhere"} {
 		if err := s.Write(t.Context(), key, []byte("new")); err != nil {
 			t.Error(err)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -140,10 +141,11 @@ func (u *localUpload) rename(folder *os.File) (int64, error) {
 	return generation, u.root.Rename(u.temporary, u.key)
 }
 
-// current returns the generation that the commit replaces, 0 for none, if the condition allows it.
+// current returns the generation that the commit replaces, 0 for none, if the condition allows it. Like stat it follows
+// a link, which the rename will replace.
 func (u *localUpload) current() (int64, error) {
 	var current int64
-	info, err := u.root.Lstat(u.key)
+	info, err := os.Stat(filepath.Join(u.root.Name(), filepath.FromSlash(u.key)))
 	switch {
 	case err == nil && info.IsDir():
 		return 0, errFolder

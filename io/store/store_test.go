@@ -22,7 +22,11 @@ func TestLocal(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) *store.Store { return mustOpen(t, t.TempDir()+"/made/by the first write") })
 }
 
+// memStores numbers the stores of this process, which outlive a test that is run again.
+var memStores atomic.Int64
+
 func TestMem(t *testing.T) {
-	var n atomic.Int64
-	storetest.Run(t, func(t *testing.T) *store.Store { return mustOpen(t, fmt.Sprintf("mem://conformance/%d", n.Add(1))) })
+	storetest.Run(t, func(t *testing.T) *store.Store {
+		return mustOpen(t, fmt.Sprintf("mem://conformance/%d", memStores.Add(1)))
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,9 +19,12 @@ import (
 	"noisystudent/io/store"
 )
 
+// memStores numbers the stores of this process, which outlive a test that is run again.
+var memStores atomic.Int64
+
 func memStore(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), "mem://"+strings.NewReplacer("/", "_", "#", "_").Replace(t.Name()))
+	s, err := store.Open(t.Context(), fmt.Sprintf("mem://zarr/%d", memStores.Add(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,12 +289,9 @@ func TestSameBytesAtAnyParallelism(t *testing.T) {
 	m := Meta{Shape: []int{40, 40, 40}, Shard: []int{40, 40, 20}, Chunk: []int{10, 20, 5}}
 	data := voxels[float32](40 * 40 * 40)
 	var first map[string]string
-	for i, procs := range []int{1, 2, 8, 3, 1} {
+	for _, procs := range []int{1, 2, 8, 3, 1} {
 		runtime.GOMAXPROCS(procs)
-		st, err := store.Open(t.Context(), fmt.Sprintf("mem://parallelism/%d", i))
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := memStore(t)
 		if err := Create(t.Context(), st, "a", m, data); err != nil {
 			t.Fatal(err)
 		}
