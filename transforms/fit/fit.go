@@ -40,12 +40,13 @@ func Run(ctx context.Context, j Job, o Options, progress func(Epoch)) error {
 	if err != nil {
 		return fmt.Errorf("fit: %s: %w", j.Name(), err)
 	}
+	return run(ctx, st, j, o, progress)
+}
+
+func run(ctx context.Context, st *store.Store, j Job, o Options, progress func(Epoch)) error {
 	c, err := load(ctx, st, j)
-	if err != nil {
+	if err != nil || int64(len(c.history)) >= j.Epochs {
 		return err
-	}
-	if int64(len(c.history)) >= j.Epochs {
-		return nil
 	}
 	s, err := newSession(ctx, st, j, o, c)
 	if err != nil {
