@@ -33,6 +33,14 @@ var tinyPatch = [3]int{8, 16, 24}
 // the devices that compute.
 var computing = []Options{{Device: "ref"}, {Device: "cpu", Threads: 2}}
 
+// tried are the devices that compute, with -short only the one that people use.
+func tried() []Options {
+	if testing.Short() {
+		return computing[1:]
+	}
+	return computing
+}
+
 func open(t *testing.T, o Options) *Engine {
 	t.Helper()
 	e, err := Open(o)
@@ -133,7 +141,7 @@ func TestThreeStepsEqualNnUNet(t *testing.T) {
 		{Loss: 1.7623820304870605, GradNorm: 0.9551409482955933},
 		{Loss: 1.73799467086792, GradNorm: 0.9334723949432373},
 	}
-	for _, o := range computing {
+	for _, o := range tried() {
 		trainer, second := fixtureTrainer(t, open(t, o), 12)
 		if err := trainer.Restore(State{Weights: load(t, "../compile/testdata/tiny_weights.safetensors")}); err != nil {
 			t.Fatal(err)
@@ -175,7 +183,7 @@ func TestActiveClipEqualsPyTorch(t *testing.T) {
 			delete(start, name)
 		}
 	}
-	for _, o := range computing {
+	for _, o := range tried() {
 		trainer, second := fixtureTrainer(t, open(t, o), 0.5)
 		if err := trainer.Restore(State{Weights: start}); err != nil {
 			t.Fatal(err)
@@ -212,7 +220,7 @@ func minus(a, b Tensor) []float32 {
 
 func TestLogitsEqualNnUNet(t *testing.T) {
 	forward, weights := load(t, "../compile/testdata/tiny_forward.safetensors"), load(t, "../compile/testdata/tiny_weights.safetensors")
-	for _, o := range computing {
+	for _, o := range tried() {
 		p, err := open(t, o).NewPredictor(PredictConfig{tiny, tinyPatch, 2}, weights)
 		if err != nil {
 			t.Fatal(err)

@@ -13,5 +13,8 @@ func TestDevice(t *testing.T) {
 }
 
 func TestDevice64(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the same code as float32's; left out with -short")
+	}
 	devicetest.RunWithin(t, func() device.Device { return ref.New64() }, 1e-7)
 }

@@ -119,7 +119,7 @@ func TestMistakesAreFound(t *testing.T) {
 			if !equal(b.reference(t), wrong.results(t, ref.New(), b.runs)) {
 				found++
 			}
-			if tried == 6 {
+			if tried == 6 || testing.Short() && found == 1 {
 				break
 			}
 		}

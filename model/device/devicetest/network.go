@@ -35,6 +35,7 @@ type networkCase struct {
 	loss  compile.LossConfig
 	rule  program.Rule
 	clip  float32
+	seed  uint64 // of data that keep off the bend
 }
 
 func networkCases() []networkCase {
@@ -51,22 +52,25 @@ func networkCases() []networkCase {
 	four := spec([]int{16, 17, 32, 20}, [][3]int{flat, flat, cube, cube}, [][3]int{one, plane, plane, half}, 14, true)
 	two := spec([]int{8, 16}, [][3]int{cube, cube}, [][3]int{one, {2, 1, 2}}, 2, false)
 	return []networkCase{
-		{"three stages", three, [3]int{4, 12, 20}, 2, compile.LossConfig{BatchDice: true, Ignore: -1}, program.SGD, 12},
-		{"four stages, clipped", four, [3]int{2, 16, 24}, 2, compile.LossConfig{BatchDice: true, Ignore: 14}, program.SGD, 0.1},
-		{"two stages, adamw", two, [3]int{6, 5, 14}, 1, compile.LossConfig{Ignore: -1, ClassWeights: []float32{0.5, 2}}, program.AdamW, 12},
+		{"three stages", three, [3]int{4, 12, 20}, 2, compile.LossConfig{BatchDice: true, Ignore: -1}, program.SGD, 12, 0},
+		{"four stages, clipped", four, [3]int{2, 16, 24}, 2, compile.LossConfig{BatchDice: true, Ignore: 14}, program.SGD, 0.1, 3},
+		{"two stages, adamw", two, [3]int{6, 5, 14}, 1, compile.LossConfig{Ignore: -1, ClassWeights: []float32{0.5, 2}}, program.AdamW, 12, 0},
 	}
 }
 
 // networks checks whole programs as package compile places them, where buffers
 // share memory: two training steps with all gradients and parameters, and logits.
 func networks(t *testing.T, open func() device.Device, tolerance float64) {
-	for _, c := range networkCases() {
+	for k, c := range networkCases() {
+		if testing.Short() && k == 1 { // the largest
+			continue
+		}
 		t.Run("training/"+c.name, func(t *testing.T) {
 			p, net, err := compile.Train(c.spec, c.batch, c.patch, c.loss, c.rule, c.clip)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for seed := uint64(0); ; seed++ {
+			for seed := c.seed; ; seed++ {
 				b := c.problem(p, net, seed)
 				for _, ids := range []map[string]program.ID{net.Grads, net.Params, net.State} {
 					b.wanted = append(b.wanted, slices.Sorted(maps.Values(ids))...)
