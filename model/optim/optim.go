@@ -17,12 +17,7 @@ import (
 // Hyper holds the hyper-parameters of both rules. SGD reads LR, Momentum and
 // WeightDecay; AdamW reads LR, Beta1, Beta2, Eps and WeightDecay.
 type Hyper struct {
-	LR          float64 `json:"lr"`
-	Momentum    float64 `json:"momentum,omitempty"`
-	WeightDecay float64 `json:"weight_decay"`
-	Beta1       float64 `json:"beta1,omitempty"`
-	Beta2       float64 `json:"beta2,omitempty"`
-	Eps         float64 `json:"eps,omitempty"`
+	LR, Momentum, WeightDecay, Beta1, Beta2, Eps float64
 }
 
 // Default returns nnU-Net's SGD (lr 0.01, momentum 0.99, weight decay 3e-5) or
