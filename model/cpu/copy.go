@@ -22,10 +22,7 @@ func (l *loaded) Write(id program.ID, src []float32) error {
 	case b.Class == program.Vector || plain(b):
 		copy(dst, src)
 	default:
-		clear(dst)
-		l.eachBlock(b, func(at, from, channels, voxels int) {
-			block(dst[at:], src[from:], channels, voxels)
-		})
+		l.eachPart(b, func(w *worker, p copyPart) { l.block(&w.transpose, p, dst, src) })
 	}
 	return nil
 }
@@ -52,9 +49,7 @@ func (l *loaded) Read(id program.ID, dst []float32) error {
 	case b.Class == program.Vector || plain(b):
 		copy(dst, src)
 	default:
-		l.eachBlock(b, func(at, from, channels, voxels int) {
-			unblock(dst[from:], src[at:], channels, voxels)
-		})
+		l.eachPart(b, func(w *worker, p copyPart) { l.unblock(&w.transpose, p, dst, src) })
 	}
 	return nil
 }
@@ -70,12 +65,51 @@ func (l *loaded) transfer(what string, id program.ID, n int, labels bool) (progr
 	return l.p.Buffers[id], nil
 }
 
-// eachBlock calls f, on all threads, with where each block of a blocked activation
-// lies and where its first channel lies in logical order.
-func (l *loaded) eachBlock(b program.Buffer, f func(at, from, channels, voxels int)) {
-	v, n := voxels(b.Shape), blocks(b.Shape[1])
-	l.dev.pool.do(l.workers, phase{items: b.Shape[0] * n, run: func(_ *worker, i int) {
-		first := i % n * lanes
-		f(i*lanes*v, (i/n*b.Shape[1]+first)*v, b.Shape[1]-first, v)
+// copyPart is a run of voxels of one block: where it lies in blocks and where its
+// first channel lies in logical order, whose channels are voxels apart.
+type copyPart struct{ blocked, logical, count, channels, voxels int }
+
+// eachPart calls f, on all threads, for every part of a blocked activation.
+func (l *loaded) eachPart(b program.Buffer, f func(w *worker, p copyPart)) {
+	v, n, size := voxels(b.Shape), blocks(b.Shape[1]), l.dev.sizes.voxels
+	parts := ceilDiv(v, size)
+	l.dev.pool.do(l.workers, phase{b.Shape[0] * n * parts, func(w *worker, i int) {
+		block, from := i/parts, i%parts*size
+		first := block % n * lanes
+		f(w, copyPart{
+			blocked: (block*v + from) * lanes, logical: (block/n*b.Shape[1]+first)*v + from,
+			count: min(size, v-from), channels: min(lanes, b.Shape[1]-first), voxels: v,
+		})
 	}})
+}
+
+// block writes a part from logical order; lanes without a channel become zero.
+func (l *loaded) block(a *transposeArgs, p copyPart, dst, src []float32) {
+	for r := range a.rows {
+		a.rows[r] = -1
+		if r < p.channels {
+			a.rows[r] = 4 * r * p.voxels
+		}
+	}
+	a.src, a.dst, a.n, a.dstStep = ptr(src, p.logical), ptr(dst, p.blocked), p.count, pixelBytes
+	l.dev.table.transpose(a)
+}
+
+// unblock reads a part into logical order, 16 voxels at a time, for a vector of one
+// channel's voxels is written whole.
+func (l *loaded) unblock(a *transposeArgs, p copyPart, dst, src []float32) {
+	for r := range a.rows {
+		a.rows[r] = r * pixelBytes
+	}
+	a.n, a.dstStep = p.channels, 4*p.voxels
+	v := 0
+	for ; v+lanes <= p.count; v += lanes {
+		a.src, a.dst = ptr(src, p.blocked+v*lanes), ptr(dst, p.logical+v)
+		l.dev.table.transpose(a)
+	}
+	for ; v < p.count; v++ {
+		for c := range p.channels {
+			dst[p.logical+c*p.voxels+v] = src[p.blocked+v*lanes+c]
+		}
+	}
 }

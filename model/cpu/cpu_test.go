@@ -21,11 +21,17 @@ func opener(t *table, threads int, s sizes) func() device.Device {
 	}
 }
 
-// TestDevice holds every path that this CPU and build have to package ref.
+// TestDevice holds every path to package ref.
 func TestDevice(t *testing.T) {
 	notShort(t)
-	for _, table := range tables() {
-		t.Run(table.name, func(t *testing.T) { devicetest.Run(t, opener(table, 2, standard)) })
+	for _, name := range []string{"avx512", "generic"} {
+		t.Run(name, func(t *testing.T) {
+			table, err := chooseTable(name)
+			if err != nil {
+				t.Skipf("needs %s: %v", name, err)
+			}
+			devicetest.Run(t, opener(table, 2, standard))
+		})
 	}
 }
 
@@ -33,9 +39,7 @@ func TestDevice(t *testing.T) {
 // channels, rings and partial sums are many.
 func TestParts(t *testing.T) {
 	notShort(t)
-	for _, table := range tables() {
-		t.Run(table.name, func(t *testing.T) { devicetest.Run(t, opener(table, 3, splinters)) })
-	}
+	devicetest.Run(t, opener(tables()[0], 3, splinters))
 }
 
 // TestThreads demands the same bytes from any number of threads. It is what the
@@ -110,7 +114,12 @@ func TestOpen(t *testing.T) {
 		threads int
 		ok      bool
 	}{
-		{"", 1, true}, {"", 0, true}, {"generic", 2, true}, {"", -1, false}, {"", 1 << 20, false}, {"sse", 1, false},
+		{"", 1, true},
+		{"", 0, true},
+		{"generic", 2, true},
+		{"", -1, false},
+		{"", 1 << 20, false},
+		{"sse", 1, false},
 		{"avx512", 1, tables()[0].name == "avx512"},
 	} {
 		t.Setenv("NOISYSTUDENT_CPU", c.env)

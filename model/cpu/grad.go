@@ -63,8 +63,10 @@ func (g *gradOp) part(i int) gradPart {
 	s := i % g.spans
 	x := i / g.spans
 	units := g.units.items()
-	return gradPart{p, p * units / g.parts, (p + 1) * units / g.parts,
-		s * g.groupSpan, min(len(g.groups), (s+1)*g.groupSpan), x * g.blockSpan, min(len(g.channels), (x+1)*g.blockSpan)}
+	return gradPart{
+		p, p * units / g.parts, (p + 1) * units / g.parts,
+		s * g.groupSpan, min(len(g.groups), (s+1)*g.groupSpan), x * g.blockSpan, min(len(g.channels), (x+1)*g.blockSpan),
+	}
 }
 
 func (g *gradOp) item(w *worker, i int) {

@@ -8,10 +8,10 @@ const gradPlanes = 8
 // newWeightGrad plans the gradient of a convolution by its weight.
 func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
-	in, out := grid(l.shape(i.In[0].Buf)), grid(l.shape(i.DOut))
+	from, out := grid(l.shape(i.In[0].Buf)), grid(l.shape(i.DOut))
 	g := &gradOp{l: l, table: l.dev.table, k: k, out: out, kd: k.kd, kh: k.kh, wide: k.kw > 1, columns: []column{{}}}
-	g.taps[0] = forwardTaps(in[0], out[0], k.kd, i.Stride[0], (k.kd-1)/2)
-	g.taps[1] = forwardTaps(in[1], out[1], k.kh, i.Stride[1], (k.kh-1)/2)
+	g.taps[0] = forwardTaps(from[0], out[0], k.kd, i.Stride[0], (k.kd-1)/2)
+	g.taps[1] = forwardTaps(from[1], out[1], k.kh, i.Stride[1], (k.kh-1)/2)
 	g.inStep = i.Stride[2] * pixelBytes
 	g.ySource = l.source(program.View{Buf: i.DOut, Norm: program.None})
 	sources := []*source{g.ySource}
@@ -23,10 +23,10 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 			g.rows = append(g.rows, gradRow{r * k.kw * lanes, r * k.kw * lanes, k.kw * lanes})
 		}
 	} else {
-		in3 := l.sources(i.In)
-		sources = append(sources, in3...)
-		g.x = newPacker(g.table, in3, in, []columns{{0, 1, in[2]}}, k.kw > 1)
-		g.map3(in3)
+		in := l.sources(i.In)
+		sources = append(sources, in...)
+		g.x = newPacker(g.table, in, from, []columns{{0, 1, from[2]}}, k.kw > 1)
+		g.mapRows(in)
 	}
 	return g.op("conv weight gradient", sources, l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
 }
@@ -48,13 +48,13 @@ func (l *loaded) newTransposedWeightGrad(i program.ConvTransposedWeightGrad) op 
 	if g.ySource.norm != nil {
 		g.y = newPacker(g.table, []*source{g.ySource}, out, []columns{{0, 1, out[2]}}, false)
 	}
-	g.map3(x)
+	g.mapRows(x)
 	return g.op("transposed conv weight gradient", append(x, g.ySource), l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
 }
 
-// map3 notes where the rows of private sums go in dW. Whole blocks that lie alike
+// mapRows notes where the rows of private sums go in dW. Whole blocks that lie alike
 // in both move as one.
-func (g *gradOp) map3(in []*source) {
+func (g *gradOp) mapRows(in []*source) {
 	taps, row := g.kd*g.kh, g.k.kw*lanes
 	first := 0
 	for _, s := range in {
@@ -89,8 +89,11 @@ func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) 
 	l := g.l
 	l.needShared = max(l.needShared, g.parts*g.size())
 	g.layScratch()
-	phases := []phase{{1, func(*worker, int) { prepare(sources) }}, {g.items(), g.item},
-		{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }}}
+	phases := []phase{
+		{1, func(*worker, int) { prepare(sources) }},
+		{g.items(), g.item},
+		{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }},
+	}
 	return op{name, append(phases, bias...)}
 }
 

@@ -77,22 +77,3 @@ func (k kernelLayout) each(f func(i, at int)) {
 		}
 	}
 }
-
-// block writes channels [16 b, 16 b + 16) of one batch element from logical order;
-// unblock is its inverse.
-func block(dst, src []float32, channels, voxels int) {
-	for c := range min(channels, lanes) {
-		for v, x := range src[c*voxels:][:voxels] {
-			dst[v*lanes+c] = x
-		}
-	}
-}
-
-func unblock(dst, src []float32, channels, voxels int) {
-	for c := range min(channels, lanes) {
-		row := dst[c*voxels:][:voxels]
-		for v := range row {
-			row[v] = src[v*lanes+c]
-		}
-	}
-}

@@ -20,7 +20,6 @@ type loaded struct {
 	ops     []op
 	workers []*worker
 	shared  []float32
-	zeros   []float32 // for absent biases
 
 	// versions counts what wrote a Kernel buffer, so that packed copies of weights
 	// are renewed only when they have changed.
@@ -103,6 +102,9 @@ func (l *loaded) MemoryBytes() int64 {
 
 // Run executes all instructions.
 func (l *loaded) Run(ctx context.Context) error {
+	if l.arena == nil {
+		return errors.New("cpu: run: the program is closed")
+	}
 	for i := range l.ops {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("cpu: run: stopped before %s: %w", l.ops[i].name, err)

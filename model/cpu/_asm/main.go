@@ -42,7 +42,7 @@ func main() {
 
 // writeGo writes the Go file, with the digests of the sources and of the assembly.
 func writeGo() error {
-	digest, err := Digest(*sources)
+	sum, err := digest(*sources)
 	if err != nil {
 		return err
 	}
@@ -50,11 +50,11 @@ func writeGo() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(*goFile, declarations(digest, fmt.Sprintf("%x", sha256.Sum256(assembly))), 0o644)
+	return os.WriteFile(*goFile, declarations(sum, fmt.Sprintf("%x", sha256.Sum256(assembly))), 0o644)
 }
 
-// Digest is the SHA-256 of the names and contents of a folder's Go files.
-func Digest(dir string) (string, error) {
+// digest is the SHA-256 of the names and contents of a folder's Go files.
+func digest(dir string) (string, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return "", err
@@ -101,9 +101,13 @@ func declarations(sources, assembly string) []byte {
 		}
 		b.WriteString("\t},\n")
 	}
-	b.WriteString("}\n\n// The assembly reads these fields at these offsets: minus what differs does not compile.\nconst (\n")
+	b.WriteString("}\n\n// The assembly reads these fields at these offsets: an index other than 0 does not compile.\nvar (\n")
 	for _, f := range fields {
-		fmt.Fprintf(&b, "\t_ = -(unsafe.Offsetof(%s{}.%s) ^ %d)\n", f.args, f.name, f.offset)
+		minus := ""
+		if f.offset > 0 {
+			minus = fmt.Sprintf("-%d", f.offset)
+		}
+		fmt.Fprintf(&b, "\t_ = [1]int{unsafe.Offsetof(%s{}.%s)%s: 0}\n", f.args, f.name, minus)
 	}
 	b.WriteString(")\n")
 	return []byte(b.String())

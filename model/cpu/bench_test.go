@@ -1,0 +1,145 @@
+//go:build linux
+
+package cpu
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"noisystudent/model/program"
+)
+
+var perOp = flag.Bool("ops", false, "benchmarks print the CPU time of every instruction (with -v)")
+
+// BenchmarkDemoStep is a training step of the demo's network, BenchmarkStep and
+// BenchmarkForward are of the paper's. Times are CPU time a thread, the least of
+// all runs: on a shared machine that is steadier than the wall clock.
+func BenchmarkDemoStep(b *testing.B) { benchmark(b, demo, true) }
+func BenchmarkStep(b *testing.B)     { benchmark(b, paper, true) }
+func BenchmarkForward(b *testing.B)  { benchmark(b, paper, false) }
+
+func benchmark(b *testing.B, n network, train bool) {
+	for _, table := range tables() {
+		if table.name == "generic" && n.patch != demo.patch {
+			continue // minutes
+		}
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/%d", table.name, threads), func(b *testing.B) {
+				d := open(table, threads)
+				l := n.load(b, d, train)
+				c := newClock(l)
+				for b.Loop() {
+					c.run()
+				}
+				c.report(b)
+				must(b, l.Close())
+				must(b, d.Close())
+			})
+		}
+	}
+}
+
+// clock takes the least CPU time of every op of a program.
+type clock struct {
+	l     *loaded
+	least []time.Duration
+	run1  time.Duration
+}
+
+func newClock(l *loaded) *clock { return &clock{l: l, least: make([]time.Duration, len(l.ops))} }
+
+func cpuTime() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts)
+	return time.Duration(ts.Nano())
+}
+
+// run is Run with a look at the clock after each op.
+func (c *clock) run() {
+	begin := cpuTime()
+	last := begin
+	for i, o := range c.l.ops {
+		for _, f := range o.phases {
+			c.l.dev.pool.do(c.l.workers, f)
+		}
+		now := cpuTime()
+		if d := now - last; c.least[i] == 0 || d < c.least[i] {
+			c.least[i] = d
+		}
+		last = now
+	}
+	if d := last - begin; c.run1 == 0 || d < c.run1 {
+		c.run1 = d
+	}
+}
+
+// kindTime adds up the ops of one name.
+type kindTime struct {
+	name  string
+	count int
+	time  time.Duration
+	flop  float64
+}
+
+func (c *clock) report(b *testing.B) {
+	kinds := map[string]*kindTime{}
+	all := 0.0
+	for i, o := range c.l.ops {
+		in := c.l.p.Instrs[min(i, len(c.l.p.Instrs)-1)] // updates are one op, the last
+		k := kinds[o.name]
+		if k == nil {
+			k = &kindTime{name: o.name}
+			kinds[o.name] = k
+		}
+		flop := flops(c.l.p, in)
+		k.count++
+		k.time += c.least[i]
+		k.flop += flop
+		all += flop
+		if *perOp {
+			b.Logf("%9.1f us %6.1f GFLOP/s  %s", float64(c.least[i])/1e3, flop/float64(c.least[i]), c.l.p.Text(in))
+		}
+	}
+	var list []*kindTime
+	for _, k := range kinds {
+		list = append(list, k)
+	}
+	slices.SortFunc(list, func(x, y *kindTime) int { return int(y.time - x.time) })
+	for _, k := range list {
+		if *perOp {
+			b.Logf("%9.2f ms %6.1f GFLOP/s %4d  %s", float64(k.time)/1e6, k.flop/float64(k.time), k.count, k.name)
+		}
+	}
+	threads := float64(c.l.dev.threads)
+	b.ReportMetric(float64(c.run1)/threads/1e6, "cpu-ms/thread")
+	b.ReportMetric(all/float64(c.run1), "GFLOP/s")
+}
+
+// flops counts nominal multiplications and additions: padding included.
+func flops(p *program.Program, in program.Instr) float64 {
+	switch i := in.(type) {
+	case program.Conv:
+		return kernelFlops(p, i.Weight, i.Out)
+	case program.ConvWeightGrad:
+		return kernelFlops(p, i.DWeight, i.DOut)
+	case program.ConvDataGrad:
+		return kernelFlops(p, i.Weight, i.DOut)
+	case program.ConvTransposed:
+		return kernelFlops(p, i.Weight, i.In.Buf)
+	case program.ConvTransposedWeightGrad:
+		return kernelFlops(p, i.DWeight, i.In.Buf)
+	case program.ConvTransposedDataGrad:
+		return kernelFlops(p, i.Weight, i.DIn)
+	}
+	return 0
+}
+
+func kernelFlops(p *program.Program, weight, grid program.ID) float64 {
+	s := p.Buffers[grid].Shape
+	return 2 * float64(p.Buffers[weight].Len()) * float64(s[0]*voxels(s))
+}
