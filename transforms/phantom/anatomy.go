@@ -169,8 +169,8 @@ func filled(b *builder, t tube, label uint8, thick, chance float64) []part {
 	if b.size.Bool(0.2) {
 		content = oral
 	}
-	level := t.knots[0].at[1] + b.size.Uniform(-25, 55)
 	whole := newPart(t, label, tissue(label))
+	level := whole.hi[1] - b.size.Uniform(0.05, 0.4)*(whole.hi[1]-whole.lo[1])
 	if !open {
 		return []part{whole}
 	}
