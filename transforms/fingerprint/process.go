@@ -94,11 +94,11 @@ func Load(ctx context.Context, st *store.Store) (Fingerprint, error) {
 }
 
 func write(ctx context.Context, st *store.Store, key string, v any) error {
-	data, err := json.MarshalIndent(v, "", " ")
+	data, err := manifest.Encode(v)
 	if err != nil {
 		return fmt.Errorf("fingerprint: encode %s: %w", key, err)
 	}
-	if err := st.Write(ctx, key, append(data, '\n')); err != nil {
+	if err := st.Write(ctx, key, data); err != nil {
 		return fmt.Errorf("fingerprint: save: %w", err)
 	}
 	return nil

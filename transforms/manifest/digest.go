@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
 )
 
 // Digest names values by their content: the sha256, in hex, of their canonical JSON
@@ -28,4 +30,21 @@ func Digest(parts ...any) string {
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
+}
+
+// numbers are the innermost lists of indented JSON that hold no strings.
+var numbers = regexp.MustCompile(`\[\n[^\[\]{}"]*\]`)
+
+// Encode gives JSON as people read and edit it: indented, each list of numbers on
+// one line.
+func Encode(v any) ([]byte, error) {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	data = numbers.ReplaceAllFunc(data, func(list []byte) []byte {
+		line := bytes.Join(bytes.Fields(list[1:len(list)-1]), []byte(" "))
+		return slices.Concat([]byte("["), line, []byte("]"))
+	})
+	return append(data, '\n'), nil
 }

@@ -88,11 +88,11 @@ func Lookup(ctx context.Context, st *store.Store, stage, id string) (Row, bool, 
 
 // Record writes a row over any older one of its case and stage.
 func Record(ctx context.Context, st *store.Store, r Row) error {
-	data, err := json.MarshalIndent(r, "", " ")
+	data, err := Encode(r)
 	if err != nil {
 		return fmt.Errorf("manifest: record %s of %s: %w", r.Stage, r.Case, err)
 	}
-	if err := st.Write(ctx, rowKey(r.Stage, r.Case), append(data, '\n')); err != nil {
+	if err := st.Write(ctx, rowKey(r.Stage, r.Case), data); err != nil {
 		return fmt.Errorf("manifest: record %s of %s: %w", r.Stage, r.Case, err)
 	}
 	return nil

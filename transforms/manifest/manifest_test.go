@@ -52,6 +52,21 @@ func TestDigest(t *testing.T) {
 	}
 }
 
+func TestEncode(t *testing.T) {
+	v := struct {
+		A [][3]int
+		B []string
+		C []float64
+		D string
+		E []int
+	}{[][3]int{{1, 2, 3}, {4, 5, 6}}, []string{"[1,\n2]"}, []float64{0.5}, "[ 1,  2 ]", nil}
+	got, err := Encode(v)
+	want := "{\n  \"A\": [\n    [1, 2, 3],\n    [4, 5, 6]\n  ],\n  \"B\": [\n    \"[1,\\n2]\"\n  ],\n  \"C\": [0.5],\n  \"D\": \"[ 1,  2 ]\",\n  \"E\": null\n}\n"
+	if d := cmp.Diff(want, string(got)); err != nil || d != "" {
+		t.Errorf("error %v (-want +got)\n%s", err, d)
+	}
+}
+
 func TestOnce(t *testing.T) {
 	ctx := context.Background()
 	st := open(t, "mem://manifest-once")

@@ -8,12 +8,20 @@ import (
 	"text/tabwriter"
 )
 
-// Explain writes a plan for people: one line a field, with its reason.
+// Explain writes a plan for people: one line a field, with its reason; a quotation
+// mark stands for the reason above.
 func Explain(p Plan) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	above := ""
 	for _, l := range leaves(&p) {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", l.path, show(l), p.reason(l.path))
+		why := p.reason(l.path)
+		if why == above && why != "" {
+			why = `"`
+		} else {
+			above = why
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", l.path, show(l), why)
 	}
 	w.Flush()
 	return text.String()

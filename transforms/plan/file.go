@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"noisystudent/io/store"
+	"noisystudent/transforms/manifest"
 )
 
 // Names of the files in the store.
@@ -27,7 +27,7 @@ func Encode(p Plan) ([]byte, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	return encode(p)
+	return manifest.Encode(p)
 }
 
 // Decode reads plan.json. It refuses by name what a person may have got wrong in
@@ -88,7 +88,7 @@ func LoadSplits(ctx context.Context, st *store.Store, folds int) ([]Split, error
 
 // SaveSplits writes the store's folds.
 func SaveSplits(ctx context.Context, st *store.Store, splits []Split) error {
-	data, err := encode(splits)
+	data, err := manifest.Encode(splits)
 	if err != nil {
 		return fmt.Errorf("plan: save splits: %w", err)
 	}
@@ -124,11 +124,6 @@ func Overrides(list []string) (map[string]string, error) {
 		out[path] = strings.TrimSpace(value)
 	}
 	return out, nil
-}
-
-func encode(v any) ([]byte, error) {
-	data, err := json.MarshalIndent(v, "", "  ")
-	return append(data, '\n'), err
 }
 
 func decodeFile(data []byte, into any) error {

@@ -162,10 +162,23 @@ func (m *planner) patch() {
 func (m *planner) network() {
 	m.net = pool(m.p.Spacing, floats(m.p.PatchSize))
 	m.p.Network = m.net.spec(planFeatures, maxFeatures, m.p.Classes())
-	m.reason("architecture", "nnU-Net's topology for this spacing and patch: an axis is pooled while it is not twice coarser than the finest and keeps 4 voxels; two convolutions a stage")
+	for field, why := range architecture {
+		m.reason("architecture."+field, why)
+	}
 	if m.net.patch != m.p.PatchSize && m.err == nil {
 		m.err = fmt.Errorf("patch_size %v: its strides need multiples of %v, such as %v", m.p.PatchSize, m.net.divisor(), m.net.patch)
 	}
+}
+
+// architecture says why the fields that the topology gives are as they are.
+var architecture = map[string]string{
+	"in_channels":              "one channel, CT",
+	"num_classes":              "the labels and background",
+	"strides":                  "nnU-Net: an axis is halved while it keeps 4 voxels and is not twice coarser than the finest",
+	"kernel_sizes":             "nnU-Net: 1 along an axis that is still twice coarser than the finest, else 3",
+	"n_conv_per_stage":         "nnU-Net",
+	"n_conv_per_stage_decoder": "nnU-Net",
+	"deep_supervision":         "nnU-Net: a loss at every resolution but the lowest",
 }
 
 func (m *planner) features() {

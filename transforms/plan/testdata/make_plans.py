@@ -46,9 +46,11 @@ def main():
     # the geometry of the 5-case set behind ../splits.json, which gives the paper's patch
     out = [decide([[96, 464, 464], [110, 512, 512], [84, 512, 512], [90, 384, 384], [30, 101, 122]],
                   [[2.5, .800000011920929, .800000011920929], [2.5, .7400000095367432, .7400000095367432], [3., .8600000143051147, .8600000143051147], [2.5, .800000011920929, .800000011920929], [3., 3., 3.]], 14)]
+    # the 10th percentile of z is finer than the other axes: the spacing stays just above theirs
+    out.append(decide([[30, 256, 256]] * 5, [[z, 1., 1.] for z in (.5, .6, 8., 8., 8.)], 3))
     rng = np.random.default_rng(7)
-    while len(out) < 40:
-        n = 60 if len(out) in (5, 9, 14) else int(rng.integers(1, 9))
+    while len(out) < 41:
+        n = 60 if len(out) in (6, 10, 15) else int(rng.integers(1, 9))
         z, xy = rng.choice([.5, 1, 1.5, 2.5, 3, 5, 8]), rng.choice([.4, .7, .8, 1, 1.5, 3])
         z, size = max(z, xy / 2), [[30, 90, 80], [40, 128, 96]][len(out) % 2] if n == 60 else rng.choice([[40, 128, 128], [96, 512, 512], [200, 300, 250], [18, 48, 64], [12, 256, 256], [400, 512, 512], [64, 64, 64]])
         shapes = [[max(8, int(v * rng.uniform(.7, 1.3))) for v in size] for _ in range(n)]
