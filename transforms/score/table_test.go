@@ -126,9 +126,19 @@ func TestCSV(t *testing.T) {
 	}
 }
 
+// TestToleranceByName lists FLARE's tolerances and other spellings of its organs.
 func TestToleranceByName(t *testing.T) {
+	for i, want := range []float64{5, 3, 3, 5, 2, 2, 2, 2, 2, 3, 5, 7, 3} {
+		l := flareLabels()[i]
+		if got := ToleranceMM(l.Name); got != want {
+			t.Errorf("%s: got %g mm, want %g", l.Name, got, want)
+		}
+		if tubular := l.ID == 5 || l.ID == 6 || l.ID == 10; organOf(l.Name).tubular != tubular {
+			t.Errorf("%s: tubular is %v", l.Name, !tubular)
+		}
+	}
 	for name, want := range map[string]float64{
-		"liver": 5, "Left_Kidney": 3, "IVC": 2, "postcava": 2, "Gall bladder": 2, "oesophagus": 3, "DUODENUM": 7, "lesion": 2,
+		"Left_Kidney": 3, "IVC": 2, "postcava": 2, "Gall bladder": 2, "oesophagus": 3, "DUODENUM": 7, "pancreas ": 5, "lesion": 2,
 	} {
 		if got := ToleranceMM(name); got != want {
 			t.Errorf("%s: got %g mm, want %g", name, got, want)
