@@ -51,6 +51,7 @@ var confined = []struct {
 var allowed = map[string]string{
 	"cloud.google.com/go/storage":       "gs:// addresses; asked for",
 	"github.com/apache/beam/sdks/v2":    "pipelines, Prism, Flink and Dataflow; asked for",
+	"github.com/chewxy/hm":              "the type words of Gorgonia's op interface",
 	"github.com/fsouza/fake-gcs-server": "tests only: the storage protocol in process",
 	"github.com/google/go-cmp":          "tests only: readable differences of structs",
 	"github.com/klauspost/compress":     "gzip and zstd, the fastest in Go; asked for",
@@ -58,6 +59,7 @@ var allowed = map[string]string{
 	"github.com/spf13/cobra":            "commands and their help",
 	"golang.org/x/sys":                  "CPU features, huge pages, memory of this process",
 	"golang.org/x/term":                 "is the output a terminal",
+	"google.golang.org/api":             "options of the storage client",
 	"gorgonia.org/gorgonia":             "graph and symbolic gradients; asked for",
 	"gorgonia.org/tensor":               "value types of Gorgonia's ops",
 }
