@@ -132,11 +132,11 @@ func (c *convOp) op(name string, begin func(), before ...phase) op {
 	}
 	c.l.needLists = max(c.l.needLists, len(c.segments)*columns*rows*c.slots)
 	c.l.needStarts = max(c.l.needStarts, len(c.chunks)*len(c.passes)*len(c.classes)+1)
-	phases := append([]phase{{1, func(*worker, int) { begin() }}}, before...)
-	phases = append(phases, phase{c.cut.items(), c.item})
+	phases := append([]phase{once(begin)}, before...)
+	phases = append(phases, each(c.cut.items(), c.item))
 	if c.moments != nil {
 		c.moments.plan(c)
-		phases = append(phases, phase{1, func(*worker, int) { c.moments.finish() }})
+		phases = append(phases, once(c.moments.finish))
 	}
 	return op{name, phases}
 }

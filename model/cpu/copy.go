@@ -73,14 +73,14 @@ type copyPart struct{ blocked, logical, count, channels, voxels int }
 func (l *loaded) eachPart(b program.Buffer, f func(w *worker, p copyPart)) {
 	v, n, size := voxels(b.Shape), blocks(b.Shape[1]), l.dev.sizes.voxels
 	parts := ceilDiv(v, size)
-	l.dev.pool.do(l.workers, phase{b.Shape[0] * n * parts, func(w *worker, i int) {
+	l.dev.pool.do(l.workers, each(b.Shape[0]*n*parts, func(w *worker, i int) {
 		block, from := i/parts, i%parts*size
 		first := block % n * lanes
 		f(w, copyPart{
 			blocked: (block*v + from) * lanes, logical: (block/n*b.Shape[1]+first)*v + from,
 			count: min(size, v-from), channels: min(lanes, b.Shape[1]-first), voxels: v,
 		})
-	}})
+	}))
 }
 
 // block writes a part from logical order; lanes without a channel become zero.

@@ -90,9 +90,9 @@ func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) 
 	l.needShared = max(l.needShared, g.parts*g.size())
 	g.layScratch()
 	phases := []phase{
-		{1, func(*worker, int) { prepare(sources) }},
-		{g.items(), g.item},
-		{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }},
+		once(func() { prepare(sources) }),
+		each(g.items(), g.item),
+		{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }, g.parts * g.size()},
 	}
 	return op{name, append(phases, bias...)}
 }
@@ -154,9 +154,9 @@ func (l *loaded) sumOf(from, to program.ID) []phase {
 	r := l.newReduction(from)
 	r.zero = aligned(lanes)
 	out := l.floats(to)
-	return append(r.phases(), phase{1, func(*worker, int) {
+	return append(r.phases(), once(func() {
 		for c := range out {
 			out[c] = float32(r.sum(c))
 		}
-	}})
+	}))
 }

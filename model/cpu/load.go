@@ -21,7 +21,7 @@ type loaded struct {
 	workers []*worker
 	shared  []float32
 
-	// versions counts what wrote a Kernel buffer, so that packed copies of weights
+	// versions counts the writes to each parameter, so that packed copies of weights
 	// are renewed only when they have changed.
 	versions []int64
 

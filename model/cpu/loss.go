@@ -77,8 +77,8 @@ func (l *loaded) newDiceCE(i program.DiceCE) op {
 		kernel = genericLoss
 	}
 	return op{"loss", []phase{
-		{1, func(*worker, int) { d.begin() }},
-		{d.items(), func(w *worker, i int) {
+		once(d.begin),
+		each(d.items(), func(w *worker, i int) {
 			a := d.args(w, i)
 			clear(w.scratch[:size])
 			a.sums = ptr(w.scratch, 0)
@@ -86,8 +86,8 @@ func (l *loaded) newDiceCE(i program.DiceCE) op {
 			for k, v := range w.scratch[:size] {
 				d.partial[i*size+k] = float64(v)
 			}
-		}},
-		{1, func(*worker, int) { d.finish(out) }},
+		}),
+		once(func() { d.finish(out) }),
 	}}
 }
 
@@ -152,17 +152,17 @@ func (l *loaded) newDiceCEGrad(i program.DiceCEGrad) op {
 		kernel = genericLossGrad
 	}
 	return op{"loss gradient", []phase{
-		{1, func(*worker, int) {
+		once(func() {
 			d.begin()
 			d.factors(float64(seed[0]) * float64(i.Weight))
-		}},
-		{d.items(), func(w *worker, i int) {
+		}),
+		each(d.items(), func(w *worker, i int) {
 			a := d.args(w, i)
 			n, from := i/d.parts, i%d.parts*d.size
 			a.dlogits = ptr(d.dlogits, d.logits.at(n, 0)+from*lanes)
 			a.a, a.b = ptr(d.slopes, n*d.logits.blocks*lanes), ptr(d.inside, n*d.logits.blocks*lanes)
 			kernel(a)
-		}},
+		}),
 	}}
 }
 

@@ -10,13 +10,13 @@ import (
 func (l *loaded) newNormScale(i program.NormScale) op {
 	moments, out := l.floats(i.Moments), l.floats(i.Out)
 	gamma, beta := l.floats(i.Gamma), l.floats(i.Beta)
-	return op{"norm scale", []phase{{1, func(*worker, int) {
+	return op{"norm scale", []phase{once(func() {
 		for k := range len(out) / 2 {
 			c := k % len(gamma)
 			scale := float64(gamma[c]) / math.Sqrt(float64(moments[2*k+1])+float64(i.Eps))
 			out[2*k], out[2*k+1] = float32(scale), float32(float64(beta[c])-float64(moments[2*k])*scale)
 		}
-	}}}}
+	})}}
 }
 
 // normGrad goes backward through an instance norm and leaky ReLU in two passes:
@@ -43,10 +43,10 @@ func (l *loaded) newNormGrad(i program.NormGrad) op {
 		*v = aligned(n * lanes)
 	}
 	return op{"norm gradient", []phase{
-		{1, func(*worker, int) { g.begin() }},
-		{n * g.parts, g.sum},
-		{1, func(*worker, int) { g.finish() }},
-		{n * g.parts, g.apply},
+		once(g.begin),
+		{n * g.parts, g.sum, 2 * len(g.x.data)},
+		once(g.finish),
+		{n * g.parts, g.apply, 2 * len(g.x.data)},
 	}}
 }
 

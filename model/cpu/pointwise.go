@@ -11,7 +11,7 @@ func (l *loaded) newConcat(name string, in []program.View, id program.ID) op {
 	all, voxels := blocks(shape[1]), voxels(shape)
 	size := l.dev.sizes.voxels
 	parts := ceilDiv(voxels, size)
-	phases := []phase{{1, func(*worker, int) { prepare(sources) }}}
+	phases := []phase{once(func() { prepare(sources) })}
 	first := 0
 	for _, s := range sources {
 		start := first
@@ -30,7 +30,7 @@ func (l *loaded) newConcat(name string, in []program.View, id program.ID) op {
 				at := c%lanes + lane
 				out[to+at/lanes*voxels*lanes+v*lanes+at%lanes] = x
 			})
-		}})
+		}, len(s.data)})
 		first += s.channels
 	}
 	return op{name, append(l.clearTail(out, shape, first == sources[0].channels), phases...)}
@@ -41,7 +41,7 @@ func (l *loaded) clearTail(out []float32, shape []int, whole bool) []phase {
 	if whole || shape[1]%lanes == 0 {
 		return nil
 	}
-	return []phase{{1, func(*worker, int) { clear(out) }}}
+	return []phase{once(func() { clear(out) })}
 }
 
 // packRow writes count voxels of a source's block as its reader sees them.
@@ -70,11 +70,11 @@ func (l *loaded) newAdd(i program.Add) op {
 	a, b := l.addend(i.A), l.addend(i.B)
 	piece := l.dev.sizes.piece
 	return op{"add", []phase{
-		{1, func(*worker, int) { prepare([]*source{a, b}) }},
+		once(func() { prepare([]*source{a, b}) }),
 		{ceilDiv(len(out), piece), func(_ *worker, p int) {
 			at := p * piece
 			l.dev.table.add(ptr(out, at), ptr(a.data, at), ptr(b.data, at), min(piece, len(out)-at))
-		}},
+		}, 2 * len(out)},
 	}}
 }
 
@@ -103,13 +103,13 @@ func (l *loaded) newLabelsNearest(i program.LabelsNearest) op {
 				to[w] = row[c]
 			}
 		}
-	}}}}
+	}, len(dst)}}}
 }
 
 // newWeightedSum plans a weighted sum of short vectors.
 func (l *loaded) newWeightedSum(i program.WeightedSum) op {
 	out := l.floats(i.Out)
-	return op{"weighted sum", []phase{{1, func(*worker, int) {
+	return op{"weighted sum", []phase{once(func() {
 		for j := range out {
 			sum := 0.0
 			for t, id := range i.Terms {
@@ -117,5 +117,5 @@ func (l *loaded) newWeightedSum(i program.WeightedSum) op {
 			}
 			out[j] = float32(sum)
 		}
-	}}}}
+	})}}
 }

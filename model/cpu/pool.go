@@ -31,6 +31,20 @@ type worker struct {
 type phase struct {
 	items int
 	run   func(w *worker, item int)
+	// floats is how much memory a pass touches, where that says how long it takes:
+	// too little of it is not worth waking threads for.
+	floats int
+}
+
+// wakeFloats is what one thread passes over in the time that waking another takes.
+const wakeFloats = 1 << 14
+
+// each is a phase whose items are worth a thread.
+func each(items int, run func(w *worker, item int)) phase { return phase{items: items, run: run} }
+
+// once is a phase that is over in no time.
+func once(run func()) phase {
+	return phase{items: 1, run: func(*worker, int) { run() }}
 }
 
 // pool runs phases on goroutines that sleep between them. Items are handed out by
@@ -71,7 +85,7 @@ func (p *pool) work(w *worker) {
 
 // do runs all items of a phase; workers has one entry per thread.
 func (p *pool) do(workers []*worker, f phase) {
-	if len(workers) == 1 || f.items == 1 {
+	if len(workers) == 1 || f.items == 1 || f.floats > 0 && f.floats < wakeFloats {
 		for i := range f.items {
 			f.run(workers[0], i)
 		}

@@ -22,8 +22,8 @@ func (l *loaded) newReduction(id program.ID) *reduction {
 
 func (r *reduction) phases() []phase {
 	return []phase{
-		{1, func(*worker, int) { r.src.prepare() }},
-		{r.src.batch * r.src.blocks * r.parts, r.item},
+		once(r.src.prepare),
+		{r.src.batch * r.src.blocks * r.parts, r.item, len(r.src.data)},
 	}
 }
 
@@ -71,7 +71,7 @@ func (r *reduction) sum(c int) float64 {
 func (l *loaded) newMoments(i program.Moments) op {
 	r := l.newReduction(i.In)
 	out := l.floats(i.Out)
-	finish := phase{1, func(*worker, int) {
+	finish := once(func() {
 		for n := range r.src.batch {
 			for c := range r.src.channels {
 				s := r.spread(n, c)
@@ -79,6 +79,6 @@ func (l *loaded) newMoments(i program.Moments) op {
 				out[at], out[at+1] = float32(s.mean), float32(s.sq/s.n)
 			}
 		}
-	}}
+	})
 	return op{"moments", append(r.phases(), finish)}
 }

@@ -13,6 +13,7 @@ type turn struct {
 	flip     bool
 	own      []float32 // nil: packed into shared scratch for each run
 	packed   []int64   // version of each packed block of own
+	kept     bool      // own stays right until the weights' version changes
 }
 
 // turnBlock is a block of output channels: b in [first, first+channels).
@@ -22,7 +23,7 @@ type turnBlock struct{ first, channels int }
 // not wanted, and makes the segments that read it.
 func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
 	k := newKernelLayout(c.l.shape(id))
-	t := &turn{l: c.l, id: id, from: k, flip: flip}
+	t := &turn{l: c.l, id: id, from: k, flip: flip, kept: c.l.p.Buffers[id].Role == program.Param}
 	first := 0
 	for _, n := range channels {
 		for b := 0; b < n; b += lanes {
@@ -40,13 +41,13 @@ func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
 	return t
 }
 
-func (t *turn) phase() phase { return phase{len(t.blocks), t.item} }
+func (t *turn) phase() phase { return phase{len(t.blocks), t.item, 2 * t.to.floats()} }
 
 // item packs one block of output channels.
 func (t *turn) item(w *worker, i int) {
 	dst := t.l.shared
 	if t.own != nil {
-		if t.packed[i] == t.l.versions[t.id] {
+		if t.kept && t.packed[i] == t.l.versions[t.id] {
 			return
 		}
 		dst, t.packed[i] = t.own, t.l.versions[t.id]

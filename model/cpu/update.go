@@ -25,11 +25,11 @@ func (l *loaded) newUpdates(list []program.Update) op {
 			u.pieces = append(u.pieces, piece{k, from, min(size, n-from)})
 		}
 	}
-	return op{"update", []phase{{len(u.pieces), u.item}, {1, u.touch}}}
+	return op{"update", []phase{each(len(u.pieces), u.item), once(u.touch)}}
 }
 
 // touch marks the packed copies of the weights as old.
-func (u *updates) touch(*worker, int) {
+func (u *updates) touch() {
 	for _, i := range u.list {
 		u.l.versions[i.Param]++
 	}
@@ -84,7 +84,7 @@ func (l *loaded) newGradNorm(i program.GradNorm) op {
 		p := pieces[k]
 		sums[k] = l.dev.table.squares(ptr(l.floats(i.Grads[p.of]), p.from), p.n)
 	}
-	finish := func(*worker, int) {
+	finish := func() {
 		sum := 0.0
 		for _, s := range sums {
 			sum += s
@@ -95,5 +95,5 @@ func (l *loaded) newGradNorm(i program.GradNorm) op {
 		}
 		out[0], out[1] = float32(total), float32(factor/float64(seed[0]))
 	}
-	return op{"gradient norm", []phase{{len(pieces), square}, {1, finish}}}
+	return op{"gradient norm", []phase{each(len(pieces), square), once(finish)}}
 }

@@ -105,7 +105,7 @@ func declarations(sources, assembly string) []byte {
 	for _, f := range fields {
 		minus := ""
 		if f.offset > 0 {
-			minus = fmt.Sprintf("-%d", f.offset)
+			minus = fmt.Sprintf(" - %d", f.offset)
 		}
 		fmt.Fprintf(&b, "\t_ = [1]int{unsafe.Offsetof(%s{}.%s)%s: 0}\n", f.args, f.name, minus)
 	}
