@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"noisystudent/transforms/cases"
 )
 
@@ -67,6 +69,33 @@ func TestFingerprintNearNNUNet(t *testing.T) {
 		t.Fatal(err)
 	}
 	compare(t, want, got)
+}
+
+// A scan whose lower slices carry the ignore label has the foreground of its upper
+// slices alone.
+func TestIgnoredSlicesOfTheRealCT(t *testing.T) {
+	ct := os.Getenv("NOISYSTUDENT_CT")
+	if ct == "" {
+		t.Skip("needs the real CT: set NOISYSTUDENT_CT")
+	}
+	measured := func(image, labels string, ignore int) Facts {
+		o := Options{Scheme: cases.Scheme{Classes: 14, Ignore: ignore}, Samples: 200_000}
+		c := cases.Case{ID: "x", Image: filepath.Join(ct, image), Labels: filepath.Join(ct, labels)}
+		v, l, _, err := cases.ReadPair(context.Background(), c, o.Scheme, "ras", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Measure("x", v, l, o)
+	}
+	upper := measured("example_ct_upper30.nii.gz", "example_labels13_upper30.nii.gz", -1)
+	whole := measured("example_ct.nii.gz", "example_labels13_ignore14.nii.gz", 14)
+	if d := cmp.Diff(upper.Histogram, whole.Histogram); d != "" {
+		t.Errorf("foreground (-upper slices +whole scan)\n%s", d)
+	}
+	want := []int64{38634, 3947, 9452, 644, 997, 1368, 152, 184, 1333, 0, 4675, 1110, 3676} // from the data's own README
+	if d := cmp.Diff(want, whole.Cases[0].LabelVoxels[1:]); d != "" {
+		t.Errorf("voxels of each organ (-want +got)\n%s", d)
+	}
 }
 
 func compare(t *testing.T, want, got Fingerprint) {
