@@ -299,8 +299,13 @@ func BenchmarkApply(b *testing.B) {
 		name string
 		p    Params
 	}{
-		{"crop", Params{}}, {"turn", turn}, {"noise", Params{NoiseSD: .05, NoiseSeed: 4}}, {"blur", Params{BlurSigma: all.BlurSigma}},
-		{"low", Params{LowRes: .6}}, {"gamma", Params{Gamma: all.Gamma[:1]}}, {"all", all},
+		{"crop", Params{}},
+		{"turn", turn},
+		{"noise", Params{NoiseSD: .05, NoiseSeed: 4}},
+		{"blur", Params{BlurSigma: all.BlurSigma}},
+		{"low", Params{LowRes: .6}},
+		{"gamma", Params{Gamma: all.Gamma[:1]}},
+		{"all", all},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			var scratch Scratch

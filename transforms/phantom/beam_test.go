@@ -17,9 +17,13 @@ func TestCohortTransform(t *testing.T) {
 	p, s := beam.NewPipelineWithRoot()
 	written := Cohort(s, o)
 	passert.EqualsList(s, written, []Written{
-		{"labelled_0000", "labelled", false}, {"labelled_0001", "labelled", false},
-		{"unlabelled_0000", "unlabelled", false}, {"unlabelled_0001", "unlabelled", false}, {"unlabelled_0002", "unlabelled", true},
-		{"test_0000", "test", false}, {"test_0001", "test", false},
+		{"labelled_0000", "labelled", false},
+		{"labelled_0001", "labelled", false},
+		{"unlabelled_0000", "unlabelled", false},
+		{"unlabelled_0001", "unlabelled", false},
+		{"unlabelled_0002", "unlabelled", true},
+		{"test_0000", "test", false},
+		{"test_0001", "test", false},
 	})
 	ptest.RunAndValidate(t, p)
 	want := small("mem://cohort-plain")

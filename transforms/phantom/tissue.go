@@ -26,12 +26,12 @@ const (
 	portalBlood   // portal system
 	arterialBlood // arteries that are not labelled
 	venousBlood   // veins that are not labelled
-	heart         //
-	medulla       // of the kidneys
-	liverVessel   //
-	lesion        // of the liver
-	cyst          //
-	tissues       // how many there are
+	heart
+	medulla // of the kidneys
+	liverVessel
+	lesion // of the liver
+	cyst
+	tissues // how many there are
 )
 
 // attenuation draws the HU of every tissue of one patient.
@@ -50,8 +50,16 @@ func attenuation(s *random.Stream, d domain) (hu [tissues]float64) {
 		t        tissue
 		mean, sd float64
 	}{
-		{fat, -102, 5}, {visceralFat, -95, 6}, {muscle, 55 + 0.08*added[spleen], 6}, {marrow, 165, 35}, {disc, 80, 10},
-		{fluid, 18, 10}, {oral, 170, 60}, {stool, 5, 30}, {wall, 38 + 0.3*added[spleen], 8}, {node, 45 + 0.4*added[spleen], 10},
+		{fat, -102, 5},
+		{visceralFat, -95, 6},
+		{muscle, 55 + 0.08*added[spleen], 6},
+		{marrow, 165, 35},
+		{disc, 80, 10},
+		{fluid, 18, 10},
+		{oral, 170, 60},
+		{stool, 5, 30},
+		{wall, 38 + 0.3*added[spleen], 8},
+		{node, 45 + 0.4*added[spleen], 10},
 		{cyst, 6, 4},
 	} {
 		hu[v.t] = v.mean + v.sd*own.Normal()
