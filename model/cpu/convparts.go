@@ -117,8 +117,10 @@ func (c *convOp) op(name string, begin func(), before ...phase) op {
 	c.classes, c.class = patterns(c.taps[1])
 	c.slots = max(1, widest(c.taps[0], 1))
 	c.chunk()
-	k := cutting{batch: c.batch, groups: len(c.groups), out: c.out, taps: c.taps, slots: c.slots, rowBytes: c.blockCount() * c.pack.rowBytes, work: c.work(), sizes: c.l.dev.sizes}
-	c.cut = k.cut()
+	c.cut = cutting{
+		batch: c.batch, groups: len(c.groups), out: c.out, taps: c.taps, slots: c.slots,
+		rowBytes: c.blockCount() * c.pack.rowBytes, work: c.work(), sizes: c.l.dev.sizes,
+	}.cut()
 	c.blockBytes = max(1, widest(c.taps[1], c.cut.bandRows)) * c.pack.rowBytes
 	c.planeBytes = c.blockCount() * c.blockBytes
 	c.l.needScratch = max(c.l.needScratch, c.slots*c.planeBytes/4)
@@ -162,6 +164,10 @@ func (c *convOp) work() int {
 	for _, s := range c.segments {
 		n += s.channels
 	}
+	vectors := 0
+	for _, g := range c.groups {
+		vectors += g.ov
+	}
 	taps := max(1, widest(c.taps[0], 1)) * max(1, widest(c.taps[1], 1)) * c.groups[0].wStep / pixelBytes
-	return c.batch * c.out[0] * c.out[1] * c.out[2] * taps * n * len(c.groups) * lanes
+	return c.batch * c.out[0] * c.out[1] * c.out[2] * taps * n * vectors * lanes
 }
