@@ -148,7 +148,7 @@ func (h header) numbers(limit int) ([]int64, error) {
 		n, _ := t.(json.Number)
 		v, err := strconv.ParseInt(string(n), 10, 0)
 		if err != nil || v < 0 || len(list) == limit {
-			return nil, fmt.Errorf("%w: %v where the header has at most %d integers from 0 up", ErrMalformed, t, limit)
+			return nil, fmt.Errorf("%w: %.100v where the header has at most %d integers from 0 up", ErrMalformed, t, limit)
 		}
 		list = append(list, v)
 	}
@@ -162,7 +162,7 @@ func (h header) text() (string, error) {
 	}
 	s, ok := t.(string)
 	if !ok {
-		return "", fmt.Errorf("%w: %v where the header has a text", ErrMalformed, t)
+		return "", fmt.Errorf("%w: %.100v where the header has a text", ErrMalformed, t)
 	}
 	return s, nil
 }
@@ -170,7 +170,7 @@ func (h header) text() (string, error) {
 func (h header) delim(want json.Delim) error {
 	t, err := h.token()
 	if err == nil && t != want {
-		err = fmt.Errorf("%w: %v where the header has %v", ErrMalformed, t, want)
+		err = fmt.Errorf("%w: %.100v where the header has %v", ErrMalformed, t, want)
 	}
 	return err
 }
@@ -178,7 +178,7 @@ func (h header) delim(want json.Delim) error {
 func (h header) token() (json.Token, error) {
 	t, err := h.json.Token()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: %.200v", ErrMalformed, err)
 	}
 	return t, nil
 }

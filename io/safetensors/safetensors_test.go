@@ -88,6 +88,8 @@ func TestDecodeRefused(t *testing.T) {
 		{"two values", file(`{}{}`), ErrMalformed},
 		{"not UTF-8", file("{\"\xff\":1}"), ErrMalformed},
 		{"deep", file(`{"a":` + strings.Repeat("[", 1<<20)), ErrMalformed},
+		{"long text", file(`{"a":"` + strings.Repeat("x", 1<<20) + `"}`), ErrMalformed},
+		{"long number", file(`{"a":{"shape":[` + strings.Repeat("1", 1<<20) + `]}}`), ErrMalformed},
 		{"tensor is text", file(`{"a":"b"}`), ErrMalformed},
 		{"metadata is a number", file(`{"__metadata__":{"a":1}}`), ErrMalformed},
 		{"metadata is text", file(`{"__metadata__":"a"}`), ErrMalformed},

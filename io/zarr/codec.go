@@ -67,27 +67,18 @@ func parseEndian(e extension, width int) (big bool, err error) {
 	return *c.Endian == "big", nil
 }
 
-// codecPool keeps what unpacking reuses: one zstd decoder, which many goroutines share, made on first use and held to
-// the size of a chunk so that a small hostile frame cannot unpack to more.
-type codecPool struct {
-	once sync.Once
-	zstd *zstd.Decoder
-	err  error
-}
-
-func (p *codecPool) decoder(limit int) (*zstd.Decoder, error) {
-	p.once.Do(func() {
-		p.zstd, p.err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(uint64(limit)), zstd.WithDecoderConcurrency(0))
-	})
-	return p.zstd, p.err
-}
-
-// unzstd trusts the frame's content size, as far as the limit, for its one allocation. The most is the same at every call.
-func (p *codecPool) unzstd(data, dst []byte, limit, most int) ([]byte, error) {
-	d, err := p.decoder(most)
+// zstdDecoder is shared by all readers of the process; DecodeAll may be called concurrently. It never unpacks to more than
+// the memory it is given, so that a small hostile frame cannot become a large one.
+var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderConcurrency(0))
 	if err != nil {
-		return nil, err
+		panic(err) // the options are constants
 	}
+	return d
+})
+
+// unzstd takes the memory that the frame says it needs, as far as the limit, and the limit where it says nothing.
+func unzstd(data, dst []byte, limit int) ([]byte, error) {
 	var h zstd.Header
 	if err := h.Decode(data); err != nil {
 		return nil, err
@@ -96,9 +87,9 @@ func (p *codecPool) unzstd(data, dst []byte, limit, most int) ([]byte, error) {
 		return nil, fmt.Errorf("frame of %d bytes, the limit is %d", h.FrameContentSize, limit)
 	}
 	if h.HasFCS {
-		dst = slices.Grow(dst, int(h.FrameContentSize))
+		limit = int(h.FrameContentSize)
 	}
-	return d.DecodeAll(data, dst)
+	return zstdDecoder().DecodeAll(data, slices.Grow(dst, limit))
 }
 
 // packedLimit is the most bytes that packing makes of a chunk that does not compress.
@@ -106,7 +97,7 @@ func packedLimit(chunkBytes int) int { return chunkBytes + chunkBytes/64 + 4096 
 
 // unpack undoes the packing of a chunk into exactly its size of little-endian elements. The result may lie in the scratch
 // memory, or in data.
-func (l *layout) unpack(p *codecPool, data, scratch []byte) ([]byte, error) {
+func (l *layout) unpack(data, scratch []byte) ([]byte, error) {
 	size := l.chunkBytes()
 	for i, c := range slices.Backward(l.inner) {
 		limit, dst := size, scratch[:0]
@@ -114,7 +105,7 @@ func (l *layout) unpack(p *codecPool, data, scratch []byte) ([]byte, error) {
 			limit, dst = packedLimit(size), nil
 		}
 		var err error
-		if data, err = l.unpackOne(p, c, data, dst, limit); err != nil {
+		if data, err = unpackOne(c, data, dst, limit); err != nil {
 			return nil, fmt.Errorf("%w: %s: %v", ErrMalformed, c, err)
 		}
 	}
@@ -128,10 +119,10 @@ func (l *layout) unpack(p *codecPool, data, scratch []byte) ([]byte, error) {
 }
 
 // unpackOne undoes one step into at most limit bytes, in dst if that is large enough.
-func (l *layout) unpackOne(p *codecPool, c codec, data, dst []byte, limit int) ([]byte, error) {
+func unpackOne(c codec, data, dst []byte, limit int) ([]byte, error) {
 	switch c {
 	case codecZstd:
-		return p.unzstd(data, dst, limit, packedLimit(l.chunkBytes()))
+		return unzstd(data, dst, limit)
 	case codecGzip:
 		z, err := gzip.NewReader(bytes.NewReader(data))
 		if err != nil {

@@ -47,7 +47,8 @@ func create(ctx context.Context, st *store.Store, prefix string, m Meta, d DType
 		return err
 	}
 	w := writer{store: st, prefix: prefix, meta: m, data: data, layout: layout{
-		width: d.width(), fill: make([]byte, d.width()), sharded: true, chunkKeys: keyEncoding{prefix: "c", separator: "/"}}}
+		width: d.width(), fill: make([]byte, d.width()), sharded: true, chunkKeys: keyEncoding{prefix: "c", separator: "/"},
+	}}
 	w.layout.place(m)
 	if err := w.shards(ctx); err != nil {
 		return err

@@ -46,7 +46,7 @@ func parseGroup(data []byte) (map[string]any, error) {
 	}
 	var j groupJSON
 	if err := json.Unmarshal(data, &j); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: %.200v", ErrMalformed, err)
 	}
 	return j.Attributes, nil
 }

@@ -103,11 +103,11 @@ func (m Meta) check() error {
 }
 
 func (m Meta) checkShard(width int) error {
-	if len(m.Shard) != len(m.Shape) {
-		return fmt.Errorf("%w: shard %v for shape %v", ErrMalformed, m.Shard, m.Shape)
-	}
 	if err := checkShape("shard", m.Shard, 1, width, math.MaxInt64/16); err != nil {
 		return err
+	}
+	if len(m.Shard) != len(m.Shape) {
+		return fmt.Errorf("%w: shard %v for shape %v", ErrMalformed, m.Shard, m.Shape)
 	}
 	for i := range m.Shard {
 		if m.Shard[i]%m.Chunk[i] != 0 {

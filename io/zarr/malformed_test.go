@@ -42,6 +42,10 @@ func TestMetadataRefused(t *testing.T) {
 		{plain, `[4,6]`, `[0,9223372036854775807]`, ErrUnsupported},
 		{plain, `[4,6]`, `[9223372036854775807,0]`, ErrUnsupported},
 		{plain, `[4,6]`, `[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]`, ErrUnsupported},
+		{plain, `[4,6]`, `[4,` + strings.Repeat("9", 1<<20) + `]`, ErrMalformed},
+		{plain, `[4,6]`, `[4` + strings.Repeat(",6", 1<<20) + `]`, ErrUnsupported},
+		{plain, `[2,3]`, `[2` + strings.Repeat(",3", 1<<20) + `]`, ErrUnsupported},
+		{plain, `"int16"`, `"` + strings.Repeat("x", 1<<20) + `"`, ErrUnsupported},
 		{plain, `[2,3]`, `[0,3]`, ErrMalformed},
 		{plain, `[2,3]`, `[-2,-3]`, ErrMalformed},
 		{plain, `[2,3]`, `[2]`, ErrMalformed},
@@ -79,6 +83,7 @@ func TestMetadataRefused(t *testing.T) {
 		{sharded, `[2,3]`, `[2]`, ErrMalformed},
 		{sharded, `"chunk_shape":[2,3],`, ``, ErrMalformed},
 		{sharded, `"chunk_shape":[4,6]`, `"chunk_shape":[4,6,1]`, ErrMalformed},
+		{sharded, `"chunk_shape":[4,6]`, `"chunk_shape":[4` + strings.Repeat(",6", 1<<20) + `]`, ErrUnsupported},
 		{sharded, `"chunk_shape":[4,6]`, `"chunk_shape":[4294967296,4294967295]`, ErrUnsupported},
 		{sharded, `"chunk_shape":[4,6]`, `"chunk_shape":[20000,30000]`, ErrUnsupported},
 		{sharded, `{"name":"crc32c"}`, `"zstd"`, ErrUnsupported},
@@ -98,8 +103,12 @@ func TestMetadataRefused(t *testing.T) {
 		if text == test.base {
 			t.Fatalf("%s is not in the metadata", test.old)
 		}
-		if _, _, err := parseArray([]byte(text)); !errors.Is(err, test.want) {
+		_, _, err := parseArray([]byte(text))
+		if !errors.Is(err, test.want) {
 			t.Errorf("%.80s: error %v, want %v", test.new, err, test.want)
+		}
+		if len(fmt.Sprint(err)) > 1000 {
+			t.Errorf("%.80s: an error of %d bytes", test.new, len(err.Error()))
 		}
 	}
 }
@@ -126,12 +135,27 @@ func TestFillValues(t *testing.T) {
 		value string
 		want  string // bytes, or empty for malformed
 	}{
-		{Float32, `0.0`, "\x00\x00\x00\x00"}, {Float32, `-0.0`, "\x00\x00\x00\x80"}, {Float32, `1`, "\x00\x00\x80\x3f"},
-		{Float32, `"NaN"`, "\x00\x00\xc0\x7f"}, {Float32, `"Infinity"`, "\x00\x00\x80\x7f"}, {Float32, `"-Infinity"`, "\x00\x00\x80\xff"},
+		{Float32, `0.0`, "\x00\x00\x00\x00"},
+		{Float32, `-0.0`, "\x00\x00\x00\x80"},
+		{Float32, `1`, "\x00\x00\x80\x3f"},
+		{Float32, `"NaN"`, "\x00\x00\xc0\x7f"},
+		{Float32, `"Infinity"`, "\x00\x00\x80\x7f"},
+		{Float32, `"-Infinity"`, "\x00\x00\x80\xff"},
 		{Float32, `"0x7fc12345"`, "\x45\x23\xc1\x7f"},
-		{Float32, `"nan"`, ""}, {Float32, `"0x7fc123"`, ""}, {Float32, `"7fc12345"`, ""}, {Float32, `1e99`, ""}, {Float32, `true`, ""}, {Float32, `null`, ""},
-		{Int16, `-2`, "\xfe\xff"}, {Int16, `32768`, ""}, {Uint8, `255`, "\xff"}, {Uint8, `256`, ""}, {Uint8, `-1`, ""},
-		{Int32, `-2147483648`, "\x00\x00\x00\x80"}, {Int64, `9223372036854775807`, "\xff\xff\xff\xff\xff\xff\xff\x7f"}, {Int64, `9223372036854775808`, ""},
+		{Float32, `"nan"`, ""},
+		{Float32, `"0x7fc123"`, ""},
+		{Float32, `"7fc12345"`, ""},
+		{Float32, `1e99`, ""},
+		{Float32, `true`, ""},
+		{Float32, `null`, ""},
+		{Int16, `-2`, "\xfe\xff"},
+		{Int16, `32768`, ""},
+		{Uint8, `255`, "\xff"},
+		{Uint8, `256`, ""},
+		{Uint8, `-1`, ""},
+		{Int32, `-2147483648`, "\x00\x00\x00\x80"},
+		{Int64, `9223372036854775807`, "\xff\xff\xff\xff\xff\xff\xff\x7f"},
+		{Int64, `9223372036854775808`, ""},
 	} {
 		got, err := parseFill(json.RawMessage(test.value), test.d)
 		if test.want == "" && !errors.Is(err, ErrMalformed) {

@@ -49,7 +49,7 @@ func (e extension) configure(c any) error {
 	d := json.NewDecoder(bytes.NewReader(e.Configuration))
 	d.DisallowUnknownFields()
 	if err := d.Decode(c); err != nil {
-		return fmt.Errorf("%w: configuration of %.40q: %v", ErrMalformed, e.Name, err)
+		return fmt.Errorf("%w: configuration of %.40q: %.200v", ErrMalformed, e.Name, err)
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func (e extension) configure(c any) error {
 func checkNode(data []byte, node string, known ...string) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
-		return fmt.Errorf("%w: %v", ErrMalformed, err)
+		return fmt.Errorf("%w: %.200v", ErrMalformed, err)
 	}
 	if v := string(fields["zarr_format"]); v != "3" {
 		return fmt.Errorf("%w: zarr_format %.20q, want 3", ErrUnsupported, v)
@@ -89,7 +89,7 @@ func parseArray(data []byte) (Meta, layout, error) {
 	}
 	var j arrayJSON
 	if err := json.Unmarshal(data, &j); err != nil {
-		return Meta{}, layout{}, fmt.Errorf("%w: %v", ErrMalformed, err)
+		return Meta{}, layout{}, fmt.Errorf("%w: %.200v", ErrMalformed, err)
 	}
 	return j.read()
 }

@@ -158,7 +158,7 @@ func (a *Array) readChunk(ctx context.Context, at []int, scratch []byte) ([]byte
 	if err != nil || packed == nil {
 		return nil, err
 	}
-	return a.layout.unpack(&a.pool, packed, scratch)
+	return a.layout.unpack(packed, scratch)
 }
 
 func (a *Array) readPacked(ctx context.Context, at []int) ([]byte, error) {

@@ -106,7 +106,6 @@ type Array struct {
 	prefix string
 	layout layout
 	index  indexCache
-	pool   codecPool
 }
 
 // metaKey is the object that makes a prefix an array or a group.

@@ -59,7 +59,8 @@ def write(folder):
     cases["shards-plain"] = {"chunks": (4, 10, 6), "serializer": sharding([little]), "compressors": None}
     group = zarr.create_group(folder, attributes={"case": "é"})
     for name, options in cases.items():
-        for dtype in ("float32", "int16", "uint8", "int32", "int64"):
+        every = ("float32", "int16", "uint8", "int32", "int64")
+        for dtype in every if name in ("default", "shards") else ("int16",):
             a = group.create_array(f"{name}-{dtype}", shape=shape, dtype=dtype, **({"chunks": (2, 5, 3)} | options))
             a[...] = wave(shape, dtype)
             a.attrs["dtype"] = dtype
