@@ -3,6 +3,7 @@ package cases
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -10,6 +11,13 @@ import (
 	"strings"
 
 	"noisystudent/io/store"
+)
+
+// What is wrong with a dataset.json: ErrMalformed is for its author to correct,
+// ErrUnsupported is what nnU-Net allows and this program does not yet.
+var (
+	ErrMalformed   = errors.New("malformed")
+	ErrUnsupported = errors.New("unsupported")
 )
 
 // maxDatasetJSON bounds dataset.json; nnU-Net's are a few kilobytes.
@@ -28,36 +36,37 @@ type rawDataset struct {
 
 // parseDataset reads dataset.json. Its errors end with a remedy.
 func parseDataset(data []byte) (*Dataset, *rawDataset, error) {
-	if len(data) > maxDatasetJSON {
-		return nil, nil, fmt.Errorf("it has %d bytes; a dataset.json of nnU-Net v2 has a few thousand", len(data))
-	}
 	var raw rawDataset
 	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, nil, fmt.Errorf("%w; correct the file", err)
-	}
-	if err := supported(raw); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w: %w; correct the file", ErrMalformed, err)
 	}
 	d := &Dataset{Name: raw.Name, Ignore: -1, FileEnding: raw.FileEnding, Warnings: channelWarnings(raw)}
-	return d, &raw, d.setLabels(raw.Labels)
+	err := raw.check()
+	if err == nil {
+		err = d.setLabels(raw.Labels)
+	}
+	if err != nil && !errors.Is(err, ErrUnsupported) {
+		err = fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return d, &raw, err
 }
 
-// supported refuses what later versions may read, by name and with a remedy.
-func supported(raw rawDataset) error {
+// check refuses, with a remedy, what is missing and what later versions may read.
+func (raw rawDataset) check() error {
 	channels := len(raw.ChannelNames) + len(raw.Modality)
 	switch {
 	case raw.Listed != nil:
-		return fmt.Errorf(`files listed under "dataset" are not supported; put the scans into imagesTr/ and labelsTr/ and remove the entry`)
+		return fmt.Errorf(`%w: files listed under "dataset"; put the scans into imagesTr/ and labelsTr/ and remove the entry`, ErrUnsupported)
 	case channels == 0:
-		return fmt.Errorf(`channel_names is missing; add "channel_names": {"0": "CT"}`)
+		return errors.New(`channel_names is missing; add "channel_names": {"0": "CT"}`)
 	case channels > 1:
-		return fmt.Errorf("%d channels are not supported; keep one channel, <case>_0000, in channel_names and in the folders", channels)
+		return fmt.Errorf("%w: %d channels; keep one, <case>_0000, in channel_names and in the folders", ErrUnsupported, channels)
 	case len(raw.Labels) == 0:
-		return fmt.Errorf(`labels is missing; add "labels": {"background": 0, "liver": 1, ...}`)
+		return errors.New(`labels is missing; add "labels": {"background": 0, "liver": 1, ...}`)
 	case raw.FileEnding == "":
-		return fmt.Errorf(`file_ending is missing; add "file_ending": ".nii.gz"`)
+		return errors.New(`file_ending is missing; add "file_ending": ".nii.gz"`)
 	case !slices.Contains(endings, raw.FileEnding):
-		return fmt.Errorf("file_ending %q is not supported; convert the files to .nii.gz", raw.FileEnding)
+		return fmt.Errorf("%w: file_ending %q; convert the files to .nii.gz", ErrUnsupported, raw.FileEnding)
 	}
 	return nil
 }
@@ -104,7 +113,7 @@ func (d *Dataset) setLabels(raw map[string]json.RawMessage) error {
 		}
 	}
 	if len(d.Labels) == 0 {
-		return fmt.Errorf("labels: there is no class besides background; add one")
+		return errors.New("labels: there is no class besides background; add one")
 	}
 	return nil
 }
@@ -113,7 +122,7 @@ func (d *Dataset) setLabels(raw map[string]json.RawMessage) error {
 func labelID(name string, value json.RawMessage) (int, error) {
 	var list []any
 	if json.Unmarshal(value, &list) == nil {
-		return 0, fmt.Errorf("labels: %q is a region, a list of labels, which is not supported; give each class one number in dataset.json and in the label files", name)
+		return 0, fmt.Errorf("%w: the label %q is a region, a list of labels; give each class one number in dataset.json and in the label files", ErrUnsupported, name)
 	}
 	text := strings.Trim(string(value), `"`)
 	id, err := strconv.Atoi(text)

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +17,9 @@ func FuzzParseDataset(f *testing.F) {
 		}
 		d, _, err := parseDataset(data)
 		if err != nil {
+			if errors.Is(err, ErrMalformed) == errors.Is(err, ErrUnsupported) {
+				t.Fatalf("neither or both of malformed and unsupported: %v", err)
+			}
 			return
 		}
 		for i, l := range d.Labels {

@@ -88,14 +88,26 @@ func TestLoadRejectsFiles(t *testing.T) {
 		{"no labels", []string{"imagesTr/x_0000.nii.gz"}, nil, []string{"missing-file:x"}},
 		{"labels without image", []string{"labelsTr/x.nii.gz"}, nil, []string{"missing-file:x"}},
 		{"no channel number", []string{"imagesTr/x.nii.gz"}, nil, []string{"missing-file:x"}},
-		{"other formats", []string{"imagesTr/x_0000.nrrd", "labelsTr/x.nii.gz", "imagesTr/y_0000.mha", "imagesUn/z.TIF"}, nil,
-			[]string{"unsupported-type:x", "unsupported-type:y", "unsupported-type:z"}},
+		{
+			"other formats",
+			[]string{"imagesTr/x_0000.nrrd", "labelsTr/x.nii.gz", "imagesTr/y_0000.mha", "imagesUn/z.TIF"},
+			nil,
+			[]string{"unsupported-type:x", "unsupported-type:y", "unsupported-type:z"},
+		},
 		{"a DICOM series", []string{"imagesUn/p1/1.dcm", "imagesUn/p1/2.dcm"}, nil, []string{"unsupported-type:p1"}},
 		{"a name with a backslash", []string{`imagesUn/a\b.nii.gz`}, nil, nil},
-		{"channels in the pool", []string{"imagesUn/x_0000.nii.gz", "imagesUn/x_0001.nii.gz", "imagesUn/y_0001.nii.gz"},
-			[]string{"unlabelled:y_0001"}, []string{"several-channels:x"}},
-		{"one id in two sets", []string{"imagesTs/ok_0000.nii.gz", "imagesTs/t_0000.nii.gz", "imagesUn/t.nii.gz"},
-			[]string{"test:t"}, []string{"duplicate-case:ok", "duplicate-case:t"}},
+		{
+			"channels in the pool",
+			[]string{"imagesUn/x_0000.nii.gz", "imagesUn/x_0001.nii.gz", "imagesUn/y_0001.nii.gz"},
+			[]string{"unlabelled:y_0001"},
+			[]string{"several-channels:x"},
+		},
+		{
+			"one id in two sets",
+			[]string{"imagesTs/ok_0000.nii.gz", "imagesTs/t_0000.nii.gz", "imagesUn/t.nii.gz"},
+			[]string{"test:t"},
+			[]string{"duplicate-case:ok", "duplicate-case:t"},
+		},
 	} {
 		files := append([]string{"imagesTr/ok_0000.nii.gz", "labelsTr/ok.nii.gz"}, c.files...)
 		d, rejected, err := Load(context.Background(), folder(t, files...), Options{})
@@ -120,18 +132,18 @@ func TestLoadRejectsFiles(t *testing.T) {
 
 func TestLoadRefusesDatasets(t *testing.T) {
 	for _, c := range []struct{ name, json, want string }{
-		{"regions", `"labels": {"background": 0, "whole": [1, 2], "core": 2}`, `"whole" is a region`},
-		{"no background", `"labels": {"liver": 1}`, `must be "background"`},
+		{"regions", `"labels": {"background": 0, "whole": [1, 2], "core": 2}`, `unsupported: the label "whole" is a region`},
+		{"no background", `"labels": {"liver": 1}`, `malformed: labels: the value 0 must be "background"`},
 		{"gap", `"labels": {"background": 0, "a": 1, "b": 3}`, "no value 2"},
 		{"twice", `"labels": {"background": 0, "a": 1, "b": 1}`, `"a" and "b" both have the value 1`},
 		{"low ignore", `"labels": {"background": 0, "ignore": 1, "b": 2}`, `"ignore" must have the highest value`},
 		{"only background", `"labels": {"background": 0}`, "no class besides"},
 		{"label too high", `"labels": {"background": 0, "a": 300}`, "from 0 to 254"},
 		{"fraction", `"labels": {"background": 0, "a": 1.5}`, "whole number"},
-		{"channels", `"channel_names": {"0": "CT", "1": "PET"}`, "2 channels are not supported"},
-		{"ending", `"file_ending": ".nrrd"`, `".nrrd" is not supported; convert`},
-		{"listed files", `"dataset": {"a": {}}`, `"dataset" are not supported`},
-		{"syntax", `"labels": `, "correct the file"},
+		{"channels", `"channel_names": {"0": "CT", "1": "PET"}`, "unsupported: 2 channels"},
+		{"ending", `"file_ending": ".nrrd"`, `unsupported: file_ending ".nrrd"; convert`},
+		{"listed files", `"dataset": {"a": {}}`, `unsupported: files listed under "dataset"`},
+		{"syntax", `"labels": `, "malformed: "},
 	} {
 		root := folder(t, "imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz")
 		base := map[string]string{"labels": `"labels": {"background": 0, "liver": 1}`, "channel_names": `"channel_names": {"0": "CT"}`, "file_ending": `"file_ending": ".nii.gz"`}

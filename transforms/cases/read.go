@@ -25,7 +25,7 @@ func (d Dataset) Scheme() Scheme { return Scheme{Classes: d.Classes(), Ignore: d
 // to predict the memory that the case takes.
 func ReadGeometry(ctx context.Context, c Case, orientation string) (volume.Geometry, error) {
 	var g volume.Geometry
-	err := read(ctx, c.Image, func(r io.Reader) (err error) {
+	err := read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
 		g, _, err = nifti.ReadHeader(r, nifti.Options{Orientation: orientation})
 		return err
 	})
@@ -39,7 +39,7 @@ func ReadGeometry(ctx context.Context, c Case, orientation string) (volume.Geome
 func ReadImage(ctx context.Context, c Case, orientation string, budgetBytes int64) (*volume.Volume, nifti.Frame, error) {
 	var v *volume.Volume
 	var frame nifti.Frame
-	err := read(ctx, c.Image, func(r io.Reader) (err error) {
+	err := read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
 		v, frame, err = nifti.Read(r, nifti.Options{Orientation: orientation, MaxVoxels: voxels(budgetBytes, 4)})
 		return err
 	})
@@ -59,7 +59,7 @@ func ReadLabels(ctx context.Context, c Case, s Scheme, orientation string, budge
 	if c.Labels == "" {
 		return nil, frame, &Fault{Kind: Missing, File: c.Image, Remedy: "the case has no labels; add them to the label folder"}
 	}
-	err := read(ctx, c.Labels, func(r io.Reader) (err error) {
+	err := read(ctx, c.Labels, orientation, func(r io.Reader) (err error) {
 		l, frame, err = nifti.ReadLabels(r, nifti.Options{Orientation: orientation, MaxVoxels: voxels(budgetBytes, 1)})
 		return err
 	})
@@ -84,8 +84,10 @@ func ReadPair(ctx context.Context, c Case, s Scheme, orientation string, budgetB
 		return nil, nil, frame, err
 	}
 	if !image.SameGrid(labels.Geometry, toleranceMM(image.Geometry)) {
-		return nil, nil, frame, &Fault{Kind: GridMismatch, File: c.Labels, Remedy: "resample the labels onto the image's grid, or correct their header",
-			Err: fmt.Errorf("labels: %v from %.4g; image: %v from %.4g", labels.Geometry, labels.Origin, image.Geometry, image.Origin)}
+		return nil, nil, frame, &Fault{
+			Kind: GridMismatch, File: c.Labels, Remedy: "resample the labels onto the image's grid, or correct their header",
+			Err: fmt.Errorf("labels: %v from %.4g; image: %v from %.4g", labels.Geometry, labels.Origin, image.Geometry, image.Origin),
+		}
 	}
 	return image, labels, frame, nil
 }
@@ -120,7 +122,10 @@ func voxels(budgetBytes, each int64) int64 {
 }
 
 // read opens an address, decodes it and names what is wrong with it.
-func read(ctx context.Context, address string, decode func(io.Reader) error) error {
+func read(ctx context.Context, address, orientation string, decode func(io.Reader) error) error {
+	if orientation != nifti.RAS && orientation != nifti.Stored { // no file's fault
+		return fmt.Errorf("cases: read %s: orientation %q; want %s or %s", address, orientation, nifti.RAS, nifti.Stored)
+	}
 	r, err := store.OpenAddress(ctx, address)
 	if err == nil {
 		defer r.Close()

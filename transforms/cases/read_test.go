@@ -16,8 +16,10 @@ import (
 
 // grid is a small canonical grid.
 func grid() volume.Geometry {
-	return volume.Geometry{Shape: [3]int{4, 5, 6}, Spacing: [3]float64{2.5, 0.8, 0.8}, Origin: [3]float64{-10, 20, 30},
-		Direction: [3][3]float64{{0, 0, 1}, {0, 1, 0}, {1, 0, 0}}}
+	return volume.Geometry{
+		Shape: [3]int{4, 5, 6}, Spacing: [3]float64{2.5, 0.8, 0.8}, Origin: [3]float64{-10, 20, 30},
+		Direction: [3][3]float64{{0, 0, 1}, {0, 1, 0}, {1, 0, 0}},
+	}
 }
 
 func imageBytes(t *testing.T, g volume.Geometry, value func(i int) float32) []byte {
@@ -177,6 +179,13 @@ func TestUnreadableFile(t *testing.T) {
 	_, _, err := ReadImage(context.Background(), Case{Image: root + "/x.nii.gz"}, "ras", 0)
 	if _, isFault := Reject("x", "test", err); !isFault {
 		t.Errorf("error %v, want a fault", err)
+	}
+}
+
+func TestUnknownOrientationIsNoFault(t *testing.T) {
+	_, _, err := ReadImage(context.Background(), Case{Image: "x.nii"}, "lps", 0)
+	if _, isFault := Reject("x", "test", err); err == nil || isFault {
+		t.Errorf("error %v, want one that is no fault", err)
 	}
 }
 

@@ -40,8 +40,10 @@ func TestCollect(t *testing.T) {
 	p, s, col := ptest.CreateList(list)
 	text, rejected := Collect(s, config, col)
 	passert.Count(s, text, "fingerprints", 1)
-	passert.Equals(s, rejected, cases.Rejected{Case: "zero", Stage: Stage, Reason: cases.Empty, File: list[5].Image,
-		Message: list[5].Image + ": empty-scan; every voxel is zero; export the scan again"})
+	passert.Equals(s, rejected, cases.Rejected{
+		Case: "zero", Stage: Stage, Reason: cases.Empty, File: list[5].Image,
+		Message: list[5].Image + ": empty-scan; every voxel is zero; export the scan again",
+	})
 	ptest.RunAndValidate(t, p)
 
 	want, err := Summarise(facts, "ras")

@@ -121,8 +121,13 @@ func compare(t *testing.T, want, got Fingerprint) {
 		name                 string
 		want, got, tolerance float64
 	}{
-		{"mean", w.Mean, g.Mean, 0.05}, {"std", w.SD, g.SD, 0.1}, {"median", w.Median, g.Median, 1},
-		{"percentile_00_5", w.P005, g.P005, 1}, {"percentile_99_5", w.P995, g.P995, 1}, {"min", w.Min, g.Min, 0}, {"max", w.Max, g.Max, 0},
+		{"mean", w.Mean, g.Mean, 0.05},
+		{"std", w.SD, g.SD, 0.1},
+		{"median", w.Median, g.Median, 1},
+		{"percentile_00_5", w.P005, g.P005, 1},
+		{"percentile_99_5", w.P995, g.P995, 1},
+		{"min", w.Min, g.Min, 0},
+		{"max", w.Max, g.Max, 0},
 	} {
 		if math.Abs(c.want-c.got) > c.tolerance {
 			t.Errorf("%s %v, want %v within %v", c.name, c.got, c.want, c.tolerance)

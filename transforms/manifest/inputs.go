@@ -8,22 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 )
-
-// caseOf is the inverse of rowKey.
-func caseOf(key, stage string) (id string, ok bool) {
-	name, ok := strings.CutPrefix(key, "ledger/"+stage+"/")
-	if !ok {
-		return "", false
-	}
-	id, ok = strings.CutSuffix(name, ".json")
-	return id, ok && !strings.Contains(id, "/")
-}
 
 // settled is how old a file must be before its size, generation and time stand
 // for its bytes: a file system may give two quick writes one time.

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"noisystudent/io/store"
@@ -69,6 +70,16 @@ func (r Row) settles(wanted Row) bool {
 }
 
 func rowKey(stage, id string) string { return "ledger/" + stage + "/" + id + ".json" }
+
+// caseOf is the inverse of rowKey.
+func caseOf(key, stage string) (id string, ok bool) {
+	name, ok := strings.CutPrefix(key, "ledger/"+stage+"/")
+	if !ok {
+		return "", false
+	}
+	id, ok = strings.CutSuffix(name, ".json")
+	return id, ok && !strings.Contains(id, "/")
+}
 
 // Lookup returns the row of a case and stage; false where there is none that can be read.
 func Lookup(ctx context.Context, st *store.Store, stage, id string) (Row, bool, error) {

@@ -12,9 +12,16 @@ const maxPatchVoxels = 1 << 28
 
 // Check reports the first thing that makes the plan unusable, by its field.
 func (p Plan) Check() error {
+	if err := p.check(); err != nil {
+		return fmt.Errorf("plan: check: %w", err)
+	}
+	return nil
+}
+
+func (p Plan) check() error {
 	for _, check := range []func() error{p.checkHead, p.checkGrid, p.checkNetwork, p.checkTraining, p.checkInference} {
 		if err := check(); err != nil {
-			return fmt.Errorf("plan: check: %w", err)
+			return err
 		}
 	}
 	return nil

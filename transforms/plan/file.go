@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,13 @@ import (
 const (
 	File       = "plan.json"
 	SplitsFile = "splits.json"
+)
+
+// What is wrong with a file that Decode or LoadSplits refuses: ErrMalformed is a
+// mistake in it, ErrUnsupported a format of a newer program.
+var (
+	ErrMalformed   = errors.New("malformed")
+	ErrUnsupported = errors.New("unsupported")
 )
 
 // maxFileBytes bounds plan.json and splits.json.
@@ -35,13 +43,29 @@ func Encode(p Plan) ([]byte, error) {
 // range.
 func Decode(data []byte) (Plan, error) {
 	var p Plan
-	if err := decodeFile(data, &p); err != nil {
-		return Plan{}, fmt.Errorf("plan: decode: %w", err)
+	err := newer(data)
+	if err == nil {
+		err = decodeFile(data, &p)
 	}
-	if err := p.Check(); err != nil {
-		return Plan{}, err
+	if err == nil {
+		err = p.check()
 	}
-	return p, nil
+	if err == nil {
+		return p, nil
+	}
+	if !errors.Is(err, ErrUnsupported) {
+		err = fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return Plan{}, fmt.Errorf("plan: decode: %w", err)
+}
+
+// newer refuses a plan of a later format before its fields are judged.
+func newer(data []byte) error {
+	var head struct{ Format int }
+	if len(data) <= maxFileBytes && json.Unmarshal(data, &head) == nil && head.Format > FormatVersion {
+		return fmt.Errorf("%w: format %d; this program reads up to %d", ErrUnsupported, head.Format, FormatVersion)
+	}
+	return nil
 }
 
 // Load reads the store's plan.
@@ -77,11 +101,11 @@ func LoadSplits(ctx context.Context, st *store.Store, folds int) ([]Split, error
 		return nil, fmt.Errorf("plan: load splits: %w", err)
 	}
 	var splits []Split
-	if err := decodeFile(data, &splits); err != nil {
-		return nil, fmt.Errorf("plan: load %s: %w", st.Address(SplitsFile), err)
+	if err = decodeFile(data, &splits); err == nil {
+		err = checkSplits(splits, folds)
 	}
-	if err := checkSplits(splits, folds); err != nil {
-		return nil, fmt.Errorf("plan: load %s: %w", st.Address(SplitsFile), err)
+	if err != nil {
+		return nil, fmt.Errorf("plan: load %s: %w: %w", st.Address(SplitsFile), ErrMalformed, err)
 	}
 	return splits, nil
 }

@@ -34,8 +34,10 @@ func dataset(classes int) *cases.Dataset {
 }
 
 func facts(shapes [][3]int, spacings [][3]float64) fingerprint.Fingerprint {
-	return fingerprint.Fingerprint{Shapes: shapes, Spacings: spacings, RelativeSize: 1,
-		Intensity: map[string]fingerprint.Intensity{"0": {Mean: 95.5, SD: 54.75, P005: -26, P995: 200}}}
+	return fingerprint.Fingerprint{
+		Shapes: shapes, Spacings: spacings, RelativeSize: 1,
+		Intensity: map[string]fingerprint.Intensity{"0": {Mean: 95.5, SD: 54.75, P005: -26, P995: 200}},
+	}
 }
 
 func TestPlannerEqualsNNUNet(t *testing.T) {
@@ -74,8 +76,10 @@ func TestPlannerEqualsNNUNet(t *testing.T) {
 		}
 		n := len(w.Strides)
 		if d := cmp.Diff(decisions{w.Median, w.Patch, w.Batch, w.BatchDice, w.Features, w.Strides, w.Kernels, n, n - 1},
-			decisions{got.MedianShape, got.PatchSize, got.BatchSize, got.BatchDice, got.Network.Features, got.Network.Strides,
-				got.Network.Kernels, len(got.Network.ConvsEncoder), len(got.Network.ConvsDecoder)}); d != "" {
+			decisions{
+				got.MedianShape, got.PatchSize, got.BatchSize, got.BatchDice, got.Network.Features, got.Network.Strides,
+				got.Network.Kernels, len(got.Network.ConvsEncoder), len(got.Network.ConvsDecoder),
+			}); d != "" {
 			t.Errorf("case %d: (-nnU-Net +ours)\n%s", i, d)
 		}
 	}

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -226,7 +227,7 @@ func TestDecodeNamesWhatIsWrong(t *testing.T) {
 		{edit(`"batch_size": 1`, `"batch_size": 0`), "batch_size 0: want 1 to 1024"},
 		{edit(`"batch_size": 1`, `"batch_size": null`), "batch_size: null"},
 		{edit(`"batch_size": 1`, `"batch_size": `), "line "},
-		{edit(`"format": 1`, `"format": 2`), "format 2"},
+		{edit(`"format": 1`, `"format": 2, "shape_of_things_to_come": 1`), "unsupported: format 2"},
 		{edit(`"num_classes": 5`, `"num_classes": 6`), "num_classes 6"},
 		{edit(`"id": 2`, `"id": 3`), "labels: entry 1"},
 		{edit(`"ignore_label": -1`, `"ignore_label": 3`), "ignore_label 3"},
@@ -284,6 +285,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		p, err := Decode(data)
 		if err != nil {
+			if errors.Is(err, ErrMalformed) == errors.Is(err, ErrUnsupported) {
+				t.Fatalf("neither or both of malformed and unsupported: %v", err)
+			}
 			return
 		}
 		again, err := Encode(p)
