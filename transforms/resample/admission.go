@@ -113,15 +113,20 @@ var DefaultBudget = sync.OnceValue(func() int64 {
 })
 
 // PredictBytes is what preprocessing a scan of a grid takes at its peak: the scan
-// while its axes are put in order (twice in float32), or the scan beside the
-// result with its planes' padding, labels, and the shard being packed.
+// while its axes are put in order (twice in float32), or the scan and its labels
+// beside the result, whose planes are all made before they go through z.
 func PredictBytes(g volume.Geometry, p plan.Plan) int64 {
-	const fixed = 64 << 20
+	const fixed = 64 << 20 // a shard being packed, positions, lines
 	source := float64(g.Voxels())
-	result := source
+	result, planes := source, source
 	for a := range 3 {
-		result *= g.Spacing[a] / p.Spacing[a]
+		ratio := g.Spacing[a] / p.Spacing[a]
+		result *= ratio
+		if a == 0 {
+			ratio = max(ratio, 1)
+		}
+		planes *= ratio
 	}
-	need := max(8*source, 5*source+5.5*result) + fixed
+	need := max(8*source, 6*source+4*planes+result) + fixed
 	return int64(min(need, math.MaxInt64/2))
 }

@@ -20,7 +20,6 @@ import (
 	"noisystudent/transforms/plan"
 )
 
-
 func TestMain(m *testing.M) { ptest.Main(m) }
 
 // dataset writes three cases, the last cut short, and returns them.

@@ -43,6 +43,10 @@ type Prepared struct {
 // is not zero, clip, z-score, resample to the plan's spacing. labels lie on the
 // image's grid, or are nil.
 //
+// nnU-Net marks the outside of the non-zero region with a label of its own, -1,
+// while it resamples labels, and drops it afterwards. Here the outside is
+// background: only an organ that touches that outside can differ, at its rim.
+//
 // An image of zeros is cases.Empty, a grid that would be too large cases.TooLarge,
 // each a *cases.Fault without its file; other errors are those of ctx.
 func Case(ctx context.Context, image *volume.Volume, labels *volume.Labels, frame nifti.Frame, p plan.Plan) (*Prepared, error) {
@@ -61,8 +65,11 @@ func Case(ctx context.Context, image *volume.Volume, labels *volume.Labels, fram
 		Format: format, Source: image.Geometry, Frame: frame, Crop: box, Shape: m.To, Spacing: p.Spacing, Labelled: labels != nil,
 	}}
 	out.Image, err = resampleView(ctx, view{image.Data, image.Shape, box, normaliser(p.Intensity)}, m)
-	if err != nil || labels == nil {
-		return out, err
+	if err != nil {
+		return nil, err
+	}
+	if labels == nil {
+		return out, nil
 	}
 	inside := labels.Data
 	if box.Shape() != image.Shape {
@@ -116,7 +123,7 @@ func Load(ctx context.Context, c cases.Case, p plan.Plan, budgetBytes int64) (*P
 	out, err := Case(ctx, image, labels, frame, p)
 	var fault *cases.Fault
 	if errors.As(err, &fault) {
-		fault.File = c.Image
+		fault.File = c.Image // Case knows no files
 	}
 	return out, err
 }

@@ -39,61 +39,62 @@ func countClasses(labels []uint8, p plan.Plan) []int64 {
 // drawForeground keeps up to MaxPositions voxels of each class. Which ones depends
 // on the labels and the class alone, so that it needs no seed in the case's digest.
 func drawForeground(labels []uint8, shape [3]int, voxels []int64, p plan.Plan) ([][4]int32, []Positions) {
-	draws := make([]*draw, 256)
-	var order []int
-	add := func(class int, n int64) *draw {
-		order = append(order, class)
-		return &draw{random.New(0, random.Key("foreground"), uint64(class+1)), uint64(n), min(n, MaxPositions), 0, nil}
-	}
+	var byClass [256]*draw
+	var order []*draw
 	for class := 1; class < p.Classes(); class++ {
-		if class != p.Ignore && voxels[class] > 0 {
-			draws[class] = add(class, voxels[class])
+		if voxels[class] > 0 {
+			byClass[class] = newDraw(class, voxels[class])
+			order = append(order, byClass[class])
 		}
 	}
-	var annotated *draw
-	if p.Ignore > 0 {
-		if n := int64(len(labels)) - voxels[p.Ignore]; n > 0 {
-			annotated = add(Annotated, n)
-		}
-	}
-	for i := 0; i < len(labels); i++ {
-		v := labels[i]
-		if annotated != nil && int(v) != p.Ignore {
-			annotated.offer(i)
-		}
-		if v != 0 {
-			if d := draws[v]; d != nil {
-				d.offer(i)
+	if p.Ignore > 0 && int64(len(labels)) > voxels[p.Ignore] {
+		annotated := newDraw(Annotated, int64(len(labels))-voxels[p.Ignore])
+		order = append(order, annotated)
+		for i, v := range labels {
+			if int(v) != p.Ignore {
+				annotated.offer(i)
 			}
-			continue
-		}
-		for annotated == nil && i+9 <= len(labels) && binary.LittleEndian.Uint64(labels[i+1:]) == 0 {
-			i += 8
 		}
 	}
+	offerAll(&byClass, labels)
 	var rows [][4]int32
 	var positions []Positions
-	for _, class := range order {
-		d := annotated
-		if class != Annotated {
-			d = draws[class]
-		}
-		positions = append(positions, Positions{class, len(rows), len(d.taken)})
+	for _, d := range order {
+		positions = append(positions, Positions{d.class, len(rows), len(d.taken)})
 		for _, i := range d.taken {
-			rows = append(rows, [4]int32{int32(class), int32(i / (shape[1] * shape[2])), int32(i / shape[2] % shape[1]), int32(i % shape[2])})
+			rows = append(rows, [4]int32{int32(d.class), int32(i / (shape[1] * shape[2])), int32(i / shape[2] % shape[1]), int32(i % shape[2])})
 		}
 	}
 	return rows, positions
 }
 
+// offerAll shows every foreground voxel to the draw of its class.
+func offerAll(byClass *[256]*draw, labels []uint8) {
+	for i := 0; i < len(labels); {
+		if i+8 <= len(labels) && binary.LittleEndian.Uint64(labels[i:]) == 0 {
+			i += 8
+			continue
+		}
+		if d := byClass[labels[i]]; d != nil {
+			d.offer(i)
+		}
+		i++
+	}
+}
+
 // draw takes exactly want of total voxels, each set of them as likely as any other
 // (Knuth, The Art of Computer Programming 2, algorithm 3.4.2 S).
 type draw struct {
+	class  int
 	stream *random.Stream
-	total  uint64 // voxels still to come
-	want   int64  // of those, how many to take
 	seen   uint64
+	total  int64 // voxels still to come
+	want   int64 // of those, how many to take
 	taken  []int
+}
+
+func newDraw(class int, total int64) *draw {
+	return &draw{class: class, stream: random.New(0, random.Key("foreground"), uint64(class+1)), total: total, want: min(total, MaxPositions)}
 }
 
 func (d *draw) offer(voxel int) {

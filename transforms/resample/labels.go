@@ -22,9 +22,11 @@ func Labels(ctx context.Context, data []uint8, m Mapping) ([]uint8, error) {
 	repeats := func(z int) bool {
 		return m.Coarse == 0 && z > 0 && b.taps[0].near[z] == b.taps[0].near[z-1]
 	}
-	err := parallel(ctx, workers(m.To[0]), m.To[0], func(_, z int) {
+	votes := make([]vote, workers(m.To[0]))
+	err := parallel(ctx, len(votes), m.To[0], func(worker, z int) {
+		votes[worker].labels = data
 		for y := 0; y < m.To[1] && !repeats(z); y++ {
-			b.row(dst[z*size+y*m.To[2]:z*size+(y+1)*m.To[2]], z, y, vote{data})
+			b.row(dst[z*size+y*m.To[2]:z*size+(y+1)*m.To[2]], z, y, &votes[worker])
 		}
 	})
 	for z := range m.To[0] {
@@ -35,11 +37,6 @@ func Labels(ctx context.Context, data []uint8, m Mapping) ([]uint8, error) {
 	return dst, err
 }
 
-// A chooser decides the class of an output voxel whose source voxels differ.
-type chooser interface {
-	choose(c *corners) uint8
-}
-
 // corners is the source voxels of one output voxel, in ascending order along z,
 // then y, then x, with their weights; those of weight 0 are left out.
 type corners struct {
@@ -47,6 +44,13 @@ type corners struct {
 	voxel   [8]int
 	weight  [8]float64
 	nearest int
+}
+
+// A chooser decides the class of an output voxel whose source voxels differ. It
+// serves one worker.
+type chooser interface {
+	corners() *corners // to be filled in
+	choose() uint8
 }
 
 // borders finds the output voxels whose source voxels have more than one class.
@@ -118,9 +122,9 @@ func fill(dst []uint8, class uint8) {
 
 // mixed asks the chooser for the outputs [from, to) of a row.
 func (b *borders) mixed(dst []uint8, z, y, from, to int, chooser chooser) {
-	t, ny, nx := &b.taps, b.from[1], b.from[2]
+	t, ny, nx, c := &b.taps, b.from[1], b.from[2], chooser.corners()
 	for x := from; x < to; x++ {
-		c := corners{nearest: (int(t[0].near[z])*ny+int(t[1].near[y]))*nx + int(t[2].near[x])}
+		c.n, c.nearest = 0, (int(t[0].near[z])*ny+int(t[1].near[y]))*nx+int(t[2].near[x])
 		for k := range 8 {
 			sz, wz := t[0].tap(z, k&4 != 0)
 			sy, wy := t[1].tap(y, k&2 != 0)
@@ -131,7 +135,7 @@ func (b *borders) mixed(dst []uint8, z, y, from, to int, chooser chooser) {
 			c.voxel[c.n], c.weight[c.n] = (sz*ny+sy)*nx+sx, wz*wy*wx
 			c.n++
 		}
-		dst[x] = chooser.choose(&c)
+		dst[x] = chooser.choose()
 	}
 }
 
@@ -155,9 +159,15 @@ func newSpans(t linearTaps, n int) spans {
 }
 
 // vote adds the weights of equal classes.
-type vote struct{ labels []uint8 }
+type vote struct {
+	labels []uint8
+	around corners
+}
 
-func (v vote) choose(c *corners) uint8 {
+func (v *vote) corners() *corners { return &v.around }
+
+func (v *vote) choose() uint8 {
+	c := &v.around
 	var class [8]uint8
 	var score [8]float64
 	n := 0

@@ -85,7 +85,7 @@ func (e *Exporter) Plane(ctx context.Context, scores []float32, labels []uint8) 
 	choosers := make([]*mixture, workers(rows))
 	return parallel(ctx, len(choosers), rows, func(worker, i int) {
 		if choosers[worker] == nil {
-			choosers[worker] = &mixture{e, make([]float64, e.classes)}
+			choosers[worker] = &mixture{Exporter: e, sum: make([]float64, e.classes)}
 		}
 		at := first*m.To[1] + i
 		e.borders.row(e.labels[at*m.To[2]:(at+1)*m.To[2]], at/m.To[1], at%m.To[1], choosers[worker])
@@ -103,10 +103,14 @@ func (e *Exporter) Labels() []uint8 {
 // mixture resamples the scores of one voxel.
 type mixture struct {
 	*Exporter
-	sum []float64
+	sum    []float64
+	around corners
 }
 
-func (x *mixture) choose(c *corners) uint8 {
+func (x *mixture) corners() *corners { return &x.around }
+
+func (x *mixture) choose() uint8 {
+	c := &x.around
 	clear(x.sum)
 	size := x.mapping.From[1] * x.mapping.From[2]
 	for k := range c.n {

@@ -259,7 +259,7 @@ func TestLabelsEqualDefinition(t *testing.T) {
 		row := make([]uint8, m.To[2])
 		for z := range m.To[0] {
 			for y := range m.To[1] {
-				b.mixed(row, z, y, 0, m.To[2], vote{labels})
+				b.mixed(row, z, y, 0, m.To[2], &vote{labels: labels})
 				if at := (z*m.To[1] + y) * m.To[2]; !slices.Equal(row, got[at:at+m.To[2]]) {
 					t.Fatalf("%+v, row %d %d: got %v, want %v", m, z, y, got[at:at+m.To[2]], row)
 				}

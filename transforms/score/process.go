@@ -28,6 +28,9 @@ type Config struct {
 	Store   string // root of the store
 	Name    string // of this scoring, such as "test" or "fold_0": results lie under scores/ and report/ by it
 	Options Options
+	// BudgetBytes is the memory for all pairs in work in one process, as
+	// resample.Options has it; 0: resample.DefaultBudget.
+	BudgetBytes int64
 }
 
 // Check says what makes the configuration unusable. Cases and Report expect one
@@ -71,7 +74,7 @@ func Process(ctx context.Context, st *store.Store, c Config, p Pair) (Row, manif
 		done, err := manifest.Once(ctx, st, wanted, func(done *manifest.Row) (err error) {
 			fresh = true
 			done.Output = c.rowKey(p.Case)
-			done.Digest, err = writeRow(ctx, st, done.Output, p, c.Options)
+			done.Digest, err = writeRow(ctx, st, done.Output, c, p)
 			return err
 		})
 		if err != nil || done.Outcome == manifest.Rejected {
@@ -89,8 +92,8 @@ func Process(ctx context.Context, st *store.Store, c Config, p Pair) (Row, manif
 }
 
 // writeRow scores a pair, stores its row and returns the row's digest.
-func writeRow(ctx context.Context, st *store.Store, key string, p Pair, o Options) (string, error) {
-	row, err := Files(ctx, p, o)
+func writeRow(ctx context.Context, st *store.Store, key string, c Config, p Pair) (string, error) {
+	row, err := Files(ctx, c, p)
 	if err != nil {
 		return "", err
 	}
@@ -117,7 +120,8 @@ func readRow(ctx context.Context, st *store.Store, done manifest.Row) (row Row, 
 
 // Files reads a pair in the files' own axis order and scores it. What is wrong with
 // a file is a *cases.Fault. It waits until the process has memory for both.
-func Files(ctx context.Context, p Pair, o Options) (Row, error) {
+func Files(ctx context.Context, c Config, p Pair) (Row, error) {
+	o := c.Options
 	scheme := cases.Scheme{Ignore: -1}
 	for _, l := range o.Labels {
 		scheme.Classes = max(scheme.Classes, l.ID+1)
@@ -125,7 +129,7 @@ func Files(ctx context.Context, p Pair, o Options) (Row, error) {
 	if o.Ignore > 0 {
 		scheme.Ignore = o.Ignore
 	}
-	release, err := admit(ctx, p)
+	release, err := admit(ctx, c, p)
 	if err != nil {
 		return Row{}, err
 	}
@@ -149,12 +153,12 @@ func Files(ctx context.Context, p Pair, o Options) (Row, error) {
 
 // admit waits for the memory of a pair: two label maps, each twice while the file's
 // numbers are read.
-func admit(ctx context.Context, p Pair) (release func(), err error) {
+func admit(ctx context.Context, c Config, p Pair) (release func(), err error) {
 	g, err := cases.ReadGeometry(ctx, cases.Case{Image: p.Reference}, nifti.Stored)
 	if err != nil {
 		return nil, err
 	}
-	release, err = resample.Admit(ctx, 8*int64(g.Voxels()), 0)
+	release, err = resample.Admit(ctx, 8*int64(g.Voxels()), c.BudgetBytes)
 	if errors.Is(err, resample.ErrBudget) {
 		return nil, &cases.Fault{Kind: cases.TooLarge, File: p.Reference, Remedy: "allow more memory, or crop the labels", Err: err}
 	}
