@@ -1,8 +1,6 @@
 package predict
 
-import (
-	"context"
-)
+import "context"
 
 // Result is the labels of a case on the network's grid.
 type Result struct {
@@ -20,24 +18,13 @@ func Labels(ctx context.Context, image []float32, shape [3]int, network Network,
 	r := &Result{Labels: make([]uint8, voxels(shape)), Voxels: make([]int64, s.Classes)}
 	area := shape[1] * shape[2]
 	logits := len(models) == 1 && !s.Softmax
-	one := make([]float32, s.Classes)
 	var confidence float64
-	err := Segment(ctx, image, shape, network, models, s, func(z int, values []float32) error {
-		labels := r.Labels[z*area:][:area]
-		argMax(values, labels)
-		for i, label := range labels {
+	err := Segment(ctx, image, shape, network, models, s, func(z int, scores []float32, labels []uint8) error {
+		copy(r.Labels[z*area:], labels)
+		for _, label := range labels {
 			r.Voxels[label]++
-			if label == 0 {
-				continue
-			}
-			for c := range one {
-				one[c] = values[c*area+i]
-			}
-			if logits {
-				softmaxVoxel(one)
-			}
-			confidence += float64(one[label])
 		}
+		confidence += certainty(scores, labels, shape, logits)
 		return nil
 	})
 	if err != nil {
@@ -49,17 +36,36 @@ func Labels(ctx context.Context, image []float32, shape [3]int, network Network,
 	return r, nil
 }
 
-// argMax writes the class of the largest value of (C, V) to each voxel.
-func argMax(values []float32, labels []uint8) {
-	size := len(labels)
-	clear(labels)
-	top := make([]float32, size)
-	copy(top, values[:size])
-	for c := 1; c < len(values)/size; c++ {
-		for i, v := range values[c*size:][:size] {
-			if v > top[i] {
-				top[i], labels[i] = v, uint8(c)
+// certainty sums the probabilities of the foreground labels of a plane. Rows are
+// summed apart and then in order, so that the sum does not depend on the threads.
+func certainty(scores []float32, labels []uint8, shape [3]int, logits bool) float64 {
+	h, w := shape[1], shape[2]
+	sums := make([]float64, h)
+	parallel(h, func(y int) {
+		for i := y * w; i < (y+1)*w; i++ {
+			switch {
+			case labels[i] == 0:
+			case logits:
+				sums[y] += probability(scores, i, h*w, int(labels[i]))
+			default:
+				sums[y] += float64(scores[int(labels[i])*h*w+i])
 			}
 		}
+	})
+	var sum float64
+	for _, s := range sums {
+		sum += s
 	}
+	return sum
+}
+
+// probability is the softmax at voxel i of the class with the largest logit.
+func probability(logits []float32, i, area, top int) float64 {
+	var sum float32
+	for c := i; c < len(logits); c += area {
+		one := [1]float32{logits[c]}
+		exp(one[:], logits[top*area+i:])
+		sum += one[0]
+	}
+	return float64(1 / sum)
 }

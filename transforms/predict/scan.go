@@ -132,10 +132,8 @@ func (c Config) Admit(ctx context.Context, file string, g volume.Geometry) (rele
 func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepared) (*volume.Labels, error) {
 	if c.Plan.Inference.Export == "probabilities" {
 		exporter := p.Exporter(c.Plan.Classes())
-		plane := make([]uint8, p.Shape[1]*p.Shape[2])
-		err := c.segment(ctx, st, p.Image, p.Shape, func(_ int, values []float32) error {
-			argMax(values, plane)
-			return exporter.Plane(ctx, values, plane)
+		err := c.segment(ctx, st, p.Image, p.Shape, func(_ int, scores []float32, labels []uint8) error {
+			return exporter.Plane(ctx, scores, labels)
 		})
 		if err != nil {
 			return nil, err

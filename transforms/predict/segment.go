@@ -3,7 +3,6 @@ package predict
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"noisystudent/io/volume"
 	"noisystudent/model/engine"
@@ -32,10 +31,11 @@ type Settings struct {
 	Softmax bool    // blend probabilities instead of logits (nnU-Net v1's order)
 }
 
-// Plane receives the finished planes of a case in ascending z: logits where there
-// is one model and logits were blended, else mean probabilities. values is
-// (C, H, W) and belongs to the caller again after the call.
-type Plane func(z int, values []float32) error
+// Plane receives the finished planes of a case in ascending z. scores is (C, H, W):
+// logits where there is one model and logits were blended, else mean
+// probabilities. labels is the class of the largest score at each voxel, the lowest
+// among equals. Both belong to the caller again after the call.
+type Plane func(z int, scores []float32, labels []uint8) error
 
 // Segment runs the models over the tiles of an image (z, y, x) and hands finished
 // planes to out. Each model's logits are blended with a Gaussian, then come
@@ -51,16 +51,11 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 	padded, size, before := pad(image, shape, s.Patch)
 	g := &segmenter{
 		Settings: s, network: network, models: models, image: padded, size: size,
-		gauss:  patch.Gaussian(s.Patch),
-		tile:   make([]float32, voxels(s.Patch)),
-		logits: make([]float32, s.Classes*voxels(s.Patch)),
-		weight: make([]float32, s.Patch[0]*size[1]*size[2]),
+		tile: make([]float32, voxels(s.Patch)), logits: make([]float32, s.Classes*voxels(s.Patch)),
+		ring: newRing(s, len(models), size),
 	}
 	if s.Mirror != [3]bool{} {
-		g.sum = make([]float32, len(g.logits))
-	}
-	for range models {
-		g.blend = append(g.blend, make([]float32, s.Classes*s.Patch[0]*size[1]*size[2]))
+		g.flipped, g.sum = make([]float32, len(g.tile)), make([]float32, len(g.logits))
 	}
 	return g.run(ctx, shape, before, out)
 }
@@ -82,23 +77,22 @@ func pad(image []float32, shape, least [3]int) (padded []float32, size, before [
 
 func voxels(s [3]int) int { return s[0] * s[1] * s[2] }
 
-// segmenter holds the planes that tiles may still add to, as a ring over z.
 type segmenter struct {
 	Settings
 	network Network
 	models  []Model
 	image   []float32
 	size    [3]int
-	gauss   []float32
+	ring    *ring
 
-	tile, logits, sum []float32
-	weight            []float32   // (ring, H, W): sum of Gaussians
-	blend             [][]float32 // a model: (C, ring, H, W)
+	tile, logits []float32
+	flipped, sum []float32 // of tile and logits, where Mirror asks for flips
 }
 
 func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Plane) error {
 	steps := patch.Windows(g.size, g.Patch, g.Step)
-	values := make([]float32, g.Classes*shape[1]*shape[2])
+	area := shape[1] * shape[2]
+	scores, labels := make([]float32, g.Classes*area), make([]uint8, area)
 	for i := 0; i < len(steps); {
 		// One row of tiles: all that begin at the same z.
 		j := i
@@ -114,12 +108,12 @@ func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Plane) er
 		}
 		for z := steps[i][0]; z < end; z++ {
 			if inside := z - before[0]; inside >= 0 && inside < shape[0] {
-				g.plane(z, shape, before, values)
-				if err := out(inside, values); err != nil {
+				g.ring.plane(z, shape, before, scores, labels)
+				if err := out(inside, scores, labels); err != nil {
 					return err
 				}
 			}
-			g.clear(z)
+			g.ring.clear(z)
 		}
 		i = j
 	}
@@ -141,9 +135,9 @@ func (g *segmenter) row(ctx context.Context, tiles [][3]int) error {
 				return fmt.Errorf("predict: tile at %v: %w", at, err)
 			}
 			if g.Softmax {
-				softmax(g.logits, g.Classes)
+				softmax(g.logits, g.Classes, g.Patch)
 			}
-			g.add(g.blend[m], at, m == 0)
+			g.ring.add(m, at, g.logits)
 		}
 	}
 	return nil
@@ -159,25 +153,22 @@ func (g *segmenter) predict(ctx context.Context, at [3]int) error {
 		return nil
 	}
 	copy(g.sum, g.logits)
-	count := 1
-	for flip := 1; flip < 8; flip++ {
-		axes := [3]bool{flip&1 != 0, flip&2 != 0, flip&4 != 0}
+	count := float32(1)
+	for k := 1; k < 8; k++ {
+		axes := [3]bool{k&1 != 0, k&2 != 0, k&4 != 0}
 		if axes[0] && !g.Mirror[0] || axes[1] && !g.Mirror[1] || axes[2] && !g.Mirror[2] {
 			continue
 		}
-		reverse(g.tile, 1, g.Patch, axes)
-		if err := g.network.Logits(ctx, g.tile, g.logits); err != nil {
+		clear(g.flipped)
+		addFlipped(g.flipped, g.tile, 1, g.Patch, axes)
+		if err := g.network.Logits(ctx, g.flipped, g.logits); err != nil {
 			return err
 		}
-		reverse(g.tile, 1, g.Patch, axes)
-		reverse(g.logits, g.Classes, g.Patch, axes)
-		for i, v := range g.logits {
-			g.sum[i] += v
-		}
+		addFlipped(g.sum, g.logits, g.Classes, g.Patch, axes)
 		count++
 	}
 	for i, v := range g.sum {
-		g.logits[i] = v / float32(count)
+		g.logits[i] = v / count
 	}
 	return nil
 }
@@ -192,116 +183,28 @@ func (g *segmenter) cut(at [3]int) {
 	}
 }
 
-// add blends the logits of a tile into a model's ring.
-func (g *segmenter) add(blend []float32, at [3]int, weigh bool) {
-	d, h, w := g.Patch[0], g.Patch[1], g.Patch[2]
-	plane := g.size[1] * g.size[2]
-	for z := range d {
-		ring := (at[0] + z) % d
+// addFlipped adds each channel of src (C, D, H, W), flipped along the axes, to dst.
+func addFlipped(dst, src []float32, channels int, shape [3]int, axes [3]bool) {
+	d, h, w := shape[0], shape[1], shape[2]
+	parallel(channels*d, func(i int) {
+		c, z := i/d, i%d
+		from := z
+		if axes[0] {
+			from = d - 1 - z
+		}
 		for y := range h {
-			gauss := g.gauss[(z*h+y)*w:][:w]
-			to := ring*plane + (at[1]+y)*g.size[2] + at[2]
-			if weigh {
-				for x, v := range gauss {
-					g.weight[to+x] += v
-				}
+			at := y
+			if axes[1] {
+				at = h - 1 - y
 			}
-			for c := range g.Classes {
-				row := blend[c*d*plane+to:][:w]
-				for x, v := range g.logits[((c*d+z)*h+y)*w:][:w] {
-					row[x] += v * gauss[x]
-				}
-			}
-		}
-	}
-}
-
-// plane turns a finished plane of all models into values (C, H, W) of the
-// unpadded image.
-func (g *segmenter) plane(z int, shape, before [3]int, values []float32) {
-	d, plane, area := g.Patch[0], g.size[1]*g.size[2], shape[1]*shape[2]
-	probabilities := len(g.models) > 1 && !g.Softmax
-	share := 1 / float32(len(g.models))
-	clear(values)
-	one := make([]float32, g.Classes)
-	for y := range shape[1] {
-		for x := range shape[2] {
-			at := z%d*plane + (y+before[1])*g.size[2] + x + before[2]
-			to := y*shape[2] + x
-			inverse := 1 / g.weight[at]
-			for _, blend := range g.blend {
-				for c := range one {
-					one[c] = blend[c*d*plane+at] * inverse
-				}
-				if probabilities {
-					softmaxVoxel(one)
-				}
-				for c, v := range one {
-					values[c*area+to] += v * share
+			a, b := dst[((c*d+z)*h+y)*w:][:w], src[((c*d+from)*h+at)*w:][:w]
+			for x := range a {
+				if axes[2] {
+					a[x] += b[w-1-x]
+				} else {
+					a[x] += b[x]
 				}
 			}
 		}
-	}
-}
-
-// clear empties the ring's place of a finished plane for the tiles below.
-func (g *segmenter) clear(z int) {
-	d, plane := g.Patch[0], g.size[1]*g.size[2]
-	clear(g.weight[z%d*plane:][:plane])
-	for _, blend := range g.blend {
-		for c := range g.Classes {
-			clear(blend[(c*d+z%d)*plane:][:plane])
-		}
-	}
-}
-
-// softmax turns logits (C, V) into probabilities in place.
-func softmax(logits []float32, classes int) {
-	size := len(logits) / classes
-	one := make([]float32, classes)
-	for v := range size {
-		for c := range one {
-			one[c] = logits[c*size+v]
-		}
-		softmaxVoxel(one)
-		for c, p := range one {
-			logits[c*size+v] = p
-		}
-	}
-}
-
-func softmaxVoxel(logits []float32) {
-	top := logits[0]
-	for _, v := range logits[1:] {
-		top = max(top, v)
-	}
-	var sum float64
-	for c, v := range logits {
-		e := math.Exp(float64(v - top))
-		logits[c] = float32(e)
-		sum += e
-	}
-	inverse := float32(1 / sum)
-	for c := range logits {
-		logits[c] *= inverse
-	}
-}
-
-// reverse flips each channel of (C, D, H, W) along the axes, in place.
-func reverse(data []float32, channels int, shape [3]int, axes [3]bool) {
-	size := voxels(shape)
-	for c := range channels {
-		channel := data[c*size:][:size]
-		for from := range channel {
-			at := [3]int{from / (shape[1] * shape[2]), from / shape[2] % shape[1], from % shape[2]}
-			for a, flip := range axes {
-				if flip {
-					at[a] = shape[a] - 1 - at[a]
-				}
-			}
-			if to := (at[0]*shape[1]+at[1])*shape[2] + at[2]; from < to {
-				channel[from], channel[to] = channel[to], channel[from]
-			}
-		}
-	}
+	})
 }

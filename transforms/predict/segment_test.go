@@ -45,7 +45,7 @@ func TestSegmentIsTheNetworkWhereTilesAgree(t *testing.T) {
 				image := noise(voxels(shape))
 				s := Settings{Classes: 3, Patch: [3]int{4, 6, 8}, Step: step, Mirror: mirror}
 				next := 0
-				err := Segment(t.Context(), image, shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, values []float32) error {
+				err := Segment(t.Context(), image, shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, values []float32, _ []uint8) error {
 					if z != next {
 						t.Fatalf("shape %v: plane %d came after %d", shape, z, next-1)
 					}
@@ -75,7 +75,7 @@ func TestEnsembleIsTheMeanOfSoftmax(t *testing.T) {
 	models := []Model{gain(0.5), gain(-1), gain(3)}
 	s := Settings{Classes: 3, Patch: [3]int{4, 4, 4}, Step: 0.5}
 	area := shape[1] * shape[2]
-	err := Segment(t.Context(), image, shape, &pointwise{}, models, s, func(z int, values []float32) error {
+	err := Segment(t.Context(), image, shape, &pointwise{}, models, s, func(z int, values []float32, _ []uint8) error {
 		for i := range area {
 			v := float64(image[z*area+i])
 			var want [3]float64
