@@ -192,6 +192,24 @@ func TestRestoreUndoesCase(t *testing.T) {
 	}
 }
 
+// TestExporterAsksThePlanFirst checks which axis nnU-Net exports apart: the plan's
+// spacing decides before the scan's.
+func TestExporterAsksThePlanFirst(t *testing.T) {
+	for _, c := range []struct {
+		plan, scan [3]float64
+		want       int
+	}{
+		{[3]float64{2.5, 1, 1}, [3]float64{5, 1, 1}, 0},
+		{[3]float64{1, 5, 1}, [3]float64{5, 1, 1}, 1},
+		{[3]float64{1, 1, 1}, [3]float64{3, 1, 1}, -1},
+	} {
+		p := Properties{Spacing: c.plan, Source: volume.Geometry{Spacing: c.scan}, Shape: [3]int{2, 2, 2}, Crop: volume.Whole([3]int{3, 3, 3})}
+		if got := p.Exporter(2).mapping; got.Coarse != c.want || got.To != [3]int{3, 3, 3} {
+			t.Errorf("%v mm to %v mm: got %+v, want axis %d", c.plan, c.scan, got, c.want)
+		}
+	}
+}
+
 func TestCaseRefuses(t *testing.T) {
 	p := thePlan(t, -1)
 	image, labels := theCase(-1)
