@@ -1,5 +1,5 @@
 // Package score compares predicted labels with a reference: Dice (DSC) and
-// normalised surface Dice (NSD) per organ, by the rules of PAPER.md's tables.
+// normalised surface Dice (NSD) per organ, by FLARE's or nnU-Net's rules.
 //
 // DSC is 2|A and B| / (|A| + |B|). NSD is the part of both surfaces that lies
 // within a tolerance in mm of the other surface, both ways, by area (Nikolov et
