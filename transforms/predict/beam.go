@@ -20,7 +20,8 @@ func init() {
 }
 
 // Scans labels a PCollection<cases.Case>. It gives the ids of those that are
-// labelled, PCollection<string>, and PCollection<cases.Rejected>.
+// labelled, PCollection<string>, and PCollection<cases.Rejected>. Work that the
+// ledger says is done is not done again, but its id is given.
 func Scans(s beam.Scope, c Config, scans beam.PCollection) (done, rejected beam.PCollection) {
 	s = s.Scope("predict.Scans")
 	config, err := json.Marshal(c)
@@ -33,23 +34,23 @@ func Scans(s beam.Scope, c Config, scans beam.PCollection) (done, rejected beam.
 type scanFn struct {
 	Config string // JSON of Config
 	config Config
+	store  *store.Store
 	done   beam.Counter
 	failed beam.Counter
 }
 
-func (f *scanFn) Setup() error {
+func (f *scanFn) Setup(ctx context.Context) (err error) {
 	f.done, f.failed = beam.NewCounter("predict", "done"), beam.NewCounter("predict", "rejected")
-	return json.Unmarshal([]byte(f.Config), &f.config)
+	if err = json.Unmarshal([]byte(f.Config), &f.config); err == nil {
+		f.store, err = store.Open(ctx, f.config.Store)
+	}
+	return err
 }
 
 func (f *scanFn) ProcessElement(ctx context.Context, scan cases.Case, done func(string), rejected func(cases.Rejected)) error {
-	st, err := store.Open(ctx, f.config.Store)
+	row, err := Scan(ctx, f.store, f.config, scan)
 	if err != nil {
 		return err
-	}
-	row, err := Scan(ctx, st, f.config, scan)
-	if err != nil {
-		return fmt.Errorf("predict: %s: %w", scan.ID, err)
 	}
 	if row.Outcome == manifest.Rejected {
 		f.failed.Inc(ctx, 1)

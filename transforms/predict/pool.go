@@ -3,6 +3,7 @@ package predict
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"noisystudent/io/store"
@@ -37,6 +38,7 @@ func (n *network) Use(m Model) error {
 	if n.model == m.Digest && m.Digest != "" {
 		return nil
 	}
+	n.model = "" // an error may leave weights of two models
 	if err := n.SetWeights(m.Weights); err != nil {
 		return err
 	}
@@ -60,48 +62,83 @@ type pool struct {
 	change sync.Cond
 	free   []*network
 	leased int
-	models map[string]Model // by digest
 }
 
 var process = newPool()
 
 func newPool() *pool {
-	p := &pool{models: map[string]Model{}}
+	p := &pool{}
 	p.change.L = &p.mu
 	return p
 }
 
-// lease waits for a slot and returns a network. It must be given back before the
-// caller waits for anything else.
-func (p *pool) lease(spec unet.Spec, patch [3]int, o Options, first Model) (*network, error) {
+// with lends a network to work, after waiting for a slot. Work must not wait for
+// anything else meanwhile. A network that has failed is not lent again.
+func (p *pool) with(ctx context.Context, spec unet.Spec, patch [3]int, o Options, first Model, work func(*network) error) error {
 	want := kind{spec: fmt.Sprint(spec), patch: patch, device: o.Device, threads: o.Threads}
+	n, stale, err := p.take(ctx, want, max(o.Networks, 1))
+	if err != nil {
+		return err
+	}
+	good := false
+	defer func() { p.put(n, good) }() // also after a panic
+	for _, s := range stale {
+		s.close()
+	}
+	if n == nil {
+		if n, err = load(spec, patch, o, first); err != nil {
+			return err
+		}
+		n.kind = want
+	}
+	err = work(n)
+	good = err == nil
+	return err
+}
+
+// take waits for a slot. It returns a free network of the kind where there is one,
+// and networks of other kinds whose memory is wanted.
+func (p *pool) take(ctx context.Context, want kind, most int) (n *network, stale []*network, err error) {
+	wake := context.AfterFunc(ctx, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.change.Broadcast()
+	})
+	defer wake()
 	p.mu.Lock()
-	for p.leased >= max(o.Networks, 1) {
+	defer p.mu.Unlock()
+	for p.leased >= most {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
 		p.change.Wait()
 	}
 	p.leased++
-	var stale []*network
-	for i, n := range p.free {
-		if n.kind == want {
-			p.free = append(p.free[:i], p.free[i+1:]...)
-			p.mu.Unlock()
-			return n, nil
-		}
+	if i := slices.IndexFunc(p.free, func(n *network) bool { return n.kind == want }); i >= 0 {
+		n = p.free[i]
+		p.free = slices.Delete(p.free, i, i+1)
+		return n, nil, nil
 	}
-	if p.leased+len(p.free) > max(o.Networks, 1) { // their memory is wanted for another kind
+	if p.leased+len(p.free) > most {
 		stale, p.free = p.free, nil
 	}
-	p.mu.Unlock()
-	for _, n := range stale {
+	return nil, stale, nil
+}
+
+// put ends a lease. n may be nil.
+func (p *pool) put(n *network, good bool) {
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if n != nil && good {
+			p.free = append(p.free, n)
+		}
+		p.leased--
+		p.change.Broadcast() // those who wait may ask for different limits
+	}()
+	if n != nil && !good {
 		n.close()
 	}
-	n, err := load(spec, patch, o, first)
-	if err != nil {
-		p.done()
-		return nil, err
-	}
-	n.kind = want
-	return n, nil
 }
 
 func load(spec unet.Spec, patch [3]int, o Options, m Model) (*network, error) {
@@ -122,31 +159,24 @@ func (n *network) close() {
 	n.engine.Close()
 }
 
-func (p *pool) done() {
-	p.mu.Lock()
-	p.leased--
-	p.mu.Unlock()
-	p.change.Signal()
+// shelf keeps the weights that the process has read, by digest.
+type shelf struct {
+	mu     sync.Mutex
+	models map[string]Model
 }
 
-// put gives a network back.
-func (p *pool) put(n *network) {
-	p.mu.Lock()
-	p.free = append(p.free, n)
-	p.mu.Unlock()
-	p.done()
-}
+var weights = shelf{models: map[string]Model{}}
 
-// keptModels is how many models' weights a process remembers: an ensemble and some.
-const keptModels = 8
+// kept is how many models a shelf remembers: an ensemble and some.
+const kept = 8
 
-// weights reads models, or finds them where this process has read them before.
-func (p *pool) weights(ctx context.Context, st *store.Store, refs []ModelRef) ([]Model, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// read reads models, or finds them where this process has read them before.
+func (s *shelf) read(ctx context.Context, st *store.Store, refs []ModelRef) ([]Model, error) {
+	s.mu.Lock() // whoever comes meanwhile wants the same models
+	defer s.mu.Unlock()
 	out := make([]Model, len(refs))
 	for i, ref := range refs {
-		m, ok := p.models[ref.Digest]
+		m, ok := s.models[ref.Digest]
 		if !ok {
 			tensors, err := fit.ReadTensors(ctx, st, ref.Weights)
 			if err != nil {
@@ -156,11 +186,11 @@ func (p *pool) weights(ctx context.Context, st *store.Store, refs []ModelRef) ([
 		}
 		out[i] = m
 	}
-	if len(p.models)+len(out) > keptModels {
-		clear(p.models)
+	if len(s.models)+len(out) > kept {
+		clear(s.models)
 	}
 	for _, m := range out {
-		p.models[m.Digest] = m
+		s.models[m.Digest] = m
 	}
 	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
@@ -17,10 +18,12 @@ func init() {
 	register.DoFn4x1[context.Context, Prepared, func(string), func(cases.Rejected), error](&labelFn{})
 	register.Emitter1[string]()
 	register.Emitter1[cases.Rejected]()
+	beam.RegisterType(reflect.TypeOf((*Prepared)(nil)).Elem())
 }
 
 // Labels labels a PCollection<Prepared>. It gives the ids of the cases that are
-// labelled, PCollection<string>, and PCollection<cases.Rejected>.
+// labelled, PCollection<string>, and PCollection<cases.Rejected>. Work that the
+// ledger says is done is not done again, but its id is given.
 func Labels(s beam.Scope, c Config, prepared beam.PCollection) (done, rejected beam.PCollection) {
 	s = s.Scope("pseudo.Labels")
 	config, err := json.Marshal(c)
@@ -33,21 +36,21 @@ func Labels(s beam.Scope, c Config, prepared beam.PCollection) (done, rejected b
 type labelFn struct {
 	Config string // JSON of Config
 	config Config
+	store  *store.Store
 	done   beam.Counter
 	failed beam.Counter
 }
 
-func (f *labelFn) Setup() error {
+func (f *labelFn) Setup(ctx context.Context) (err error) {
 	f.done, f.failed = beam.NewCounter("pseudo", "done"), beam.NewCounter("pseudo", "rejected")
-	return json.Unmarshal([]byte(f.Config), &f.config)
+	if err = json.Unmarshal([]byte(f.Config), &f.config); err == nil {
+		f.store, err = store.Open(ctx, f.config.Store)
+	}
+	return err
 }
 
 func (f *labelFn) ProcessElement(ctx context.Context, in Prepared, done func(string), rejected func(cases.Rejected)) error {
-	st, err := store.Open(ctx, f.config.Store)
-	if err != nil {
-		return err
-	}
-	row, err := Case(ctx, st, f.config, in)
+	row, err := Case(ctx, f.store, f.config, in)
 	if err != nil {
 		return err
 	}

@@ -13,12 +13,9 @@ package pseudo
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"slices"
 
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
@@ -62,44 +59,57 @@ func noteKey(round int, id string) string { return fmt.Sprintf("pseudo/%d/%s.jso
 
 // Case labels one prepared case unless the ledger says that it is done.
 func Case(ctx context.Context, st *store.Store, c Config, in Prepared) (manifest.Row, error) {
-	wanted := manifest.Row{Stage: Stage(c.Round), Case: in.Case, Version: version, Input: in.Digest, Plan: c.Plan.Digest(), Model: c.Digest()}
-	return manifest.Once(ctx, st, wanted, func(row *manifest.Row) error {
+	wanted := manifest.Row{Stage: Stage(c.Round), Case: in.Case, Version: version, Input: in.Digest, Plan: resample.Digest(c.Plan), Model: c.Digest()}
+	row, err := manifest.Once(ctx, st, wanted, func(row *manifest.Row) error {
 		row.Output = noteKey(c.Round, in.Case) // written last
 		return c.label(ctx, st, in)
 	})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("pseudo: %s: %w", in.Case, err)
+	}
+	return row, err
 }
 
 func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
 	stored, err := resample.OpenCase(ctx, st, in.Prefix)
 	if err != nil {
-		return fmt.Errorf("pseudo: %s: %w; run `noisystudent preprocess` again", in.Case, err)
+		return fault(ctx, err, cases.Unreadable, st.Address(in.Prefix), "remove it and run `noisystudent preprocess` again")
 	}
-	p := stored.Properties()
-	release, err := c.Admit(ctx, st.Address(in.Prefix), p.Source)
+	p, shape := stored.Properties(), stored.Shape()
+	voxels := int64(shape[0]) * int64(shape[1]) * int64(shape[2])
+	release, err := c.Admit(ctx, st.Address(in.Prefix), 4*voxels+c.SegmentBytes(p.Source))
 	if err != nil {
 		return err
 	}
 	defer release()
-	shape := stored.Shape()
-	image := make([]float32, shape[0]*shape[1]*shape[2])
+	image := make([]float32, voxels)
 	if err := stored.ReadImage(ctx, [3]int{}, shape, image); err != nil {
-		return fmt.Errorf("pseudo: %s: %w", in.Case, err)
+		return fault(ctx, err, cases.Unreadable, st.Address(in.Prefix), "remove it and run `noisystudent preprocess` again")
 	}
 	r, err := c.Labels(ctx, st, image, shape)
 	if err != nil {
-		return fmt.Errorf("pseudo: %s: %w", in.Case, err)
+		return err
 	}
 	if err := c.store(ctx, st, in.Case, p, r); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return &cases.Fault{Kind: cases.NotWritten, File: st.Address(Prefix(c.Round, in.Case)), Remedy: "make room or check the store, then run the command again", Err: err}
+		return fault(ctx, err, cases.NotWritten, st.Address(Prefix(c.Round, in.Case)), "make room or check the store, then run the command again")
 	}
 	return nil
 }
 
-// store writes the arrays, the file for people, and the note last.
+// fault makes an error the case's, unless the run was stopped.
+func fault(ctx context.Context, err error, kind cases.Kind, file, remedy string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &cases.Fault{Kind: kind, File: file, Remedy: remedy, Err: err}
+}
+
+// store writes the arrays, the file for people, and the note last. An older note
+// goes first: it would vouch for labels of other teachers if this run died here.
 func (c Config) store(ctx context.Context, st *store.Store, id string, p resample.Properties, r *predict.Result) error {
+	if err := st.Remove(ctx, noteKey(c.Round, id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := resample.WriteLabels(ctx, st, Prefix(c.Round, id), p, r.Labels, c.Plan); err != nil {
 		return err
 	}
@@ -114,61 +124,5 @@ func (c Config) store(ctx context.Context, st *store.Store, id string, p resampl
 	for _, m := range c.Models {
 		note.Teachers = append(note.Teachers, m.Digest)
 	}
-	data, err := json.MarshalIndent(note, "", " ")
-	if err != nil {
-		return err
-	}
-	return st.Write(ctx, noteKey(c.Round, id), append(data, '\n'))
-}
-
-// Rule says which pseudo-labels a student learns from. The zero value keeps all.
-type Rule struct {
-	MinConfidence float64 `json:"min_confidence"`
-}
-
-// Selection is the outcome of a rule, by case: pseudo/<round>/selection.json.
-type Selection struct {
-	Rule    Rule     `json:"rule"`
-	Kept    []string `json:"kept"`
-	Dropped []string `json:"dropped"`
-}
-
-// Select applies a rule to the notes of a round; both lists are ascending.
-func Select(notes []Note, rule Rule) Selection {
-	s := Selection{Rule: rule, Kept: []string{}, Dropped: []string{}}
-	for _, n := range notes {
-		if n.Confidence >= rule.MinConfidence {
-			s.Kept = append(s.Kept, n.Case)
-		} else {
-			s.Dropped = append(s.Dropped, n.Case)
-		}
-	}
-	slices.Sort(s.Kept)
-	slices.Sort(s.Dropped)
-	return s
-}
-
-// ReadNote returns the note of a case; fs.ErrNotExist where it has no pseudo-labels.
-func ReadNote(ctx context.Context, st *store.Store, round int, id string) (Note, error) {
-	var n Note
-	data, err := st.Read(ctx, noteKey(round, id))
-	if errors.Is(err, fs.ErrNotExist) {
-		return n, err
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &n)
-	}
-	if err != nil {
-		return n, fmt.Errorf("pseudo: read note of %s: %w", id, err)
-	}
-	return n, nil
-}
-
-// WriteSelection keeps the outcome where people look for it.
-func WriteSelection(ctx context.Context, st *store.Store, round int, s Selection) error {
-	data, err := json.MarshalIndent(s, "", " ")
-	if err != nil {
-		return fmt.Errorf("pseudo: write selection: %w", err)
-	}
-	return st.Write(ctx, path.Join("pseudo", fmt.Sprint(round), "selection.json"), append(data, '\n'))
+	return writeJSON(ctx, st, noteKey(c.Round, id), note)
 }

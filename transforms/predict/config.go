@@ -1,0 +1,68 @@
+package predict
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/plan"
+	"noisystudent/transforms/resample"
+)
+
+// Version of the transform: raised when its bytes change.
+const Version = 1
+
+// Config is everything that labels depend on beside the scan, and where they go.
+type Config struct {
+	Store  string     `json:"store"` // ledger and predictions
+	Plan   plan.Plan  `json:"plan"`
+	Models []ModelRef `json:"models"` // more than one: the mean of their softmax
+	// Output, where it is not empty, is a folder or gs:// prefix that gets a copy.
+	Output  string  `json:"output"`
+	Options Options `json:"options"`
+}
+
+// Digest names the models and how they are applied. The rest of the plan, such as
+// how long other roles are trained, is not in it.
+func (c Config) Digest() string {
+	digests := make([]string, len(c.Models))
+	for i, m := range c.Models {
+		digests[i] = m.Digest
+	}
+	return manifest.Digest("predict", Version, resample.Digest(c.Plan), c.Plan.Network, c.Plan.PatchSize, c.Plan.Inference, digests)
+}
+
+// Stage is the ledger's name of the work: one stage a model.
+func (c Config) Stage() string { return "predict-" + c.Digest()[:12] }
+
+// Key is where the labels of a case are stored: predictions/<model digest>/<case>.nii.gz.
+func (c Config) Key(id string) string {
+	return path.Join("predictions", c.Digest()[:12], id+".nii.gz")
+}
+
+// settings are the plan's, checked.
+func (c Config) settings() (Settings, error) {
+	i := c.Plan.Inference
+	s := Settings{Classes: c.Plan.Classes(), Patch: c.Plan.PatchSize, Step: i.StepSize, Softmax: i.Blend == "softmax"}
+	if len(c.Models) == 0 {
+		return s, errors.New("predict: no model")
+	}
+	for _, m := range c.Models {
+		if m.Digest == "" || m.Weights == "" {
+			return s, fmt.Errorf("predict: a model without digest or weights: %+v", m)
+		}
+	}
+	if i.Mirror == "" || i.Mirror == "none" {
+		return s, nil
+	}
+	for _, axis := range strings.Split(i.Mirror, ",") {
+		a := strings.Index("zyx", strings.TrimSpace(axis))
+		if a < 0 || len(strings.TrimSpace(axis)) != 1 {
+			return s, fmt.Errorf("predict: mirror %q; use none, or axes such as x,y,z", i.Mirror)
+		}
+		s.Mirror[a] = true
+	}
+	return s, nil
+}
