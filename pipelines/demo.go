@@ -2,10 +2,7 @@ package pipelines
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"noisystudent/io/store"
@@ -20,18 +17,18 @@ type DemoRequest struct {
 	Quick bool
 }
 
-// demoSeed is the seed of the cohort and of all training: the demo shows one seed.
+// demoSeed is the seed of the cohort and of all training unless another is asked for.
 const demoSeed = 1
 
 // demoCohort is the pilot's setting E3: three labelled cases of one scanner, an
 // unlabelled pool and a test set of another.
 var demoCohort = phantom.Options{
-	Labelled: 3, Unlabelled: 41, Test: 24, Corrupt: 1, Seed: demoSeed, Shifted: true,
+	Labelled: 3, Unlabelled: 41, Test: 24, Corrupt: 1, Shifted: true,
 }
 
 // quickCohort has one of everything that the demo shows.
 var quickCohort = phantom.Options{
-	Labelled: 3, Unlabelled: 4, Test: 2, Corrupt: 1, Seed: demoSeed, Shifted: true,
+	Labelled: 3, Unlabelled: 4, Test: 2, Corrupt: 1, Shifted: true,
 }
 
 // quickSteps are plan settings that leave every stage in and take the time out.
@@ -44,42 +41,37 @@ var quickSteps = []string{
 // the student. A second run does only what is missing.
 func Demo(ctx context.Context, o Options, q DemoRequest) (Report, error) {
 	if q.Out == "" {
-		return Report{}, errors.New("pipelines: demo: no folder; give --out=DIR")
+		return Report{}, misuse("no folder for the demo; give --out=DIR")
 	}
 	cohort := demoCohort
-	o.Preset, o.Seed = plan.Demo, demoSeed
 	if q.Quick {
 		cohort = quickCohort
 		o.Set = append(o.Set, quickSteps...)
 	}
-	o.Dataset, o.Store = filepath.Join(q.Out, "cohort"), filepath.Join(q.Out, "store")
-	if strings.HasPrefix(q.Out, "gs://") {
-		o.Dataset, o.Store = q.Out+"/cohort", q.Out+"/store"
+	if o.Seed == 0 {
+		o.Seed = demoSeed
 	}
-	if _, err := Phantom(ctx, o, PhantomRequest{Out: o.Dataset, Options: cohort}); err != nil {
+	cohort.Seed = o.Seed
+	o.Preset = plan.Demo
+	out := strings.TrimRight(q.Out, "/")
+	o.Dataset, o.Store = out+"/cohort", out+"/store"
+	made, err := Phantom(ctx, o, PhantomRequest{Out: o.Dataset, Options: cohort})
+	if err != nil {
 		return Report{}, err
 	}
 	r, err := openDataset(ctx, o)
 	if err != nil {
 		return Report{}, err
 	}
+	r.clock.spent("phantom", made.took, !made.New, made.New)
 	report, err := r.loop(ctx, fit.Control)
 	if err != nil {
 		return report, err
 	}
-	report.Note = "Synthetic phantoms, one seed: this shows that the method runs, not how good it is on patients."
-	return report, report.save(ctx, q.Out)
-}
-
-// save writes summary.json into a folder.
-func (r Report) save(ctx context.Context, folder string) error {
-	st, err := store.Open(ctx, folder)
+	report.Note = fmt.Sprintf("Synthetic phantoms, one seed (%d): this shows that the method runs, not how good it is on patients.", o.Seed)
+	st, err := store.Open(ctx, out)
 	if err != nil {
-		return err
+		return report, err
 	}
-	data, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return fmt.Errorf("pipelines: write summary: %w", err)
-	}
-	return st.Write(ctx, "summary.json", append(data, '\n'))
+	return report, writeJSON(ctx, st, "summary.json", report)
 }

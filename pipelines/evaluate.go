@@ -2,7 +2,6 @@ package pipelines
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -19,30 +18,35 @@ type EvaluateRequest struct {
 	Predictions string // folder or gs:// prefix
 	References  string // folder or gs:// prefix
 	Dataset     string // address of the dataset.json that names the labels; empty: beside References
-	Rules       string // flare22, flare22-2024 or nnunet
+	Rules       string // flare22, flare22-2024 or nnunet; empty: flare22
 }
 
 // Evaluated is what evaluation reports.
 type Evaluated struct {
 	Table    score.Table `json:"table"`
+	New      int         `json:"new"`    // pairs that this run scored
 	Report   string      `json:"report"` // folder of table.json, scores.csv and nnU-Net's summary.json
 	Rejected []Rejected  `json:"rejected"`
 }
 
 // String gives the table.
 func (e Evaluated) String() string {
-	return strings.TrimRight(e.Table.String(), "\n") + "\nwritten to " + e.Report
+	what := fmt.Sprintf("%d pairs scored now", e.New)
+	if e.New == 0 {
+		what = "scored before; nothing to do"
+	}
+	return strings.TrimRight(e.Table.String(), "\n") + "\n" + what + "; written to " + e.Report
 }
 
 // Evaluate scores every reference that has a prediction. A reference without one is
 // rejected. nnU-Net's summary.json is written beside the predictions too.
 func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, error) {
 	if q.Predictions == "" || q.References == "" {
-		return Evaluated{}, errors.New("pipelines: evaluate: give --predictions and --references, two folders of label files")
+		return Evaluated{}, misuse("nothing to evaluate; give --predictions and --references, two folders of label files")
 	}
 	rules, err := score.ParseRules(q.Rules)
 	if err != nil {
-		return Evaluated{}, err
+		return Evaluated{}, &UsageError{err.Error()}
 	}
 	if o.Store == "" {
 		o.Store = q.Predictions // ledger and report beside what is scored
@@ -51,13 +55,7 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 	if err != nil {
 		return Evaluated{}, err
 	}
-	if q.Dataset == "" {
-		q.Dataset = path.Join(path.Dir(strings.TrimRight(q.References, "/")), "dataset.json")
-		if bucket, ok := strings.CutPrefix(q.References, "gs://"); ok {
-			q.Dataset = "gs://" + path.Join(path.Dir(strings.TrimRight(bucket, "/")), "dataset.json")
-		}
-	}
-	labels, ignore, err := cases.ReadScheme(ctx, q.Dataset)
+	labels, ignore, err := cases.ReadScheme(ctx, q.scheme())
 	if err != nil {
 		return Evaluated{}, fmt.Errorf("%w; name the labels with --dataset-json", err)
 	}
@@ -65,13 +63,25 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 	if err != nil {
 		return Evaluated{}, err
 	}
-	c := score.Config{Store: r.store.Root(), Name: "evaluate", Options: score.Options{Rules: rules, Labels: labels, Ignore: ignore}}
-	table, err := r.score(ctx, "evaluate", c, pairs)
-	e := Evaluated{Table: table, Report: r.store.Address("report/" + c.Name), Rejected: r.refused}
+	c := score.Config{Store: r.store.Root(), Name: "evaluate", Options: score.Options{Rules: rules, Labels: labels, Ignore: max(ignore, 0)}}
+	table, fresh, err := r.score(ctx, "evaluate", "", c, pairs)
 	if err != nil {
-		return e, err
+		return Evaluated{}, err
 	}
+	e := Evaluated{Table: table, New: fresh, Report: r.store.Address("report/" + c.Name), Rejected: r.refused}
 	return e, r.summaryBeside(ctx, c, q.Predictions)
+}
+
+// scheme is the address of the dataset.json that names the labels.
+func (q EvaluateRequest) scheme() string {
+	if q.Dataset != "" {
+		return q.Dataset
+	}
+	scheme, rest := "", strings.TrimRight(q.References, "/")
+	if bucket, ok := strings.CutPrefix(rest, "gs://"); ok {
+		scheme, rest = "gs://", bucket
+	}
+	return scheme + path.Join(path.Dir(rest), "dataset.json")
 }
 
 // match pairs references with predictions by file name.
@@ -80,18 +90,25 @@ func (r *run) match(ctx context.Context, q EvaluateRequest) ([]score.Pair, error
 	if err != nil {
 		return nil, err
 	}
-	references, _, err := cases.Scans(ctx, q.References)
+	infos, err := predictions.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	there := map[string]bool{}
+	for _, i := range infos {
+		there[i.Key] = true
+	}
+	references, refused, err := cases.Scans(ctx, q.References)
 	if err != nil {
 		return nil, err
 	}
 	var pairs []score.Pair
 	for _, ref := range references {
 		key := ref.ID + ".nii.gz"
-		if _, err := predictions.Stat(ctx, key); err != nil {
-			fault := cases.FaultOf(predictions.Address(key), err)
-			fault.Remedy = "predict the scan first, or remove the reference"
+		if !there[key] {
+			fault := &cases.Fault{Kind: cases.Missing, File: predictions.Address(key), Remedy: "predict the scan first, or remove the reference"}
 			x, _ := cases.Reject(ref.ID, "evaluate", fault)
-			r.refuse(x)
+			refused = append(refused, x)
 			continue
 		}
 		pairs = append(pairs, score.Pair{Case: ref.ID, Reference: ref.Image, Prediction: predictions.Address(key)})
@@ -99,37 +116,32 @@ func (r *run) match(ctx context.Context, q EvaluateRequest) ([]score.Pair, error
 	if len(pairs) == 0 {
 		return nil, fmt.Errorf("pipelines: evaluate: no file of %s has a namesake in %s", q.References, q.Predictions)
 	}
-	return pairs, nil
+	return pairs, r.refuseFiles(ctx, "evaluate", refused)
 }
 
-// score runs the scoring of pairs and returns its table.
-func (r *run) score(ctx context.Context, name string, c score.Config, pairs []score.Pair) (score.Table, error) {
+// score runs the scoring of pairs and returns its table and how many pairs were new.
+func (r *run) score(ctx context.Context, name, detail string, c score.Config, pairs []score.Pair) (t score.Table, fresh int, err error) {
 	if err := c.Check(); err != nil {
-		return score.Table{}, err
+		return t, 0, err
 	}
 	list := make([]cases.Case, len(pairs))
 	for i, p := range pairs {
 		list[i] = cases.Case{ID: p.Case}
 	}
-	stage := "score-" + c.Name
-	err := r.stage(ctx, name, int64(len(pairs)), "case", r.rowsOf(stage, list), func(ctx context.Context) error {
-		return r.submit(ctx, scoreGraph(c, pairs))
+	o, err := r.over(ctx, caseWork{
+		name: name, detail: detail, ledger: "score-" + c.Name, list: list,
+		graph: func() *beam.Pipeline { return scoreGraph(c, pairs) },
 	})
 	if err != nil {
-		return score.Table{}, err
+		return t, 0, err
 	}
-	good, err := r.settle(ctx, stage, list)
-	if err != nil {
-		return score.Table{}, err
+	if len(o.good) == 0 {
+		return t, 0, fmt.Errorf("pipelines: %s: none of %d pairs could be scored: %s", name, len(pairs), r.refused[len(r.refused)-1].Message)
 	}
-	if len(good) == 0 {
-		return score.Table{}, fmt.Errorf("pipelines: %s: none of %d pairs could be scored: %s", name, len(pairs), r.refused[len(r.refused)-1].Message)
-	}
-	var t score.Table
 	if found, err := r.readJSON(ctx, path.Join("report", c.Name, "table.json"), &t); err != nil || !found {
-		return t, fmt.Errorf("pipelines: %s: the table was not written (%v); run the command again", name, err)
+		return t, 0, fmt.Errorf("pipelines: %s: the table was not written (%v); run the command again", name, err)
 	}
-	return t, nil
+	return t, len(o.fresh), nil
 }
 
 func scoreGraph(c score.Config, pairs []score.Pair) *beam.Pipeline {
@@ -152,24 +164,28 @@ func (r *run) summaryBeside(ctx context.Context, c score.Config, folder string) 
 	return st.Write(ctx, "summary.json", data)
 }
 
-// scoreModel labels cases that have labels of their own with some models and scores them.
-func (r *run) scoreModel(ctx context.Context, name string, list []cases.Case, models []model, rules score.Rules) (score.Table, error) {
-	c := r.config(models, len(list))
-	good, _, err := r.predict(ctx, name, c, list)
+// scoreModel labels cases that have labels of their own with some models and scores
+// them; which says whose they are, such as "teacher 0".
+func (r *run) scoreModel(ctx context.Context, name, which string, list []cases.Case, models []model, rules score.Rules) (score.Table, error) {
+	c, err := r.config(models, len(list))
+	if err != nil {
+		return score.Table{}, err
+	}
+	o, err := r.predict(ctx, name, which, c, list)
 	if err != nil {
 		return score.Table{}, err
 	}
 	var pairs []score.Pair
-	for _, x := range good {
+	for _, x := range o.good {
 		pairs = append(pairs, score.Pair{Case: x.ID, Reference: x.Labels, Prediction: r.store.Address(c.Key(x.ID))})
 	}
 	if len(pairs) == 0 {
-		return score.Table{}, fmt.Errorf("pipelines: %s: no case could be labelled; see the rejected cases", name)
+		return score.Table{}, fmt.Errorf("pipelines: %s: no case could be labelled; see the rejected cases in %s", name, r.store.Address("ledger/"+c.Stage()))
 	}
 	s := score.Config{
-		Store: r.store.Root(), Name: strings.ReplaceAll(name, " ", "_"),
+		Store: r.store.Root(), Name: strings.ReplaceAll(name+" "+which, " ", "_"),
 		Options: score.Options{Rules: rules, Labels: r.plan.Labels, Ignore: max(r.plan.Ignore, 0)},
 	}
-	return r.score(ctx, name+" scores", s, pairs)
+	table, _, err := r.score(ctx, name+" scores", which, s, pairs)
+	return table, err
 }
-

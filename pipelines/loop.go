@@ -10,7 +10,8 @@ import (
 	"noisystudent/transforms/score"
 )
 
-// Loop runs the whole method over a dataset and scores every model on its test cases.
+// Loop runs the whole method over a dataset and scores every model on its test
+// cases. The report is kept as report/summary.json.
 func Loop(ctx context.Context, o Options) (Report, error) {
 	r, err := openDataset(ctx, o)
 	if err != nil {
@@ -20,38 +21,47 @@ func Loop(ctx context.Context, o Options) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	return report, r.writeJSON(ctx, "report/summary.json", report)
+	return report, writeJSON(ctx, r.store, "report/summary.json", report)
 }
 
 // loop is Loop in an open run; extra roles are trained and scored beside the method's own.
 func (r *run) loop(ctx context.Context, extra ...fit.Role) (Report, error) {
-	report := Report{Format: reportFormat}
+	control := slices.Contains(extra, fit.Control)
 	if err := r.needPlan(ctx); err != nil {
-		return report, err
+		return Report{}, err
 	}
 	if err := r.needPrepared(ctx, cases.Labelled, cases.Unlabelled); err != nil {
-		return report, err
+		return Report{}, err
 	}
 	if _, err := r.needTeachers(ctx, nil); err != nil {
-		return report, err
+		return Report{}, err
 	}
-	tuned, err := r.needFinetuned(ctx)
+	tuned, err := r.needFinetuned(ctx, nil)
 	if err != nil {
-		return report, err
+		return Report{}, err
 	}
-	if slices.Contains(extra, fit.Control) {
+	if control {
 		if _, err := r.needControls(ctx, []int{0}); err != nil {
-			return report, err
+			return Report{}, err
 		}
 	}
-	if err := r.test(ctx, &report, tuned[0].Fold, slices.Contains(extra, fit.Control)); err != nil {
-		return report, err
+	report := newReport()
+	if err := r.test(ctx, &report, tuned[0].Fold, control); err != nil {
+		return Report{}, err
 	}
-	report.Pseudo = r.pseudo
+	report.Pseudo = r.pseudo.PseudoCounts
 	report.Rejected = r.refused
-	report.Seconds = r.seconds
-	report.PeakRSS = PeakRSS()
+	report.Seconds = r.clock.seconds()
+	report.PeakRSS = r.clock.peakRSS()
+	r.clock.write(ctx, r.store)
 	return report, nil
+}
+
+// contender is one row of the test: a model, or several that vote.
+type contender struct {
+	name   string
+	models []model
+	scores *Scores
 }
 
 // test scores every model on the test cases that have labels.
@@ -67,45 +77,48 @@ func (r *run) test(ctx context.Context, report *Report, best int, control bool) 
 		return nil
 	}
 	report.Cases = len(list)
-	teachers, err := r.modelsOf(ctx, fit.Teacher, len(r.splits))
+	contenders, err := r.contenders(ctx, report, best, control)
 	if err != nil {
 		return err
 	}
-	rate := func(name string, models ...model) (Scores, error) {
-		table, err := r.scoreModel(ctx, "test "+name, list, models, score.FLARE22)
-		report.Absent = table.Absent
-		return scoresOf(table), err
-	}
-	for k, m := range teachers {
-		s, err := rate(fmt.Sprintf("teacher %d", k), m)
+	for _, c := range contenders {
+		table, err := r.scoreModel(ctx, "test", c.name, list, c.models, score.FLARE22)
 		if err != nil {
 			return err
 		}
-		report.Teachers = append(report.Teachers, s)
+		*c.scores = scoresOf(table)
+		report.Absent = append([]string{}, table.Absent...)
 	}
 	report.Teacher = meanOf(report.Teachers)
-	if report.Ensemble, err = rate("ensemble", teachers...); err != nil {
-		return err
+	return nil
+}
+
+// contenders are all that is tested, with the places of their scores in the report.
+func (r *run) contenders(ctx context.Context, report *Report, best int, control bool) ([]contender, error) {
+	teachers, err := r.modelsOf(ctx, fit.Teacher, len(r.splits))
+	if err != nil {
+		return nil, err
 	}
-	one := func(role fit.Role, fold int) (Scores, error) {
+	var list []contender
+	report.Teachers = make([]Scores, len(teachers))
+	for k, m := range teachers {
+		list = append(list, contender{fmt.Sprintf("teacher %d", k), []model{m}, &report.Teachers[k]})
+	}
+	list = append(list, contender{"ensemble", teachers, &report.Ensemble})
+	one := func(role fit.Role, fold int, scores *Scores) error {
 		m, err := r.modelOf(ctx, role, fold)
-		if err != nil {
-			return Scores{}, err
-		}
-		return rate(string(role), m)
-	}
-	if report.Student, err = one(fit.Student, best); err != nil {
+		list = append(list, contender{string(role), []model{m}, scores})
 		return err
 	}
-	if report.Finetuned, err = one(fit.Finetuned, best); err != nil {
-		return err
+	if err := one(fit.Student, best, &report.Student); err != nil {
+		return nil, err
+	}
+	if err := one(fit.Finetuned, best, &report.Finetuned); err != nil {
+		return nil, err
 	}
 	if control {
-		s, err := one(fit.Control, 0)
-		if err != nil {
-			return err
-		}
-		report.Control = &s
+		report.Control = &Scores{}
+		return list, one(fit.Control, 0, report.Control)
 	}
-	return nil
+	return list, nil
 }

@@ -7,20 +7,15 @@
 package pipelines
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 
-	"noisystudent/io/store"
+	"noisystudent/model/engine"
 	"noisystudent/runners"
-	"noisystudent/transforms/cases"
 	"noisystudent/transforms/plan"
 )
-
-// Rejected is a case that a stage refused.
-type Rejected = cases.Rejected
 
 // Options are what all pipelines share.
 type Options struct {
@@ -28,7 +23,7 @@ type Options struct {
 	UnlabelledPool string // glob or prefix of more unlabelled scans
 	Store          string // where everything made goes
 	Runner         runners.Options
-	Device         string   // auto, cpu or ref
+	Device         string   // auto (or empty), cpu or ref
 	Threads        int      // 0: all
 	MemoryBytes    int64    // 0: what the cgroup or the machine allows
 	Seed           uint64   // of everything random
@@ -37,104 +32,75 @@ type Options struct {
 	Replan         bool     // make the plan anew
 	Retrain        bool     // start models over that were trained from other inputs
 	Progress       Progress // may be nil
-	Log            *slog.Logger
 }
 
-// threads returns how many threads to use.
+// UsageError is a request that cannot be meant: a wrong name, or something that is
+// needed and not given. Nothing was done.
+type UsageError struct{ text string }
+
+func (e *UsageError) Error() string { return e.text }
+
+// misuse makes a UsageError.
+func misuse(format string, a ...any) error {
+	return &UsageError{"pipelines: " + fmt.Sprintf(format, a...)}
+}
+
+// Devices are the names that Options.Device may have. The engine's null device
+// computes nothing, so it is not among them.
+func Devices() []string {
+	return slices.DeleteFunc(engine.Devices(), func(name string) bool { return name == "null" })
+}
+
+// check reports options that cannot work, before anything is done.
+func (o Options) check() error {
+	switch {
+	case o.Device != "" && !slices.Contains(Devices(), o.Device):
+		return misuse("no device %q; use %s", o.Device, strings.Join(Devices(), ", "))
+	case o.Threads < 0:
+		return misuse("%d threads; give 1 or more, or 0 for all", o.Threads)
+	case o.MemoryBytes < 0:
+		return misuse("%d bytes of memory; give more, or 0 for what the machine allows", o.MemoryBytes)
+	case o.Preset != "" && !slices.Contains(plan.Presets(), o.Preset):
+		return misuse("no preset %q; use %s", o.Preset, strings.Join(plan.Presets(), ", "))
+	}
+	if err := o.Runner.Check(); err != nil {
+		return &UsageError{err.Error()}
+	}
+	if _, err := plan.Overrides(o.Set); err != nil {
+		return &UsageError{err.Error()}
+	}
+	return o.reachable(o.Store, o.Dataset, o.UnlabelledPool)
+}
+
+// reachable refuses addresses that Dataflow's workers cannot open.
+func (o Options) reachable(addresses ...string) error {
+	for _, a := range addresses {
+		if o.Runner.Cloud() && a != "" && !strings.HasPrefix(a, "gs://") {
+			return misuse("Dataflow's workers cannot open %s; copy it to a bucket and give gs://BUCKET/PREFIX", a)
+		}
+	}
+	return nil
+}
+
+// threads returns how many threads to use; 0 leaves it to workers elsewhere.
 func (o Options) threads() int {
-	if o.Threads > 0 {
+	if o.Threads > 0 || !o.Runner.Local() {
 		return o.Threads
 	}
 	return runtime.GOMAXPROCS(0)
 }
 
-// memory returns the budget for case data, in bytes.
+// workerBytes is what workers elsewhere may use where nobody says: their machines
+// are not this one.
+const workerBytes = 6 << 30
+
+// memory returns the bytes that cases and networks of one process may take.
 func (o Options) memory() int64 {
-	if o.MemoryBytes > 0 {
+	switch {
+	case o.MemoryBytes > 0:
 		return o.MemoryBytes
+	case !o.Runner.Local():
+		return workerBytes
 	}
-	return MemoryLimit() * 3 / 4
-}
-
-// run is one pipeline in the making: what all of them open first.
-type run struct {
-	Options
-	store    *store.Store
-	dataset  *cases.Dataset
-	refused  []Rejected // by every stage so far
-	progress Progress
-	seconds  map[string]float64 // wall time of the stages that ran
-
-	plan     plan.Plan
-	splits   []plan.Split
-	prepared map[string]preparedCase // by id
-	met      map[string]bool         // cases that preprocessing was asked for
-	pseudo   PseudoCounts
-}
-
-// preparedCase is where a case was stored by preprocessing.
-type preparedCase struct{ folder, digest string }
-
-func open(ctx context.Context, o Options) (*run, error) {
-	if err := o.Runner.Check(); err != nil {
-		return nil, err
-	}
-	if o.Store == "" {
-		return nil, fmt.Errorf("pipelines: no store; give --store=DIR or gs://BUCKET/PREFIX")
-	}
-	st, err := store.Open(ctx, o.Store)
-	if err != nil {
-		return nil, err
-	}
-	r := &run{Options: o, store: st, progress: o.Progress, prepared: map[string]preparedCase{}, met: map[string]bool{}}
-	if r.progress == nil {
-		r.progress = silent{}
-	}
-	return r, nil
-}
-
-// openDataset opens a run that reads a dataset.
-func openDataset(ctx context.Context, o Options) (*run, error) {
-	r, err := open(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if o.Dataset == "" {
-		return nil, fmt.Errorf("pipelines: no dataset; give --dataset=DIR with dataset.json, imagesTr and labelsTr")
-	}
-	var refused []Rejected
-	r.dataset, refused, err = cases.Load(ctx, o.Dataset, cases.Options{UnlabelledScans: o.UnlabelledPool})
-	r.refuse(refused...)
-	return r, err
-}
-
-// of returns the dataset's cases of some sets.
-func (r *run) of(sets ...cases.Set) []cases.Case {
-	var out []cases.Case
-	for _, c := range r.dataset.Cases {
-		for _, s := range sets {
-			if c.Set == s {
-				out = append(out, c)
-			}
-		}
-	}
-	return out
-}
-
-// refuse adds rejected cases, each once: several stages meet the same ledger rows.
-func (r *run) refuse(list ...Rejected) {
-	for _, x := range list {
-		if !slices.ContainsFunc(r.refused, func(y Rejected) bool { return y.Case == x.Case && y.Stage == x.Stage }) {
-			r.refused = append(r.refused, x)
-		}
-	}
-}
-
-// ids returns the ids of cases.
-func ids(list []cases.Case) []string {
-	out := make([]string, len(list))
-	for i, c := range list {
-		out[i] = c.ID
-	}
-	return out
+	return MemoryLimit() / 4 * 3
 }

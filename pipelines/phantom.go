@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -25,6 +26,7 @@ type Cohort struct {
 	Out   string `json:"out"`
 	Cases int    `json:"cases"`
 	New   bool   `json:"new"` // false: it was there
+	took  time.Duration
 }
 
 // String says what was made.
@@ -35,13 +37,25 @@ func (c Cohort) String() string {
 	return fmt.Sprintf("%s: %d synthetic cases", c.Out, c.Cases)
 }
 
-// cohortFile records what a cohort was made from; it is written last.
+// cohortFile records what a cohort is made from. It is the first file of a cohort,
+// so that no other dataset is ever written over, and is marked when all is there.
 const cohortFile = "phantom.json"
+
+type cohortRecord struct {
+	Options  phantom.Options `json:"options"`
+	Complete bool            `json:"complete"`
+}
 
 // Phantom makes a synthetic cohort, once.
 func Phantom(ctx context.Context, o Options, q PhantomRequest) (Cohort, error) {
+	if q.Out == "" {
+		return Cohort{}, misuse("no folder for the cohort; give --out=DIR")
+	}
 	q.Options.Out = q.Out
 	if err := q.Options.Check(); err != nil {
+		return Cohort{}, &UsageError{err.Error()}
+	}
+	if err := errors.Join(o.check(), o.reachable(q.Out)); err != nil {
 		return Cohort{}, err
 	}
 	st, err := store.Open(ctx, q.Out)
@@ -50,32 +64,50 @@ func Phantom(ctx context.Context, o Options, q PhantomRequest) (Cohort, error) {
 	}
 	q.Options.Out = st.Root()
 	c := Cohort{Out: st.Root(), Cases: len(q.Options.Tasks())}
-	wanted, err := json.MarshalIndent(q.Options, "", " ")
-	if err != nil {
-		return c, fmt.Errorf("pipelines: phantom: %w", err)
+	if o.Progress == nil {
+		o.Progress = silent{}
 	}
-	progress := o.Progress
-	if progress == nil {
-		progress = silent{}
-	}
-	switch had, err := st.Read(ctx, cohortFile); {
-	case err == nil && string(had) == string(wanted):
-		progress.Note(c.String())
-		return c, nil
-	case err == nil:
-		return c, fmt.Errorf("pipelines: phantom: %s holds another cohort; choose another --out", c.Out)
-	case !errors.Is(err, fs.ErrNotExist):
+	if complete, err := claim(ctx, st, q.Options); err != nil {
 		return c, err
+	} else if complete {
+		o.Progress.Note(c.String())
+		return c, nil
 	}
-	c.New = true
-	count := func(ctx context.Context) (int64, error) { return countImages(ctx, st) }
-	err = follow(ctx, progress, "phantom", int64(c.Cases), "case", count, func(ctx context.Context) error {
-		return runners.Run(ctx, phantomGraph(q.Options), o.Runner)
+	return c.make(ctx, st, o, q.Options)
+}
+
+// claim records what a folder's cohort is to be made from. It tells whether it has
+// been made.
+func claim(ctx context.Context, st *store.Store, wanted phantom.Options) (complete bool, err error) {
+	data, err := st.Read(ctx, cohortFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := st.Stat(ctx, "dataset.json"); !errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("pipelines: phantom: %s holds a dataset that was not made here; choose another --out", st.Root())
+		}
+		return false, writeJSON(ctx, st, cohortFile, cohortRecord{Options: wanted})
+	}
+	if err != nil {
+		return false, err
+	}
+	var had cohortRecord
+	if err := json.Unmarshal(data, &had); err != nil || had.Options != wanted {
+		return false, fmt.Errorf("pipelines: phantom: %s holds another cohort; choose another --out", st.Root())
+	}
+	return had.Complete, nil
+}
+
+// make writes the cases and marks the cohort as complete.
+func (c Cohort) make(ctx context.Context, st *store.Store, o Options, q phantom.Options) (Cohort, error) {
+	start := time.Now()
+	s := stage{name: "phantom", unit: "case", total: int64(c.Cases), done: func(ctx context.Context) (int64, error) { return countImages(ctx, st) }}
+	_, _, err := s.follow(ctx, o.Progress, func(ctx context.Context) (tally, error) {
+		return tally{added: s.total}, runners.Run(ctx, phantomGraph(q), o.Runner)
 	})
 	if err != nil {
 		return c, err
 	}
-	return c, st.Write(ctx, cohortFile, wanted)
+	c.New, c.took = true, time.Since(start)
+	return c, writeJSON(ctx, st, cohortFile, cohortRecord{q, true})
 }
 
 func phantomGraph(o phantom.Options) *beam.Pipeline {

@@ -5,27 +5,46 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
-	"noisystudent/model/compile"
-	"noisystudent/model/cpu"
-	"noisystudent/model/program"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fingerprint"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/plan"
 )
 
+// Planned is what planning reports.
+type Planned struct {
+	Plan     plan.Plan  `json:"plan"`
+	New      bool       `json:"new"` // made by this run
+	Rejected []Rejected `json:"rejected"`
+}
+
+// String says what was decided.
+func (p Planned) String() string {
+	what := "planned"
+	if !p.New {
+		what = "planned before; nothing to do (--replan makes it anew)"
+	}
+	return fmt.Sprintf("%s: spacing %.4g mm, patch %v, batch %d, features %v", what, p.Plan.Spacing, p.Plan.PatchSize, p.Plan.BatchSize, p.Plan.Network.Features)
+}
+
 // Plan makes the store's fingerprint, plan and splits, or returns the plan that is there.
-func Plan(ctx context.Context, o Options) (plan.Plan, []Rejected, error) {
+func Plan(ctx context.Context, o Options) (Planned, error) {
 	r, err := openDataset(ctx, o)
 	if err != nil {
-		return plan.Plan{}, nil, err
+		return Planned{}, err
 	}
-	err = r.needPlan(ctx)
-	return r.plan, r.refused, err
+	if err := r.needPlan(ctx); err != nil {
+		return Planned{}, err
+	}
+	if !r.planned {
+		err = r.refuseMeasured(ctx)
+	}
+	return Planned{r.plan, r.planned, r.refused}, err
 }
 
 // needPlan loads the plan, or makes it. A plan that is there is kept: people edit it.
@@ -34,19 +53,23 @@ func (r *run) needPlan(ctx context.Context) error {
 	switch {
 	case err == nil && !r.Replan:
 		return r.keepPlan(ctx, p)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	case err != nil && !errors.Is(err, fs.ErrNotExist) && !r.Replan:
 		return err
 	}
 	return r.makePlan(ctx)
 }
 
-// keepPlan refuses flags that the plan contradicts, rather than passing over them.
+// keepPlan refuses flags and data that the plan contradicts, rather than passing
+// over them.
 func (r *run) keepPlan(ctx context.Context, p plan.Plan) (err error) {
+	at := r.store.Address(plan.File)
 	switch {
 	case r.Preset != "" && r.Preset != p.Preset:
-		return fmt.Errorf("pipelines: %s is of preset %s, not %s; give --replan to make it anew, or another --store", r.store.Address(plan.File), p.Preset, r.Preset)
+		return fmt.Errorf("pipelines: %s is of preset %s, not %s; give --replan to make it anew, or another --store", at, p.Preset, r.Preset)
 	case r.Seed != 0 && r.Seed != p.Seed:
-		return fmt.Errorf("pipelines: %s has seed %d, not %d; give --replan to make it anew, or another --store", r.store.Address(plan.File), p.Seed, r.Seed)
+		return fmt.Errorf("pipelines: %s has seed %d, not %d; give --replan to make it anew, or another --store", at, p.Seed, r.Seed)
+	case !slices.Equal(p.Labels, r.dataset.Labels) || p.Ignore != r.dataset.Ignore:
+		return fmt.Errorf("pipelines: %s has other labels than %s; give --replan to make it anew, or another --store", at, r.Dataset)
 	}
 	if err := r.sameSettings(ctx, p); err != nil {
 		return err
@@ -83,6 +106,18 @@ func (r *run) sameSettings(ctx context.Context, p plan.Plan) error {
 	return nil
 }
 
+// refuseMeasured adds the labelled cases that measuring refused when the plan was made.
+func (r *run) refuseMeasured(ctx context.Context) error {
+	rows, err := manifest.Rows(ctx, r.store, fingerprint.Stage)
+	for _, c := range r.of(cases.Labelled) {
+		if row := rows[c.ID]; row.Outcome == manifest.Rejected {
+			r.refuse(row.Rejection())
+		}
+	}
+	return err
+}
+
+// makePlan measures the labelled cases and plans.
 func (r *run) makePlan(ctx context.Context) error {
 	overrides, err := plan.Overrides(r.Set)
 	if err != nil {
@@ -92,21 +127,7 @@ func (r *run) makePlan(ctx context.Context) error {
 	if orientation == "" {
 		orientation = "ras"
 	}
-	labelled := r.of(cases.Labelled)
-	if len(labelled) == 0 {
-		return fmt.Errorf("pipelines: %s has no labelled case that can be used; see imagesTr and labelsTr", r.Dataset)
-	}
-	c := fingerprint.Config{
-		Store: r.store.Root(), Orientation: orientation, BudgetBytes: r.memory(),
-		Options: fingerprint.Options{Scheme: r.dataset.Scheme(), Samples: fingerprint.TotalSamples / int64(len(labelled)), Seed: r.Seed},
-	}
-	err = r.stage(ctx, "fingerprint", int64(len(labelled)), "case", r.rowsOf(fingerprint.Stage, labelled), func(ctx context.Context) error {
-		return r.submit(ctx, fingerprintGraph(c, labelled))
-	})
-	if err != nil {
-		return err
-	}
-	good, err := r.settle(ctx, fingerprint.Stage, labelled)
+	good, err := r.fingerprint(ctx, orientation)
 	if err != nil {
 		return err
 	}
@@ -124,7 +145,26 @@ func (r *run) makePlan(ctx context.Context) error {
 	if err := plan.SaveSplits(ctx, r.store, r.splits); err != nil {
 		return err
 	}
+	r.planned = true
 	return plan.Save(ctx, r.store, r.plan) // last: a store with a plan is planned
+}
+
+// fingerprint measures the labelled cases and returns those that could be.
+func (r *run) fingerprint(ctx context.Context, orientation string) ([]cases.Case, error) {
+	labelled := r.of(cases.Labelled)
+	c := fingerprint.Config{
+		Store: r.store.Root(), Orientation: orientation, BudgetBytes: r.memory(),
+		Options: fingerprint.Options{Scheme: r.dataset.Scheme(), Samples: fingerprint.TotalSamples / int64(len(labelled)), Seed: r.Seed},
+	}
+	o, err := r.over(ctx, caseWork{
+		name: "fingerprint", ledger: fingerprint.Stage, list: labelled,
+		graph: func() *beam.Pipeline { return fingerprintGraph(c, labelled) },
+	})
+	if err != nil {
+		return nil, r.explain(ctx, fingerprint.Stage, labelled, err)
+	}
+	r.headerNotes(ctx, o)
+	return o.good, nil
 }
 
 func fingerprintGraph(c fingerprint.Config, list []cases.Case) *beam.Pipeline {
@@ -133,67 +173,34 @@ func fingerprintGraph(c fingerprint.Config, list []cases.Case) *beam.Pipeline {
 	return p
 }
 
-// rowsOf counts the cases of a list that a stage's ledger knows.
-func (r *run) rowsOf(stage string, list []cases.Case) func(context.Context) (int64, error) {
-	want := map[string]bool{}
+// explain says what was wrong with the cases where a pipeline failed because none
+// was left.
+func (r *run) explain(ctx context.Context, stage string, list []cases.Case, failure error) error {
+	rows, err := manifest.Rows(context.WithoutCancel(ctx), r.store, stage)
+	if err != nil || ctx.Err() != nil {
+		return failure
+	}
+	var messages []string
 	for _, c := range list {
-		want[c.ID] = true
-	}
-	return func(ctx context.Context) (int64, error) {
-		infos, err := r.store.List(ctx, "ledger/"+stage+"/")
-		var n int64
-		for _, i := range infos {
-			id := strings.TrimSuffix(i.Key[strings.LastIndexByte(i.Key, '/')+1:], ".json")
-			if want[id] {
-				n++
-			}
+		row := rows[c.ID]
+		if row.Outcome != manifest.Rejected {
+			return failure
 		}
-		return n, err
+		messages = append(messages, "\n  "+c.ID+": "+row.Message)
 	}
+	return fmt.Errorf("pipelines: %s: every case was rejected:%s", stage, strings.Join(messages, ""))
 }
 
-// settle reads a stage's rows after its pipeline has ended: the cases that are
-// done, while those that were refused go to the run's list.
-func (r *run) settle(ctx context.Context, stage string, list []cases.Case) ([]cases.Case, error) {
-	rows, err := manifest.Rows(ctx, r.store, stage)
-	if err != nil {
-		return nil, err
-	}
-	var good []cases.Case
+// inNoFold notes labelled cases that came after the plan.
+func (r *run) inNoFold(list []cases.Case) {
+	known := plan.Cases(r.splits)
+	var late []string
 	for _, c := range list {
-		row, ok := rows[c.ID]
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("pipelines: %s: %s has no row in %s after the pipeline has ended; run the command again", stage, c.ID, r.store.Address("ledger/"+stage))
-		case row.Outcome == manifest.Rejected:
-			r.refuse(row.Rejection())
-		default:
-			good = append(good, c)
+		if _, found := slices.BinarySearch(known, c.ID); !found && c.Set == cases.Labelled {
+			late = append(late, c.ID)
 		}
 	}
-	return good, nil
-}
-
-// PlannedMemory says for people what a plan's networks take in memory on this machine.
-func PlannedMemory(p plan.Plan, o Options) (string, error) {
-	d, err := cpu.Open(o.Threads)
-	if err != nil {
-		return "", err
+	if len(late) > 0 {
+		r.progress.Note(fmt.Sprintf("plan: %d labelled cases are in no fold (%s): the plan was made without them; --replan takes them in", len(late), some(late)))
 	}
-	defer d.Close()
-	train, _, err := compile.Train(p.Network, p.BatchSize, p.PatchSize, compile.LossConfig{BatchDice: p.BatchDice, Ignore: p.Ignore}, program.SGD, float32(p.Training.ClipNorm))
-	if err != nil {
-		return "", err
-	}
-	infer, _, err := compile.Infer(p.Network, 1, p.PatchSize)
-	if err != nil {
-		return "", err
-	}
-	for _, q := range []*program.Program{train, infer} {
-		if err := compile.Place(q, d); err != nil {
-			return "", err
-		}
-	}
-	return fmt.Sprintf("memory on %s: %d MiB for a training step of batch %d, %d MiB for an inference tile\n",
-		d.Name(), compile.Memory(train).Arena>>20, p.BatchSize, compile.Memory(infer).Arena>>20), nil
 }

@@ -2,16 +2,12 @@ package pipelines
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
-	"noisystudent/transforms/fit"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/predict"
 )
@@ -20,9 +16,25 @@ import (
 type PredictRequest struct {
 	Input  string
 	Output string
-	Model  string // finetuned, student, ensemble, control, teacher/K, or empty: the best there is
+	Model  string // finetuned, student, ensemble, control, ROLE/FOLD, or empty: the best there is
 	Export string // labels or probabilities; empty: the plan's
 	Mirror string // axes; empty: the plan's
+}
+
+// check reports what cannot be meant, before anything is opened.
+func (q PredictRequest) check(o Options) error {
+	switch {
+	case q.Input == "":
+		return misuse("no scans; give --input with a glob, a folder or a gs:// prefix")
+	case q.Output == "":
+		return misuse("no place for the labels; give --output")
+	}
+	if q.Model != "" {
+		if _, err := parseModel(q.Model); err != nil {
+			return err
+		}
+	}
+	return o.reachable(q.Input, q.Output)
 }
 
 // Predicted is what prediction reports.
@@ -31,7 +43,7 @@ type Predicted struct {
 	Digest   string     `json:"digest"`
 	Output   string     `json:"output"`
 	Cases    int        `json:"cases"`
-	New      int        `json:"new"`
+	New      int        `json:"new"` // that this run labelled
 	Rejected []Rejected `json:"rejected"`
 }
 
@@ -46,11 +58,8 @@ func (p Predicted) String() string {
 
 // Predict labels scans with a model of the store. It trains nothing.
 func Predict(ctx context.Context, o Options, q PredictRequest) (Predicted, error) {
-	switch {
-	case q.Input == "":
-		return Predicted{}, errors.New("pipelines: no scans; give --input with a glob, a folder or a gs:// prefix")
-	case q.Output == "":
-		return Predicted{}, errors.New("pipelines: no place for the labels; give --output")
+	if err := q.check(o); err != nil {
+		return Predicted{}, err
 	}
 	r, err := open(ctx, o)
 	if err != nil {
@@ -67,20 +76,23 @@ func Predict(ctx context.Context, o Options, q PredictRequest) (Predicted, error
 	if err != nil {
 		return Predicted{}, err
 	}
+	if err := r.override(q); err != nil {
+		return Predicted{}, err
+	}
 	list, refused, err := cases.Scans(ctx, q.Input)
 	if err != nil {
 		return Predicted{}, err
 	}
-	r.refuse(refused...)
-	if err := r.override(q); err != nil {
+	if err := r.refuseFiles(ctx, "predict", refused); err != nil {
 		return Predicted{}, err
 	}
-	c := r.config(models, len(list))
+	c, err := r.config(models, len(list))
+	if err != nil {
+		return Predicted{}, err
+	}
 	c.Output = out.Root()
-	p := Predicted{Model: name, Digest: c.Digest(), Output: out.Root()}
-	good, fresh, err := r.predict(ctx, "predict", c, list)
-	p.Cases, p.New, p.Rejected = len(good), fresh, r.refused
-	return p, err
+	done, err := r.predict(ctx, "predict", "", c, list)
+	return Predicted{name, c.Digest(), c.Output, len(done.good), len(done.fresh), r.refused}, err
 }
 
 // override changes how the model is applied, not the plan in the store.
@@ -91,74 +103,26 @@ func (r *run) override(q PredictRequest) error {
 	if q.Mirror != "" {
 		r.plan.Inference.Mirror = q.Mirror
 	}
-	return r.plan.Check()
+	if err := r.plan.Check(); err != nil {
+		return &UsageError{err.Error()}
+	}
+	return nil
 }
 
-// predict labels scans; it returns those that are labelled and how many are new.
-func (r *run) predict(ctx context.Context, name string, c predict.Config, list []cases.Case) (good []cases.Case, fresh int, err error) {
-	if len(list) == 0 {
-		return nil, 0, nil
-	}
-	count := r.rowsOf(c.Stage(), list)
-	before, err := count(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	err = r.stage(ctx, name, int64(len(list)), "case", count, func(ctx context.Context) error {
-		return r.submit(ctx, predictGraph(c, list))
+// predict labels scans.
+func (r *run) predict(ctx context.Context, name, detail string, c predict.Config, list []cases.Case) (outcome, error) {
+	o, err := r.over(ctx, caseWork{
+		name: name, detail: detail, ledger: c.Stage(), model: c.Digest(), list: list,
+		graph: func() *beam.Pipeline { return predictGraph(c, list) },
 	})
-	if err != nil {
-		return nil, 0, err
+	if err == nil {
+		r.headerNotes(ctx, o)
 	}
-	good, err = r.settle(ctx, c.Stage(), list)
-	return good, max(len(list)-int(before), 0), err
+	return o, err
 }
 
 func predictGraph(c predict.Config, list []cases.Case) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
 	predict.Scans(s, c, beam.CreateList(s, list))
 	return p
-}
-
-// pick finds the models that a name means.
-func (r *run) pick(ctx context.Context, name string) (string, []model, error) {
-	one := func(role fit.Role, fold int) (string, []model, error) {
-		m, err := r.modelOf(ctx, role, fold)
-		return fmt.Sprintf("%s fold %d", role, fold), []model{m}, err
-	}
-	role, number, numbered := strings.Cut(name, "/")
-	switch {
-	case name == "":
-		for _, best := range []string{"finetuned", "student", "ensemble"} {
-			if n, models, err := r.pick(ctx, best); err == nil {
-				return n, models, nil
-			}
-		}
-		return "", nil, fmt.Errorf("pipelines: %s has no trained model; run `noisystudent loop` or `noisystudent train` first", r.store.Root())
-	case name == "ensemble":
-		models, err := r.modelsOf(ctx, fit.Teacher, r.plan.Training.Folds)
-		return fmt.Sprintf("the ensemble of %d teachers", len(models)), models, err
-	case numbered:
-		fold, err := strconv.Atoi(number)
-		if err != nil || fold < 0 {
-			return "", nil, fmt.Errorf("pipelines: no model %q; write for example teacher/0", name)
-		}
-		return one(fit.Role(role), fold)
-	case name == string(fit.Finetuned):
-		for fold := range r.plan.Training.Folds {
-			if n, models, err := one(fit.Finetuned, fold); err == nil {
-				return n, models, nil
-			}
-		}
-		return "", nil, fmt.Errorf("pipelines: %s has no fine-tuned model; run `noisystudent train --role finetuned` first", r.store.Root())
-	case name == string(fit.Student):
-		var best foldScore
-		if _, err := r.readJSON(ctx, bestKey, &best); err != nil {
-			return "", nil, err
-		}
-		return one(fit.Student, best.Best)
-	case name == string(fit.Control):
-		return one(fit.Control, 0)
-	}
-	return "", nil, fmt.Errorf("pipelines: no model %q; use finetuned, student, ensemble, control or teacher/K", name)
 }

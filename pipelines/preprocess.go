@@ -3,11 +3,11 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"noisystudent/transforms/cases"
-	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
 )
@@ -36,8 +36,7 @@ func Preprocess(ctx context.Context, o Options) (Preprocessed, error) {
 	if err := r.needPlan(ctx); err != nil {
 		return Preprocessed{}, err
 	}
-	list := r.of(cases.Labelled, cases.Unlabelled)
-	fresh, err := r.prepare(ctx, list)
+	fresh, err := r.prepare(ctx, r.of(cases.Labelled, cases.Unlabelled))
 	return Preprocessed{Cases: len(r.prepared), New: fresh, Rejected: r.refused}, err
 }
 
@@ -48,51 +47,33 @@ func (r *run) needPrepared(ctx context.Context, sets ...cases.Set) error {
 }
 
 // prepare runs preprocessing over a list; it returns how many cases were new. Cases
-// that this run has seen prepared are not asked for again.
+// that this run has asked for before are not asked for again.
 func (r *run) prepare(ctx context.Context, list []cases.Case) (fresh int, err error) {
-	var todo []cases.Case
-	for _, c := range list {
-		if !r.met[c.ID] {
-			todo = append(todo, c)
-		}
-	}
+	todo := slices.DeleteFunc(slices.Clone(list), func(c cases.Case) bool { return r.met[c.ID] })
 	if len(todo) == 0 {
 		return 0, nil
-	}
-	before, err := manifest.Rows(ctx, r.store, resample.Stage)
-	if err != nil {
-		return 0, err
 	}
 	planJSON, err := plan.Encode(r.plan)
 	if err != nil {
 		return 0, err
 	}
-	o := resample.Options{Store: r.store.Root(), BudgetBytes: r.memory()}
-	err = r.stage(ctx, "preprocess", int64(len(todo)), "case", r.rowsOf(resample.Stage, todo), func(ctx context.Context) error {
-		return r.submit(ctx, preprocessGraph(o, string(planJSON), todo))
+	options := resample.Options{Store: r.store.Root(), BudgetBytes: r.memory()}
+	o, err := r.over(ctx, caseWork{
+		name: "preprocess", ledger: resample.Stage, plan: resample.Digest(r.plan), list: todo,
+		graph: func() *beam.Pipeline { return preprocessGraph(options, string(planJSON), todo) },
 	})
 	if err != nil {
 		return 0, err
 	}
-	good, err := r.settle(ctx, resample.Stage, todo)
-	if err != nil {
-		return 0, err
-	}
-	after, err := manifest.Rows(ctx, r.store, resample.Stage)
-	if err != nil {
-		return 0, err
-	}
-	for _, c := range good {
-		row := after[c.ID]
-		if before[c.ID].Key() != row.Key() {
-			fresh++
-		}
-		r.prepared[c.ID] = preparedCase{folder: resample.Prefix(r.plan, c.ID), digest: row.Key()}
-	}
 	for _, c := range todo {
 		r.met[c.ID] = true
 	}
-	return fresh, nil
+	for _, c := range o.good {
+		r.prepared[c.ID] = preparedCase{folder: resample.Prefix(r.plan, c.ID), digest: o.rows[c.ID].Key()}
+	}
+	r.headerNotes(ctx, o)
+	r.inNoFold(o.good)
+	return len(o.fresh), nil
 }
 
 func preprocessGraph(o resample.Options, planJSON string, list []cases.Case) *beam.Pipeline {

@@ -8,7 +8,6 @@ import (
 
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
-	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/pseudo"
 )
@@ -19,12 +18,17 @@ const round = 1
 // Pseudolabelled is what pseudo-labelling reports.
 type Pseudolabelled struct {
 	PseudoCounts
+	New      int        `json:"new"` // that this run labelled
 	Rejected []Rejected `json:"rejected"`
 }
 
 // String says what was done.
 func (p Pseudolabelled) String() string {
-	return fmt.Sprintf("%d cases are pseudo-labelled; %d kept, %d dropped", p.Kept+p.Dropped, p.Kept, p.Dropped)
+	what := fmt.Sprintf("%d of them now", p.New)
+	if p.New == 0 {
+		what = "nothing to do"
+	}
+	return fmt.Sprintf("%d cases are pseudo-labelled; %d kept, %d dropped; %s", p.Kept+p.Dropped, p.Kept, p.Dropped, what)
 }
 
 // Pseudolabel labels the unlabelled cases with the teachers' ensemble, after training them where that is missing.
@@ -39,14 +43,18 @@ func Pseudolabel(ctx context.Context, o Options) (Pseudolabelled, error) {
 	if _, err := r.needPseudoLabels(ctx); err != nil {
 		return Pseudolabelled{}, err
 	}
-	return Pseudolabelled{r.pseudo, r.refused}, nil
+	r.pseudo.Rejected = r.refused
+	return r.pseudo, nil
 }
 
 // needPseudoLabels labels the pool and returns what a student may learn from.
 func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
+	if r.pool != nil {
+		return r.pool, nil
+	}
 	pool := r.of(cases.Unlabelled)
 	if len(pool) == 0 {
-		return nil, fmt.Errorf("pipelines: %s has no unlabelled scans in imagesUn; add some, or name them with --unlabelled-scans", r.Dataset)
+		return nil, fmt.Errorf("pipelines: %s has no unlabelled scans in imagesUn that can be used; add some, or name them with --unlabelled-scans", r.Dataset)
 	}
 	if err := r.needPrepared(ctx, cases.Labelled, cases.Unlabelled); err != nil {
 		return nil, err
@@ -58,7 +66,15 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := pseudo.Config{Config: r.config(models, len(pool)), Round: round}
+	o, err := r.pseudolabel(ctx, pool, models)
+	if err != nil {
+		return nil, err
+	}
+	return r.selectLabels(ctx, o)
+}
+
+// pseudolabel labels those cases of the pool that are prepared.
+func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, models []model) (outcome, error) {
 	var list []pseudo.Prepared
 	var asked []cases.Case
 	for _, x := range pool {
@@ -68,26 +84,23 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("pipelines: none of %d unlabelled scans could be prepared; see the rejected cases", len(pool))
+		return outcome{}, fmt.Errorf("pipelines: none of %d unlabelled scans could be prepared; see the rejected cases in %s", len(pool), r.store.Address("ledger/preprocess"))
 	}
-	stage := pseudo.Stage(round)
-	err = r.stage(ctx, "pseudolabel", int64(len(list)), "case", r.rowsOf(stage, asked), func(ctx context.Context) error {
-		return r.submit(ctx, pseudolabelGraph(c, list))
+	config, err := r.config(models, len(list))
+	if err != nil {
+		return outcome{}, err
+	}
+	c := pseudo.Config{Config: config, Round: round}
+	return r.over(ctx, caseWork{
+		name: "pseudolabel", ledger: pseudo.Stage(round), model: c.Digest(), list: asked,
+		graph: func() *beam.Pipeline { return pseudolabelGraph(c, list) },
 	})
-	if err != nil {
-		return nil, err
-	}
-	good, err := r.settle(ctx, stage, asked)
-	if err != nil {
-		return nil, err
-	}
-	return r.selectLabels(ctx, good)
 }
 
 // selectLabels applies the selection and gives the student's cases.
-func (r *run) selectLabels(ctx context.Context, good []cases.Case) ([]fit.Ref, error) {
+func (r *run) selectLabels(ctx context.Context, o outcome) ([]fit.Ref, error) {
 	var notes []pseudo.Note
-	for _, c := range good {
+	for _, c := range o.good {
 		n, err := pseudo.ReadNote(ctx, r.store, round, c.ID)
 		if err != nil {
 			return nil, err
@@ -98,16 +111,14 @@ func (r *run) selectLabels(ctx context.Context, good []cases.Case) ([]fit.Ref, e
 	if err := pseudo.WriteSelection(ctx, r.store, round, s); err != nil {
 		return nil, err
 	}
-	r.pseudo = PseudoCounts{Kept: len(s.Kept), Dropped: len(s.Dropped)}
-	rows, err := manifest.Rows(ctx, r.store, pseudo.Stage(round))
-	if err != nil {
-		return nil, err
-	}
-	var refs []fit.Ref
+	r.pseudo = Pseudolabelled{PseudoCounts: PseudoCounts{Kept: len(s.Kept), Dropped: len(s.Dropped)}, New: len(o.fresh)}
 	for _, id := range s.Kept {
-		refs = append(refs, fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(round, id), Digest: rows[id].Key()})
+		r.pool = append(r.pool, fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(round, id), Digest: o.rows[id].Key()})
 	}
-	return refs, nil
+	if len(r.pool) == 0 {
+		return nil, fmt.Errorf("pipelines: no pseudo-label was kept; see %s", r.store.Address("ledger/"+pseudo.Stage(round)))
+	}
+	return r.pool, nil
 }
 
 func pseudolabelGraph(c pseudo.Config, list []pseudo.Prepared) *beam.Pipeline {
@@ -117,15 +128,11 @@ func pseudolabelGraph(c pseudo.Config, list []pseudo.Prepared) *beam.Pipeline {
 }
 
 // config is how the run's plan and some models label that many cases.
-func (r *run) config(models []model, count int) predict.Config {
-	threads := r.threads()
-	at := max(min(count, threads), 1)
-	c := predict.Config{
-		Store: r.store.Root(), Plan: r.plan,
-		Options: predict.Options{Device: r.Device, Threads: threads / at, Networks: at, Memory: r.memory()},
-	}
+func (r *run) config(models []model, count int) (predict.Config, error) {
+	o, err := r.predictOptions(count)
+	c := predict.Config{Store: r.store.Root(), Plan: r.plan, Options: o}
 	for _, m := range models {
 		c.Models = append(c.Models, predict.ModelRef{Weights: m.Weights, Digest: m.Digest})
 	}
-	return c
+	return c, err
 }

@@ -29,6 +29,15 @@ type Report struct {
 	PeakRSS   int64              `json:"peak_rss_bytes"`
 }
 
+// newReport has no null where a list or a map belongs.
+func newReport() Report {
+	none := func() Scores { return Scores{PerOrgan: map[string]Organ{}} }
+	return Report{
+		Format: reportFormat, Teacher: none(), Ensemble: none(), Student: none(), Finetuned: none(),
+		Teachers: []Scores{}, Absent: []string{}, Rejected: []Rejected{}, Seconds: map[string]float64{},
+	}
+}
+
 // PseudoCounts says what selection did.
 type PseudoCounts struct {
 	Kept    int `json:"kept"`
@@ -90,36 +99,44 @@ func meanOf(list []Scores) Scores {
 // String gives the table: DSC / NSD in per cent, a column a model.
 func (r Report) String() string {
 	var b strings.Builder
-	columns := []Scores{r.Teacher, r.Ensemble, r.Student, r.Finetuned}
-	fmt.Fprintf(&b, "%-22s %13s %13s %13s %13s", "DSC / NSD, %", "teacher", "ensemble", "student", "fine-tuned")
-	if r.Control != nil {
-		columns = append(columns, *r.Control)
-		fmt.Fprintf(&b, " %13s", "control")
+	if r.Cases > 0 {
+		r.table(&b)
+	} else {
+		b.WriteString("no test cases with labels: nothing was scored\n")
 	}
-	b.WriteByte('\n')
-	for _, name := range r.Ensemble.order {
-		fmt.Fprintf(&b, "%-22s", name)
-		for _, c := range columns {
-			fmt.Fprintf(&b, " %5.1f / %5.1f", 100*c.PerOrgan[name].DSC, 100*c.PerOrgan[name].NSD)
-		}
-		b.WriteByte('\n')
-	}
-	fmt.Fprintf(&b, "%-22s", "mean")
-	for _, c := range columns {
-		fmt.Fprintf(&b, " %5.1f / %5.1f", 100*c.DSC, 100*c.NSD)
-	}
-	fmt.Fprintf(&b, "\n%d test cases; teacher is the mean of %d; pseudo-labels: %d kept, %d dropped", r.Cases, len(r.Teachers), r.Pseudo.Kept, r.Pseudo.Dropped)
-	if r.Control != nil {
-		b.WriteString("; control: labelled cases only, as many steps as student and fine-tune")
-	}
+	fmt.Fprintf(&b, "%d pseudo-labels kept, %d dropped", r.Pseudo.Kept, r.Pseudo.Dropped)
 	if len(r.Absent) > 0 {
-		fmt.Fprintf(&b, "\nin no test case: %s", strings.Join(r.Absent, ", "))
-	}
-	for _, x := range r.Rejected {
-		fmt.Fprintf(&b, "\nrejected: %s (%s, %s): %s", x.Case, x.Stage, x.Reason, x.Message)
+		fmt.Fprintf(&b, "\nin no test case, and in no mean: %s", strings.Join(r.Absent, ", "))
 	}
 	if r.Note != "" {
 		b.WriteString("\n" + r.Note)
 	}
 	return b.String()
+}
+
+func (r Report) table(b *strings.Builder) {
+	names := []string{"teacher", "ensemble", "student", "fine-tuned"}
+	columns := []Scores{r.Teacher, r.Ensemble, r.Student, r.Finetuned}
+	if r.Control != nil {
+		names, columns = append(names, "control"), append(columns, *r.Control)
+	}
+	fmt.Fprintf(b, "%-22s", "DSC / NSD, %")
+	for _, name := range names {
+		fmt.Fprintf(b, " %13s", name)
+	}
+	for _, organ := range r.Ensemble.order {
+		fmt.Fprintf(b, "\n%-22s", organ)
+		for _, c := range columns {
+			fmt.Fprintf(b, " %5.1f / %5.1f", 100*c.PerOrgan[organ].DSC, 100*c.PerOrgan[organ].NSD)
+		}
+	}
+	fmt.Fprintf(b, "\n%-22s", "mean")
+	for _, c := range columns {
+		fmt.Fprintf(b, " %5.1f / %5.1f", 100*c.DSC, 100*c.NSD)
+	}
+	fmt.Fprintf(b, "\n%d test cases; teacher is the mean of %d", r.Cases, len(r.Teachers))
+	if r.Control != nil {
+		b.WriteString("; control: labelled cases only, as many steps as student and fine-tune")
+	}
+	b.WriteByte('\n')
 }

@@ -2,43 +2,96 @@ package pipelines
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 )
 
-// stage runs one stage of work with its progress and keeps its wall time.
-func (r *run) stage(ctx context.Context, name string, total int64, unit string, count func(context.Context) (int64, error), work func(context.Context) error) error {
-	start := time.Now()
-	err := follow(ctx, r.progress, name, total, unit, count, work)
-	if r.seconds == nil {
-		r.seconds = map[string]float64{}
+// stage is one piece of work as people follow it.
+type stage struct {
+	name   string // also its name in summary.json, where pieces of one name are summed
+	detail string // which piece, or empty
+	unit   string // case or step
+	total  int64
+	done   func(context.Context) (int64, error) // units that are done now
+}
+
+func (s stage) title() string {
+	if s.detail == "" {
+		return s.name
 	}
-	r.seconds[name] += time.Since(start).Seconds()
+	return s.name + " " + s.detail
+}
+
+// tally is what a run did of a stage: units that it added, and cases it refused.
+type tally struct{ added, refused int64 }
+
+// stage runs one stage with its progress and keeps its wall time.
+func (r *run) stage(ctx context.Context, s stage, work func(context.Context) (tally, error)) error {
+	start := time.Now()
+	before, t, err := s.follow(ctx, r.progress, work)
+	r.clock.spent(s.name, time.Since(start), before > 0, t.added > 0)
+	if t.added > 0 {
+		r.clock.write(ctx, r.store)
+	}
 	return err
 }
 
-// readJSON reads a small file of the store; false where there is none.
-func (r *run) readJSON(ctx context.Context, key string, v any) (bool, error) {
-	data, err := r.store.Read(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+// follow runs work and shows how far it is, by what the store says is done. It
+// returns the units that were done before.
+func (s stage) follow(ctx context.Context, p Progress, work func(context.Context) (tally, error)) (before int64, t tally, err error) {
+	meter := p.Stage(s.title(), s.total, s.unit)
+	last := int64(0)
+	show := func() {
+		if n, err := s.done(ctx); err == nil { // a count that fails shows in the work itself
+			last = n
+			meter.At(n)
+		}
 	}
-	if err != nil {
-		return false, err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return false, fmt.Errorf("pipelines: read %s: %w; remove the file to have it made again", r.store.Address(key), err)
-	}
-	return true, nil
+	show()
+	before = last
+	stop := every(time.Second, show)
+	t, err = work(ctx)
+	stop()
+	show()
+	meter.End(s.summary(before, last, t, err))
+	return before, t, err
 }
 
-func (r *run) writeJSON(ctx context.Context, key string, v any) error {
-	data, err := json.MarshalIndent(v, "", " ")
-	if err != nil {
-		return fmt.Errorf("pipelines: write %s: %w", r.store.Address(key), err)
+// summary is what a person reads when the stage has ended.
+func (s stage) summary(before, done int64, t tally, err error) string {
+	text := fmt.Sprintf("%d of %d %ss", done, s.total, s.unit)
+	switch {
+	case err != nil:
+		return text + ", stopped"
+	case t.added == 0 && done == before:
+		text += " were done before; nothing to do"
+	case t.added > 0 && t.added < done-t.refused:
+		text += fmt.Sprintf(", %d of them now", t.added)
 	}
-	return r.store.Write(ctx, key, append(data, '\n'))
+	if t.refused > 0 {
+		text += fmt.Sprintf(", %d rejected", t.refused)
+	}
+	return text
+}
+
+// every calls show at a distance until stop, which waits for the last call.
+func every(distance time.Duration, show func()) (stop func()) {
+	quit, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(distance)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				show()
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-gone
+	}
 }

@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
@@ -16,30 +17,37 @@ func (r *run) needStudents(ctx context.Context, folds []int) ([]TrainedModel, er
 	if err != nil {
 		return nil, err
 	}
-	return r.train(ctx, folds, r.studentFolds(), func(fold int) (fit.Job, error) {
+	return r.train(ctx, fit.Student, folds, func(fold int) fit.Job {
 		j := r.job(fit.Student, fold, r.studentCases(fold))
 		j.Pseudo = kept
-		return j, nil
+		return j
 	})
 }
 
-// needFinetuned fine-tunes the best student on its labelled cases.
-func (r *run) needFinetuned(ctx context.Context) ([]TrainedModel, error) {
-	if _, err := r.needStudents(ctx, nil); err != nil {
+// needFinetuned fine-tunes students on their labelled cases; without folds the best one.
+func (r *run) needFinetuned(ctx context.Context, folds []int) ([]TrainedModel, error) {
+	if _, err := r.needStudents(ctx, folds); err != nil {
 		return nil, err
 	}
-	best, err := r.bestFold(ctx)
-	if err != nil {
-		return nil, err
+	if len(folds) == 0 {
+		best, err := r.bestFold(ctx)
+		if err != nil {
+			return nil, err
+		}
+		folds = []int{best}
 	}
-	student, err := r.modelOf(ctx, fit.Student, best)
-	if err != nil {
-		return nil, err
+	students := map[int]model{}
+	for _, fold := range folds {
+		m, err := r.modelOf(ctx, fit.Student, fold)
+		if err != nil {
+			return nil, err
+		}
+		students[fold] = m
 	}
-	return r.train(ctx, []int{best}, best+1, func(fold int) (fit.Job, error) {
+	return r.train(ctx, fit.Finetuned, folds, func(fold int) fit.Job {
 		j := r.job(fit.Finetuned, fold, r.studentCases(fold))
-		j.Init, j.InitDigest = student.Weights, student.Digest
-		return j, nil
+		j.Init, j.InitDigest = students[fold].Weights, students[fold].Digest
+		return j
 	})
 }
 
@@ -49,7 +57,7 @@ const bestKey = "models/student/best.json"
 // foldScore says how the best fold was chosen.
 type foldScore struct {
 	Digest string    `json:"digest"` // of the models compared
-	DSC    []float64 `json:"dsc"`    // mean foreground DSC of each fold's validation cases
+	DSC    []float64 `json:"dsc"`    // mean foreground DSC of each fold's validation cases; -1: none could be labelled
 	Best   int       `json:"best"`
 }
 
@@ -57,7 +65,7 @@ type foldScore struct {
 // cases: mean foreground DSC by nnU-Net's rule, whole cases, final weights; ties go
 // to the lower fold. It chooses; results come from test cases only.
 func (r *run) bestFold(ctx context.Context) (int, error) {
-	folds := r.studentFolds()
+	folds := r.folds(fit.Student)
 	if folds == 1 {
 		return 0, nil
 	}
@@ -65,37 +73,36 @@ func (r *run) bestFold(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	digest := manifest.Digest("best fold", ensembleDigest(models), r.splits, r.plan.Digest())
+	s := foldScore{Digest: manifest.Digest("best fold", ensembleDigest(models), r.splits, r.plan.Digest())}
 	var old foldScore
-	if found, err := r.readJSON(ctx, bestKey, &old); err != nil || found && old.Digest == digest {
+	if found, err := r.readJSON(ctx, bestKey, &old); err != nil || found && old.Digest == s.Digest {
 		return old.Best, err
 	}
-	s := foldScore{Digest: digest}
 	for fold, m := range models {
-		list := r.named(r.splits[fold].Val)
-		table, err := r.scoreModel(ctx, fmt.Sprintf("validate student fold %d", fold), list, []model{m}, score.NNUNet)
+		dsc, err := r.validate(ctx, fold, m)
 		if err != nil {
 			return 0, err
 		}
-		s.DSC = append(s.DSC, table.Mean.DSC)
-		if table.Mean.DSC > s.DSC[s.Best] {
+		s.DSC = append(s.DSC, dsc)
+		if dsc > s.DSC[s.Best] {
 			s.Best = fold
 		}
 	}
-	return s.Best, r.writeJSON(ctx, bestKey, s)
+	return s.Best, writeJSON(ctx, r.store, bestKey, s)
 }
 
-// named returns the labelled cases of some ids.
-func (r *run) named(ids []string) []cases.Case {
-	want := map[string]bool{}
-	for _, id := range ids {
-		want[id] = true
-	}
-	var out []cases.Case
+// validate scores a student on its fold's validation cases; -1 where none is left.
+func (r *run) validate(ctx context.Context, fold int, m model) (float64, error) {
+	var list []cases.Case
 	for _, c := range r.of(cases.Labelled) {
-		if want[c.ID] {
-			out = append(out, c)
+		if _, usable := r.prepared[c.ID]; usable && slices.Contains(r.splits[fold].Val, c.ID) {
+			list = append(list, c)
 		}
 	}
-	return out
+	if len(list) == 0 {
+		r.progress.Note(fmt.Sprintf("validate: fold %d has no validation case that can be used, so it cannot be the best", fold))
+		return -1, nil
+	}
+	table, err := r.scoreModel(ctx, "validate", fmt.Sprintf("student fold %d", fold), list, []model{m}, score.NNUNet)
+	return table.Mean.DSC, err
 }

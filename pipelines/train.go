@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -12,7 +11,6 @@ import (
 	"noisystudent/runners"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
-	"noisystudent/transforms/manifest"
 )
 
 // Trained is what training commands report.
@@ -35,7 +33,7 @@ type TrainedModel struct {
 func (t Trained) String() string {
 	var b strings.Builder
 	for _, m := range t.Models {
-		what := fmt.Sprintf("%d epochs trained", m.New)
+		what := fmt.Sprintf("%d of them now", m.New)
 		if m.New == 0 {
 			what = "nothing to do"
 		}
@@ -45,7 +43,16 @@ func (t Trained) String() string {
 }
 
 // Train trains the folds of a role (none: all of them), after making what they need.
+// Fine-tuning without a fold takes the best student's.
 func Train(ctx context.Context, o Options, role fit.Role, folds []int) (Trained, error) {
+	needs := map[fit.Role]func(*run, context.Context, []int) ([]TrainedModel, error){
+		fit.Teacher: (*run).needTeachers, fit.Control: (*run).needControls,
+		fit.Student: (*run).needStudents, fit.Finetuned: (*run).needFinetuned,
+	}
+	need, known := needs[role]
+	if !known {
+		return Trained{}, misuse("no role %q; use teacher, student, finetuned or control", role)
+	}
 	r, err := openDataset(ctx, o)
 	if err != nil {
 		return Trained{}, err
@@ -53,29 +60,37 @@ func Train(ctx context.Context, o Options, role fit.Role, folds []int) (Trained,
 	if err := r.needPlan(ctx); err != nil {
 		return Trained{}, err
 	}
-	var t Trained
-	switch role {
-	case fit.Teacher:
-		t.Models, err = r.needTeachers(ctx, folds)
-	case fit.Control:
-		t.Models, err = r.needControls(ctx, folds)
-	case fit.Student:
-		t.Models, err = r.needStudents(ctx, folds)
-	case fit.Finetuned:
-		t.Models, err = r.needFinetuned(ctx)
-	default:
-		return t, fmt.Errorf("pipelines: no role %q; use teacher, student, finetuned or control", role)
+	if err := r.checkFolds(role, folds); err != nil {
+		return Trained{}, err
 	}
-	t.Rejected = r.refused
-	return t, err
+	models, err := need(r, ctx, folds)
+	return Trained{models, r.refused}, err
+}
+
+// checkFolds refuses folds that the role does not have.
+func (r *run) checkFolds(role fit.Role, folds []int) error {
+	for _, fold := range folds {
+		if n := r.folds(role); fold < 0 || fold >= n {
+			return misuse("no fold %d of role %s; there are 0 to %d", fold, role, n-1)
+		}
+	}
+	return nil
+}
+
+// folds is how many models a role has: one where all its models see the same cases.
+func (r *run) folds(role fit.Role) int {
+	if role != fit.Teacher && r.plan.Training.StudentAllLabels {
+		return 1
+	}
+	return len(r.splits)
 }
 
 func (r *run) needTeachers(ctx context.Context, folds []int) ([]TrainedModel, error) {
 	if err := r.needPrepared(ctx, cases.Labelled); err != nil {
 		return nil, err
 	}
-	return r.train(ctx, folds, len(r.splits), func(fold int) (fit.Job, error) {
-		return r.job(fit.Teacher, fold, r.splits[fold].Train), nil
+	return r.train(ctx, fit.Teacher, folds, func(fold int) fit.Job {
+		return r.job(fit.Teacher, fold, r.splits[fold].Train)
 	})
 }
 
@@ -83,17 +98,9 @@ func (r *run) needControls(ctx context.Context, folds []int) ([]TrainedModel, er
 	if err := r.needPrepared(ctx, cases.Labelled); err != nil {
 		return nil, err
 	}
-	return r.train(ctx, folds, r.studentFolds(), func(fold int) (fit.Job, error) {
-		return r.job(fit.Control, fold, r.studentCases(fold)), nil
+	return r.train(ctx, fit.Control, folds, func(fold int) fit.Job {
+		return r.job(fit.Control, fold, r.studentCases(fold))
 	})
-}
-
-// studentFolds is how many students there are: one where all see the same cases.
-func (r *run) studentFolds() int {
-	if r.plan.Training.StudentAllLabels {
-		return 1
-	}
-	return len(r.splits)
 }
 
 // studentCases are the labelled cases of a student: the fold's training part, or all.
@@ -128,106 +135,139 @@ func (r *run) job(role fit.Role, fold int, labelled []string) fit.Job {
 }
 
 // train runs the jobs of some folds on the runner, or of all where folds is empty.
-func (r *run) train(ctx context.Context, folds []int, count int, build func(fold int) (fit.Job, error)) ([]TrainedModel, error) {
+// Models that this run has seen trained are not asked for again.
+func (r *run) train(ctx context.Context, role fit.Role, folds []int, build func(fold int) fit.Job) ([]TrainedModel, error) {
 	if len(folds) == 0 {
-		for fold := range count {
+		for fold := range r.folds(role) {
 			folds = append(folds, fold)
 		}
 	}
 	var jobs []fit.Job
 	for _, fold := range folds {
-		if fold < 0 || fold >= count {
-			return nil, fmt.Errorf("pipelines: no fold %d; there are 0 to %d", fold, count-1)
+		if _, met := r.models[fit.Folder(role, fold)]; met {
+			continue
 		}
-		j, err := build(fold)
-		if err != nil {
-			return nil, err
-		}
+		j := build(fold)
 		if len(j.Labelled) == 0 {
-			return nil, fmt.Errorf("pipelines: %s has no labelled case that could be prepared; see the rejected cases", j.Name())
+			return nil, fmt.Errorf("pipelines: %s has no labelled case that could be prepared; see the rejected cases in %s", j.Name(), r.store.Address("ledger/preprocess"))
 		}
 		jobs = append(jobs, j.Sealed())
 	}
-	return r.trainJobs(ctx, jobs)
-}
-
-func (r *run) trainJobs(ctx context.Context, jobs []fit.Job) ([]TrainedModel, error) {
-	var missing []fit.Job
-	before := make([]int64, len(jobs))
-	var total, steps int64
-	for i, j := range jobs {
-		if r.Retrain {
-			if err := fit.Discard(ctx, r.store, j); err != nil {
-				return nil, err
-			}
-		}
-		done, err := fit.Done(ctx, r.store, j)
-		if err != nil {
-			return nil, err
-		}
-		before[i] = done
-		total += j.Steps()
-		if done < j.Epochs {
-			missing = append(missing, j)
-		}
-		steps = int64(j.Plan.Training.StepsPerEpoch)
+	if err := r.trainJobs(ctx, role, jobs); err != nil {
+		return nil, err
 	}
-	if len(missing) > 0 {
-		err := r.stage(ctx, "train "+string(jobs[0].Role), total, "step", func(ctx context.Context) (int64, error) {
-			return r.stepsDone(ctx, jobs, steps)
-		}, func(ctx context.Context) error {
-			return r.submit(ctx, trainGraph(missing, r.fitOptions(len(missing))))
-		})
-		if err != nil {
-			return nil, err
-		}
-	} else {
-		r.progress.Note(fmt.Sprintf("train %s: nothing to do, %d models are trained", jobs[0].Role, len(jobs)))
-	}
-	return r.trained(ctx, jobs, before)
-}
-
-func (r *run) stepsDone(ctx context.Context, jobs []fit.Job, steps int64) (int64, error) {
-	var sum int64
-	for _, j := range jobs {
-		done, err := fit.Done(ctx, r.store, j)
-		if err != nil {
-			return 0, err
-		}
-		sum += done * steps
-	}
-	return sum, nil
-}
-
-func (r *run) trained(ctx context.Context, jobs []fit.Job, before []int64) ([]TrainedModel, error) {
 	var out []TrainedModel
-	for i, j := range jobs {
-		history, err := fit.History(ctx, r.store, j.Folder())
-		if err != nil {
-			return nil, err
-		}
-		if int64(len(history)) < j.Epochs {
-			return nil, fmt.Errorf("pipelines: %s ended after %d of %d epochs", j.Name(), len(history), j.Epochs)
-		}
-		last := history[len(history)-1]
-		out = append(out, TrainedModel{Role: j.Role, Fold: j.Fold, Epochs: j.Epochs, Loss: last.Loss, New: j.Epochs - before[i], Waited: last.Waited})
+	for _, fold := range folds {
+		out = append(out, r.models[fit.Folder(role, fold)])
 	}
 	return out, nil
 }
 
-// fitOptions divides the machine among jobs that train at once: small networks
-// run best with one thread each.
-func (r *run) fitOptions(jobs int) fit.Options {
-	threads := r.threads()
-	at := min(jobs, threads)
-	return fit.Options{Device: r.Device, Threads: threads / at, Jobs: at, Memory: r.memory()}
+// trainJobs brings jobs of one role to their end.
+func (r *run) trainJobs(ctx context.Context, role fit.Role, jobs []fit.Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	if err := r.discard(ctx, jobs); err != nil {
+		return err
+	}
+	before, err := r.epochsDone(ctx, jobs)
+	if err != nil {
+		return err
+	}
+	var missing []fit.Job
+	steps := int64(r.plan.Training.StepsPerEpoch)
+	s := stage{name: "train " + string(role), unit: "step", done: func(ctx context.Context) (int64, error) {
+		done, err := r.epochsDone(ctx, jobs)
+		return sum(done) * steps, err
+	}}
+	for i, j := range jobs {
+		s.total += j.Steps()
+		if before[i] < j.Epochs {
+			missing = append(missing, j)
+		}
+	}
+	err = r.stage(ctx, s, func(ctx context.Context) (tally, error) {
+		failure := r.fit(ctx, missing)
+		now, err := s.done(context.WithoutCancel(ctx)) // an interrupted run has trained too
+		if failure != nil {
+			err = failure
+		}
+		return tally{added: now - sum(before)*steps}, err
+	})
+	if err != nil {
+		return err
+	}
+	return r.meet(ctx, jobs, before)
 }
 
-// trainGraph is the pipeline of some jobs.
+// discard removes models that --retrain starts over.
+func (r *run) discard(ctx context.Context, jobs []fit.Job) error {
+	if !r.Retrain {
+		return nil
+	}
+	for _, j := range jobs {
+		if err := fit.Discard(ctx, r.store, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fit trains what is missing on the runner.
+func (r *run) fit(ctx context.Context, missing []fit.Job) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	o, err := r.fitOptions(len(missing))
+	if err != nil {
+		return err
+	}
+	return runners.Run(ctx, trainGraph(missing, o), r.Runner)
+}
+
 func trainGraph(jobs []fit.Job, o fit.Options) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
 	fit.Jobs(s, o, beam.CreateList(s, encoded(jobs)))
 	return p
+}
+
+// epochsDone tells how many epochs of each job are in the store.
+func (r *run) epochsDone(ctx context.Context, jobs []fit.Job) ([]int64, error) {
+	out := make([]int64, len(jobs))
+	for i, j := range jobs {
+		done, err := fit.Done(ctx, r.store, j)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = done
+	}
+	return out, nil
+}
+
+// meet remembers jobs that are trained to their end.
+func (r *run) meet(ctx context.Context, jobs []fit.Job, before []int64) error {
+	for i, j := range jobs {
+		history, err := fit.History(ctx, r.store, j.Folder())
+		if err != nil {
+			return err
+		}
+		if int64(len(history)) < j.Epochs {
+			return fmt.Errorf("pipelines: %s ended after %d of %d epochs; run the command again", j.Name(), len(history), j.Epochs)
+		}
+		last := history[len(history)-1]
+		r.models[j.Folder()] = TrainedModel{
+			Role: j.Role, Fold: j.Fold, Epochs: j.Epochs, Loss: last.Loss, New: j.Epochs - before[i], Waited: last.Waited,
+		}
+	}
+	return nil
+}
+
+func sum(list []int64) (n int64) {
+	for _, v := range list {
+		n += v
+	}
+	return n
 }
 
 // encoded gives elements as JSON, which every coder carries.
@@ -241,52 +281,4 @@ func encoded[T any](list []T) []string {
 		out[i] = string(data)
 	}
 	return out
-}
-
-// submit runs a pipeline where the options say.
-func (r *run) submit(ctx context.Context, p *beam.Pipeline) error {
-	return runners.Run(ctx, p, r.Runner)
-}
-
-// model is a trained model as predictions name it.
-type model struct {
-	Weights string // store key
-	Digest  string
-}
-
-// modelOf returns a model that is trained to its end.
-func (r *run) modelOf(ctx context.Context, role fit.Role, fold int) (model, error) {
-	folder := fit.Folder(role, fold)
-	latest, _, err := fit.ReadLatest(ctx, r.store, folder)
-	if err != nil {
-		return model{}, err
-	}
-	if !latest.Done {
-		return model{}, fmt.Errorf("pipelines: %s is not trained; run `noisystudent train --role %s` first", r.store.Address(folder), role)
-	}
-	key, _, err := fit.WeightsKey(ctx, r.store, folder)
-	return model{Weights: key, Digest: manifest.Digest("weights", latest.Inputs, latest.Epochs)}, err
-}
-
-// modelsOf returns a role's models, fold by fold.
-func (r *run) modelsOf(ctx context.Context, role fit.Role, folds int) ([]model, error) {
-	var out []model
-	for fold := range folds {
-		m, err := r.modelOf(ctx, role, fold)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, m)
-	}
-	return out, nil
-}
-
-// ensembleDigest names a set of models, whatever their order.
-func ensembleDigest(models []model) string {
-	digests := make([]string, len(models))
-	for i, m := range models {
-		digests[i] = m.Digest
-	}
-	slices.Sort(digests)
-	return manifest.Digest("ensemble", digests)
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -53,6 +52,9 @@ func (o Options) name() string {
 // Local reports whether DoFns run inside this process.
 func (o Options) Local() bool { return o.name() == "prism" }
 
+// Cloud reports whether DoFns run where only buckets can be reached.
+func (o Options) Cloud() bool { return o.name() == "dataflow" }
+
 // Run executes a pipeline and waits for its end. A failed bundle is the returned
 // error; faults of single cases are not errors here (see cases.Rejected).
 func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
@@ -71,22 +73,38 @@ func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
 
 // Init readies Beam in a process that is not a worker. Beam's flags get their
 // defaults, and its log, which it sends to the default logger, is cut to
-// warnings: Prism prints a dozen lines a pipeline otherwise.
-func Init(log io.Writer, verbose bool) error {
-	if beam.Initialized() {
-		return nil
-	}
-	if err := flag.CommandLine.Parse(nil); err != nil {
-		return fmt.Errorf("runners: set Beam's defaults: %w", err)
-	}
-	beam.Init()
+// warnings: Prism prints a dozen lines a pipeline otherwise. Once ctx is done
+// nothing is logged: bundles that are cut off complain.
+func Init(ctx context.Context, log io.Writer, verbose bool) error {
 	level := slog.LevelWarn
 	if verbose {
 		level = slog.LevelInfo
 	}
-	if log == nil {
-		log = os.Stderr
+	handler := slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})
+	if !beam.Initialized() {
+		if err := flag.CommandLine.Parse(nil); err != nil {
+			return fmt.Errorf("runners: set Beam's defaults: %w", err)
+		}
+		beam.Init() // replaces the default logger
 	}
-	slog.SetDefault(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})))
+	slog.SetDefault(slog.New(untilDone{handler, ctx}))
 	return nil
+}
+
+// untilDone is silent once its context is done.
+type untilDone struct {
+	slog.Handler
+	ctx context.Context
+}
+
+func (h untilDone) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.ctx.Err() == nil && h.Handler.Enabled(ctx, level)
+}
+
+func (h untilDone) WithAttrs(a []slog.Attr) slog.Handler {
+	return untilDone{h.Handler.WithAttrs(a), h.ctx}
+}
+
+func (h untilDone) WithGroup(name string) slog.Handler {
+	return untilDone{h.Handler.WithGroup(name), h.ctx}
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,7 +39,6 @@ func Main(ctx context.Context, args []string, out, log io.Writer) int {
 	root := newRoot(out, log)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	var usage usageError
 	switch {
 	case err == nil:
 		return Done
@@ -45,16 +46,26 @@ func Main(ctx context.Context, args []string, out, log io.Writer) int {
 		return Rejected
 	case ctx.Err() != nil:
 		return Interrupted
-	case errors.As(err, &usage) || isCobraUsage(err):
-		fmt.Fprintf(log, "noisystudent: %v\nRun 'noisystudent %s --help' for usage.\n", err, firstWord(args))
-		return Usage
 	}
 	fmt.Fprintf(log, "noisystudent: %v\n", err)
-	return Failed
+	if !isUsage(err) {
+		return Failed
+	}
+	hint := root
+	if cmd, _, err := root.Find(args); err == nil {
+		hint = cmd
+	}
+	fmt.Fprintf(log, "Run '%s --help' for usage.\n", hint.CommandPath())
+	return Usage
 }
 
-// Cobra returns plain errors for a command line that it refuses.
-func isCobraUsage(err error) bool {
+func isUsage(err error) bool {
+	var ours usageError
+	var theirs *pipelines.UsageError
+	if errors.As(err, &ours) || errors.As(err, &theirs) {
+		return true
+	}
+	// Cobra returns plain errors for a command line that it refuses.
 	for _, text := range []string{"unknown command", "required flag"} {
 		if strings.HasPrefix(err.Error(), text) {
 			return true
@@ -63,24 +74,26 @@ func isCobraUsage(err error) bool {
 	return false
 }
 
-func firstWord(args []string) string {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		return ""
+// Interruption is what a person reads after Ctrl-C: how to go on. args is the whole
+// command line.
+func Interruption(args []string) string {
+	words := make([]string, len(args))
+	for i, a := range args {
+		words[i] = quoted(a)
 	}
-	return args[0]
+	if len(args) > 0 && strings.Contains(filepath.ToSlash(args[0]), "/go-build") && strings.HasPrefix(args[0], os.TempDir()) {
+		words[0] = "go run ." // the program that `go run` has made is gone by then
+	}
+	return "\nStopping; what is finished is kept and nothing is half-written. The same command goes on:\n  " + strings.Join(words, " ") +
+		"\nPress Ctrl-C again to stop at once."
 }
 
-// Interruption is what a person reads after Ctrl-C: how to go on.
-func Interruption(args []string) string {
-	quoted := make([]string, len(args))
-	for i, a := range args {
-		quoted[i] = a
-		if strings.ContainsAny(a, " '\"$*?[]{}()&|;<>\\`") {
-			quoted[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
+// quoted writes a word as a shell reads it.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsAny(word, " \t\n'\"$*?[]{}()&|;<>\\`#~!") {
+		return word
 	}
-	return "\nStopping; what is finished is kept and nothing is half-written. The same command goes on:\n  " + strings.Join(quoted, " ") +
-		"\nPress Ctrl-C again to stop at once."
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // newRoot builds the tree of commands.
@@ -91,7 +104,9 @@ func newRoot(out, log io.Writer) *cobra.Command {
 		Long: `noisystudent turns a folder of CT scans, a few of them labelled, into a segmentation
 model: five teachers label the unlabelled scans, a student learns from both.
 
-Start with:  noisystudent demo`,
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but cases were rejected,
+130 interrupted.`,
+		Example:       "  noisystudent demo\n  noisystudent loop --dataset Dataset022_FLARE22 --store store",
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -106,17 +121,23 @@ Start with:  noisystudent demo`,
 		demoCommand(c), loopCommand(c), phantomCommand(c), planCommand(c), preprocessCommand(c), trainCommand(c),
 		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), doctorCommand(c), beamHelp(),
 	)
+	root.SetHelpCommand(helpCommand(root))
 	return root
 }
 
-// finish reports what a pipeline refused and turns it into the exit code.
-func finish(log io.Writer, r []pipelines.Rejected) error {
-	if len(r) == 0 {
-		return nil
+// helpCommand is `help COMMAND`; cobra's own succeeds for commands that are not there.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [command]",
+		Short:   "Help about a command, or about beam",
+		Example: "  noisystudent help train\n  noisystudent help beam",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError{fmt.Errorf("no help about %q", strings.Join(args, " "))}
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
 	}
-	fmt.Fprintf(log, "%d rejected:\n", len(r))
-	for _, x := range r {
-		fmt.Fprintf(log, "  %s (%s, %s): %s\n", x.Case, x.Stage, x.Reason, x.Message)
-	}
-	return errRejected
 }

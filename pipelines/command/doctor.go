@@ -6,8 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,101 +15,134 @@ import (
 	"noisystudent/pipelines"
 )
 
-// version names what a report of a fault needs.
-func version() string {
-	v := "development"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		v = info.Main.Version
-	}
-	return fmt.Sprintf("noisystudent %s, %s %s/%s, CPU path %s\nformats: %s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH, cpuPath(), pipelines.Formats())
-}
-
-func cpuPath() string {
-	e, err := engine.Open(engine.Options{Device: "cpu", Threads: 1})
-	if err != nil {
-		return "none (" + err.Error() + ")"
-	}
-	defer e.Close()
-	return e.Name()
-}
-
 func doctorCommand(c *session) *cobra.Command {
 	var root string
 	cmd := &cobra.Command{
-		Use:     "doctor",
-		Short:   "Say what this machine can do and what to mend",
+		Use:   "doctor",
+		Short: "Say what this machine can do and what to mend",
+		Long: `doctor looks at the processor, the memory, the store, the GPU and Flink, and says
+of each what to do about it. It exits with 1 where nothing could run.`,
 		Example: "  noisystudent doctor --store /data/store",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !diagnose(cmd.Context(), c.out, root) {
-				return fmt.Errorf("doctor: something must be mended")
-			}
-			return nil
+			list := []finding{processor(), memory(), writable(cmd.Context(), root), gpu(), flink()}
+			return report(c.out, list)
 		},
 	}
-	cmd.Flags().StringVar(&root, "store", "", "store to check for writing")
+	cmd.Flags().StringVar(&root, "store", "", "folder or gs://BUCKET/PREFIX to check for writing")
 	return cmd
 }
 
-// diagnose prints one line a finding, each with its remedy. It returns false where
-// nothing can run.
-func diagnose(ctx context.Context, w io.Writer, root string) bool {
-	fine := true
-	line := func(name, state string) { fmt.Fprintf(w, "%-8s %s\n", name, state) }
-	e, err := engine.Open(engine.Options{Device: "cpu"})
-	if err != nil {
-		line("cpu", err.Error())
-		fine = false
-	} else {
-		line("cpu", e.Name())
-		e.Close()
-	}
-	limit := pipelines.MemoryLimit()
-	note := ""
-	if limit < 4<<30 {
-		note = "; full-size training needs 4 GiB or more: give the process more, or use --preset demo"
-	}
-	line("memory", fmt.Sprintf("%.1f GiB usable%s", float64(limit)/(1<<30), note))
-	if root != "" {
-		if err := writable(ctx, root); err != nil {
-			line("store", fmt.Sprintf("%s cannot be written: %v; choose another --store or give this user the right to write", root, err))
-			fine = false
-		} else {
-			line("store", root+" can be written")
-		}
-	} else {
-		line("store", "not checked; give --store")
-	}
-	line("gpu", gpu())
-	line("flink", flink())
-	return fine
+// finding is one thing that doctor looked at.
+type finding struct {
+	about, state string
+	remedy       string // what to do; empty: nothing
+	broken       bool   // without it nothing runs
 }
 
-func writable(ctx context.Context, root string) error {
+// report prints findings, each with its remedy below it.
+func report(w io.Writer, list []finding) error {
+	var broken []string
+	for _, f := range list {
+		fmt.Fprintf(w, "%-8s %s\n", f.about, f.state)
+		if f.remedy != "" {
+			fmt.Fprintf(w, "%-8s -> %s\n", "", f.remedy)
+		}
+		if f.broken {
+			broken = append(broken, f.about)
+		}
+	}
+	if len(broken) > 0 {
+		return fmt.Errorf("doctor: to be mended first: %s", strings.Join(broken, ", "))
+	}
+	return nil
+}
+
+func processor() finding {
+	f := finding{about: "cpu"}
+	e, err := engine.Open(engine.Options{Device: "cpu"})
+	if err != nil {
+		f.state, f.remedy, f.broken = err.Error(), "use --device ref, slowly, or another machine", true
+		return f
+	}
+	defer e.Close()
+	f.state = e.Name()
+	if strings.Contains(f.state, "generic") {
+		f.remedy = "this is the slow path: use a processor with AVX-512, and a build without the tag noasm"
+	}
+	return f
+}
+
+// comfortable is what training a full-size network takes, roughly.
+const comfortable = 16 << 30
+
+func memory() finding {
+	limit := pipelines.MemoryLimit()
+	f := finding{about: "memory", state: fmt.Sprintf("%.1f GiB may be used", float64(limit)/(1<<30))}
+	if limit < comfortable {
+		f.remedy = fmt.Sprintf("full-size training is at ease with %d GiB: raise the container's limit, or plan less (`plan --explain` says what a plan takes)", comfortable>>30)
+	}
+	return f
+}
+
+func writable(ctx context.Context, root string) finding {
+	f := finding{about: "store"}
+	if root == "" {
+		f.state, f.remedy = "not checked", "name it with --store"
+		return f
+	}
+	if err := probe(ctx, root); err != nil {
+		f.state, f.broken = fmt.Sprintf("%s cannot be written: %v", root, err), true
+		f.remedy = "choose another --store, make room, or give this user the right to write"
+		if strings.HasPrefix(root, "gs://") {
+			f.remedy = "check the bucket's name, and log in with `gcloud auth application-default login`"
+		}
+		return f
+	}
+	f.state = root + " can be written"
+	return f
+}
+
+// probe writes an object to a store and takes it away again, the folder too if the
+// probe has made it.
+func probe(ctx context.Context, root string) error {
+	_, missing := os.Stat(root)
 	st, err := store.Open(ctx, root)
 	if err != nil {
 		return err
 	}
-	const key = "doctor/probe"
-	if err := st.Write(ctx, key, []byte("noisystudent doctor")); err != nil {
+	const key = "doctor-probe"
+	if err := st.Write(ctx, key, []byte("noisystudent doctor\n")); err != nil {
 		return err
 	}
-	return st.Remove(ctx, key)
+	err = st.Remove(ctx, key)
+	if os.IsNotExist(missing) && !strings.Contains(root, "://") {
+		_ = os.Remove(root) // only an empty folder goes
+	}
+	return err
 }
 
-func gpu() string {
+func gpu() finding {
+	f := finding{about: "gpu", state: "none found; the CPU computes"}
 	if _, err := os.Stat("/dev/nvidiactl"); err == nil {
-		return "an NVIDIA driver is here, but this version computes on the CPU only"
+		f.state = "an NVIDIA driver is here; the CPU computes all the same"
+		f.remedy = "nothing to do: this version has no GPU device yet"
 	}
-	return "none found; the CPU is used"
+	return f
 }
 
-func flink() string {
-	if home := os.Getenv("FLINK_HOME"); home != "" {
-		return "FLINK_HOME is " + home + "; give --runner=flink and --endpoint of its Beam job server"
+func flink() finding {
+	f := finding{about: "flink", remedy: "start Beam's Flink job server for it and give --runner=flink --endpoint=HOST:PORT"}
+	home := os.Getenv("FLINK_HOME")
+	path, err := exec.LookPath("flink")
+	switch {
+	case home != "":
+		f.state = "found in FLINK_HOME, " + home
+	case err == nil:
+		f.state = "found: " + path
+	default:
+		f.state = "none found; pipelines run inside this process"
+		f.remedy = "only --runner=flink needs it: install Flink 1.19 and set FLINK_HOME"
 	}
-	if _, err := exec.LookPath("flink"); err == nil {
-		return "found; give --runner=flink and --endpoint of its Beam job server"
-	}
-	return "none found; only --runner=flink needs it"
+	return f
 }

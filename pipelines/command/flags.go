@@ -1,9 +1,10 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 
 	"noisystudent/pipelines"
 	"noisystudent/runners"
+	"noisystudent/transforms/plan"
 )
 
 // session is what the commands of one process share.
@@ -22,14 +24,16 @@ type session struct {
 	verbose  bool
 }
 
-// pipelineFlags adds the flags that every pipeline takes.
-func (c *session) pipelineFlags(cmd *cobra.Command) {
+// pipelineFlags adds the flags that every pipeline takes, so that scripts may pass the
+// same ones to all. Those that change nothing for a command are named in idle: they
+// are taken and not shown.
+func (c *session) pipelineFlags(cmd *cobra.Command, idle ...string) {
 	f, o := cmd.Flags(), &c.shared
-	f.StringVar(&o.Store, "store", "", "folder or gs://BUCKET/PREFIX for everything made (required)")
+	f.StringVar(&o.Store, "store", "", "folder or gs://BUCKET/PREFIX for everything made")
 	f.StringVar(&o.Runner.Runner, "runner", "prism", "where to run: "+runners.Names+" (direct = prism)")
-	f.StringVar(&o.Device, "device", "auto", "what computes: auto, cpu or ref")
+	f.StringVar(&o.Device, "device", "auto", "what computes: "+strings.Join(pipelines.Devices(), ", "))
 	f.IntVar(&o.Threads, "threads", 0, "threads to use (default all)")
-	f.StringVar(&c.memory, "memory", "", "memory for case data, such as 6GiB (default three quarters of the limit)")
+	f.StringVar(&c.memory, "memory", "", "memory to use, such as 6GiB (default three quarters of what the machine or the container allows)")
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of everything random")
 	f.BoolVar(&c.json, "json", false, "print the result as JSON on standard output")
 	f.BoolVar(&c.verbose, "verbose", false, "print Beam's log too")
@@ -42,22 +46,34 @@ func (c *session) pipelineFlags(cmd *cobra.Command) {
 	f.StringVar(&o.Runner.Dataflow.Staging, "staging", "", "dataflow: gs://BUCKET/PREFIX for the binary")
 	f.StringVar(&o.Runner.Dataflow.Image, "worker-image", "", "dataflow: container image of the workers")
 	f.StringVar(&o.Runner.Dataflow.MachineType, "machine-type", "", "dataflow: machine type of the workers")
+	for _, name := range idle {
+		_ = f.MarkHidden(name) // fails only for a flag that is not there
+	}
 }
 
 // datasetFlags adds the flags of pipelines that read a dataset and plan it.
 func (c *session) datasetFlags(cmd *cobra.Command) {
 	c.pipelineFlags(cmd)
 	f, o := cmd.Flags(), &c.shared
-	f.StringVar(&o.Dataset, "dataset", "", "folder or gs:// prefix with dataset.json, imagesTr, labelsTr, imagesUn (required)")
+	f.StringVar(&o.Dataset, "dataset", "", "folder or gs:// prefix with dataset.json, imagesTr, labelsTr, imagesUn")
 	f.StringVar(&o.UnlabelledPool, "unlabelled-scans", "", "glob or prefix of more unlabelled scans")
-	f.StringVar(&o.Preset, "preset", "", "preset of the plan (default low-footprint)")
+	f.StringVar(&o.Preset, "preset", "", "preset of the plan: "+strings.Join(plan.Presets(), ", ")+" (default low-footprint)")
 	f.StringArrayVar(&o.Set, "set", nil, "plan field, NAME=VALUE; may be repeated")
 	f.BoolVar(&o.Replan, "replan", false, "make plan.json anew")
 	f.BoolVar(&o.Retrain, "retrain", false, "start models over that were trained from other inputs")
+	require(cmd, "dataset", "store")
+}
+
+// require marks flags that a command cannot do without.
+func require(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		cmd.Flags().Lookup(name).Usage += " (required)"
+		_ = cmd.MarkFlagRequired(name) // fails only for a flag that is not there
+	}
 }
 
 // options completes the shared options once the flags are read.
-func (c *session) options() (pipelines.Options, error) {
+func (c *session) options(ctx context.Context) (pipelines.Options, error) {
 	o := c.shared
 	if c.memory != "" {
 		bytes, err := parseBytes(c.memory)
@@ -66,15 +82,11 @@ func (c *session) options() (pipelines.Options, error) {
 		}
 		o.MemoryBytes = bytes
 	}
-	if o.Threads < 0 {
-		return o, usageError{fmt.Errorf("--threads: %d; need 1 or more", o.Threads)}
-	}
-	if err := o.Runner.Check(); err != nil {
-		return o, usageError{err}
+	if o.Threads > 0 {
+		runtime.GOMAXPROCS(o.Threads) // for all that is not a network
 	}
 	o.Progress = newProgress(c.log)
-	o.Log = slog.New(slog.NewTextHandler(c.log, nil))
-	return o, runners.Init(c.log, c.verbose)
+	return o, runners.Init(ctx, c.log, c.verbose)
 }
 
 // parseBytes reads a size such as 6GiB, 800M or 1073741824; K, M, G and T are

@@ -27,7 +27,7 @@ scores on them says nothing about patients.`,
 			if err := phantomOptions(&q, from, shape, spacing); err != nil {
 				return usageError{err}
 			}
-			o, err := c.options()
+			o, err := c.options(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -36,13 +36,12 @@ scores on them says nothing about patients.`,
 			if err != nil {
 				return err
 			}
-			return c.show(r, r.String(), nil)
+			return c.finish(r, nil)
 		},
 	}
-	c.pipelineFlags(cmd)
-	_ = cmd.Flags().MarkHidden("store")
+	c.pipelineFlags(cmd, "store", "device", "memory")
 	f := cmd.Flags()
-	f.StringVar(&q.Out, "out", "", "folder or gs:// prefix of the dataset (required)")
+	f.StringVar(&q.Out, "out", "", "folder or gs:// prefix of the dataset")
 	f.IntVar(&q.Options.Labelled, "labelled", 3, "labelled cases")
 	f.IntVar(&q.Options.Unlabelled, "unlabelled", 40, "unlabelled cases")
 	f.IntVar(&q.Options.Test, "test", 24, "test cases, with labels for evaluate")
@@ -51,6 +50,8 @@ scores on them says nothing about patients.`,
 	f.StringVar(&from, "from", "", "CT,LABELS: deform this real scan instead (FLARE's label ids)")
 	f.IntSliceVar(&shape, "shape", nil, "voxels z,y,x (default 18,48,64)")
 	f.Float64SliceVar(&spacing, "spacing", nil, "mm z,y,x (default 5,5,5)")
+	f.Lookup("spacing").DefValue = "" // shown once
+	require(cmd, "out")
 	return cmd
 }
 

@@ -12,20 +12,49 @@ import (
 	"noisystudent/transforms/plan"
 )
 
-// show prints a result as JSON where that was asked for, else as text, and turns
-// rejected cases into the exit code.
-func (c *session) show(result any, text string, rejected []pipelines.Rejected) error {
+// show prints a result as JSON where that was asked for, else as text, with the
+// cases that were rejected.
+func (c *session) show(result fmt.Stringer, rejected []pipelines.Rejected) error {
 	if c.json {
 		e := json.NewEncoder(c.out)
 		e.SetIndent("", " ")
 		if err := e.Encode(result); err != nil {
-			return err
+			return fmt.Errorf("print the result: %w", err)
 		}
-	} else if text != "" {
-		fmt.Fprintln(c.out, strings.TrimRight(text, "\n"))
+		return nil
 	}
-	return finish(c.log, rejected)
+	text := strings.TrimRight(result.String(), "\n")
+	if len(rejected) > 0 {
+		text += fmt.Sprintf("\n%d rejected:", len(rejected))
+	}
+	for _, x := range rejected {
+		text += fmt.Sprintf("\n  %s (%s): %s", x.Case, x.Stage, x.Message)
+	}
+	if _, err := fmt.Fprintln(c.out, text); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return nil
 }
+
+// finish shows a result and turns rejected cases into the exit code.
+func (c *session) finish(result fmt.Stringer, rejected []pipelines.Rejected) error {
+	if err := c.show(result, rejected); err != nil {
+		return err
+	}
+	if len(rejected) > 0 {
+		fmt.Fprintf(c.log, "noisystudent: done, but %d cases were rejected\n", len(rejected))
+		return errRejected
+	}
+	return nil
+}
+
+// explained is a plan with the reasons for its values.
+type explained struct {
+	pipelines.Planned
+	text string
+}
+
+func (e explained) String() string { return e.text }
 
 func planCommand(c *session) *cobra.Command {
 	var explain bool
@@ -36,26 +65,26 @@ func planCommand(c *session) *cobra.Command {
   noisystudent plan --dataset D --store store --replan --set patch_size=32,160,160`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options()
+			o, err := c.options(cmd.Context())
 			if err != nil {
 				return err
 			}
-			p, rejected, err := pipelines.Plan(cmd.Context(), o)
+			p, err := pipelines.Plan(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
-			text := fmt.Sprintf("planned: spacing %v mm, patch %v, batch %d, features %v", p.Spacing, p.PatchSize, p.BatchSize, p.Network.Features)
-			if explain {
-				memory, err := pipelines.PlannedMemory(p, o)
-				if err != nil {
-					return err
-				}
-				text = plan.Explain(p) + memory
+			if !explain {
+				return c.finish(p, p.Rejected)
 			}
-			return c.show(p, text, rejected)
+			memory, err := pipelines.PlannedMemory(p.Plan, o)
+			if err != nil {
+				return err
+			}
+			return c.finish(explained{p, plan.Explain(p.Plan) + memory + p.String()}, p.Rejected)
 		},
 	}
 	c.datasetFlags(cmd)
+	_ = cmd.Flags().MarkHidden("device")
 	cmd.Flags().BoolVar(&explain, "explain", false, "say why each value is what it is, and what memory it takes")
 	return cmd
 }
@@ -67,7 +96,7 @@ func preprocessCommand(c *session) *cobra.Command {
 		Example: "  noisystudent preprocess --dataset Dataset022_FLARE22 --store gs://bucket/store",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options()
+			o, err := c.options(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -75,10 +104,11 @@ func preprocessCommand(c *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(r, r.String(), r.Rejected)
+			return c.finish(r, r.Rejected)
 		},
 	}
 	c.datasetFlags(cmd)
+	_ = cmd.Flags().MarkHidden("device")
 	return cmd
 }
 
@@ -90,10 +120,10 @@ func trainCommand(c *session) *cobra.Command {
 		Short: "Train teachers, students, the fine-tuned model or the supervised control",
 		Example: `  noisystudent train --dataset D --store store                       # all five teachers
   noisystudent train --dataset D --store store --role student --fold 0
-  noisystudent train --dataset D --store store --role finetuned`,
+  noisystudent train --dataset D --store store --role finetuned      # from the best student`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options()
+			o, err := c.options(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -101,12 +131,12 @@ func trainCommand(c *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(r, r.String(), r.Rejected)
+			return c.finish(r, r.Rejected)
 		},
 	}
 	c.datasetFlags(cmd)
 	cmd.Flags().StringVar(&role, "role", "teacher", "teacher, student, finetuned or control")
-	cmd.Flags().IntSliceVar(&folds, "fold", nil, "folds to train (default all of the role)")
+	cmd.Flags().IntSliceVar(&folds, "fold", nil, "folds to train (default all of the role; finetuned: the best student's)")
 	return cmd
 }
 
@@ -117,7 +147,7 @@ func pseudolabelCommand(c *session) *cobra.Command {
 		Example: "  noisystudent pseudolabel --dataset Dataset022_FLARE22 --store store",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options()
+			o, err := c.options(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -125,7 +155,7 @@ func pseudolabelCommand(c *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(r, r.String(), r.Rejected)
+			return c.finish(r, r.Rejected)
 		},
 	}
 	c.datasetFlags(cmd)
@@ -141,7 +171,7 @@ func predictCommand(c *session) *cobra.Command {
   noisystudent predict --store gs://b/store --input gs://b/new --output gs://b/labels --model ensemble`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options()
+			o, err := c.options(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -149,16 +179,17 @@ func predictCommand(c *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(r, r.String(), r.Rejected)
+			return c.finish(r, r.Rejected)
 		},
 	}
-	c.pipelineFlags(cmd)
+	c.pipelineFlags(cmd, "seed")
 	f := cmd.Flags()
-	f.StringVar(&q.Input, "input", "", "scans: a glob, a folder or a gs:// prefix (required)")
-	f.StringVar(&q.Output, "output", "", "folder or gs:// prefix for <case>.nii.gz (required)")
-	f.StringVar(&q.Model, "model", "", "finetuned, student, ensemble, control or teacher/K (default the best there is)")
+	f.StringVar(&q.Input, "input", "", "scans: a glob, a folder or a gs:// prefix")
+	f.StringVar(&q.Output, "output", "", "folder or gs:// prefix for <case>.nii.gz")
+	f.StringVar(&q.Model, "model", "", "finetuned, student, ensemble, control, or ROLE/FOLD such as teacher/0 (default the best there is)")
 	f.StringVar(&q.Export, "export", "", "labels (arg-max first) or probabilities (nnU-Net's order) (default the plan's)")
 	f.StringVar(&q.Mirror, "mirror", "", "axes to mirror, such as x,y,z, or none (default the plan's)")
+	require(cmd, "store", "input", "output")
 	return cmd
 }
 
@@ -170,7 +201,7 @@ func evaluateCommand(c *session) *cobra.Command {
 		Example: "  noisystudent evaluate --predictions labels --references Dataset022_FLARE22/labelsTs",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options()
+			o, err := c.options(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -178,15 +209,17 @@ func evaluateCommand(c *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(r, r.String(), r.Rejected)
+			return c.finish(r, r.Rejected)
 		},
 	}
-	c.pipelineFlags(cmd)
+	c.pipelineFlags(cmd, "device", "seed", "memory")
 	f := cmd.Flags()
-	f.StringVar(&q.Predictions, "predictions", "", "folder of predicted labels (required)")
-	f.StringVar(&q.References, "references", "", "folder of reference labels (required)")
+	f.Lookup("store").Usage = "folder or gs://BUCKET/PREFIX for ledger and report (default the predictions' folder)"
+	f.StringVar(&q.Predictions, "predictions", "", "folder or gs:// prefix of predicted labels")
+	f.StringVar(&q.References, "references", "", "folder or gs:// prefix of reference labels")
 	f.StringVar(&q.Dataset, "dataset-json", "", "dataset.json that names the labels (default beside the references' folder)")
 	f.StringVar(&q.Rules, "rules", "flare22", "flare22, flare22-2024 or nnunet")
+	require(cmd, "predictions", "references")
 	return cmd
 }
 
@@ -197,7 +230,7 @@ func loopCommand(c *session) *cobra.Command {
 		Example: "  noisystudent loop --dataset Dataset022_FLARE22 --store store",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options()
+			o, err := c.options(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -205,7 +238,7 @@ func loopCommand(c *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(r, r.String(), r.Rejected)
+			return c.finish(r, r.Rejected)
 		},
 	}
 	c.datasetFlags(cmd)
@@ -219,11 +252,12 @@ func demoCommand(c *session) *cobra.Command {
 		Short: "Watch the whole method run on a small synthetic cohort",
 		Long: `demo makes a small cohort of synthetic phantoms, runs the whole method on it and
 prints DSC and NSD of teachers, ensemble, student, fine-tuned model and a control
-of as many steps. One unlabelled file is corrupt on purpose.`,
-		Example: "  noisystudent demo\n  noisystudent demo --quick",
+of as many steps. One unlabelled file is corrupt on purpose; it is rejected, and
+the exit code is 0 all the same.`,
+		Example: "  noisystudent demo\n  noisystudent demo --quick --out /tmp/demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options()
+			o, err := c.options(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -231,13 +265,12 @@ of as many steps. One unlabelled file is corrupt on purpose.`,
 			if err != nil {
 				return err
 			}
-			return c.show(r, r.String(), nil) // the rejected case is part of the show
+			return c.show(r, r.Rejected) // the rejected case is part of the show
 		},
 	}
-	c.pipelineFlags(cmd)
-	_ = cmd.Flags().MarkHidden("store")
+	c.pipelineFlags(cmd, "store")
 	f := cmd.Flags()
-	f.StringVar(&q.Out, "out", "noisystudent-demo", "folder for the cohort, the store and summary.json")
+	f.StringVar(&q.Out, "out", "noisystudent-demo", "folder or gs:// prefix for the cohort, the store and summary.json")
 	f.BoolVar(&q.Quick, "quick", false, "end within a minute: the same stages, too few steps to learn")
 	return cmd
 }

@@ -30,53 +30,96 @@ type progress struct {
 func (p *progress) Note(text string) { fmt.Fprintln(p.w, text) }
 
 func (p *progress) Stage(name string, total int64, unit string) pipelines.Meter {
+	m := &meter{w: p.w, name: name, unit: unit, total: total, start: time.Now()}
 	if p.terminal {
-		return &bar{progressbar.NewOptions64(total,
-			progressbar.OptionSetDescription(name), progressbar.OptionSetWriter(p.w),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(unit),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionSetWidth(30), progressbar.OptionOnCompletion(func() { fmt.Fprintln(p.w) }))}
+		return &bar{meter: m}
 	}
-	return &lines{w: p.w, name: name, unit: unit, total: total, start: time.Now(), printed: time.Now(), first: -1}
+	return &lines{meter: m, printed: m.start}
 }
 
-// bar is a stage on a terminal.
-type bar struct{ b *progressbar.ProgressBar }
+// meter is what both kinds know of a stage.
+type meter struct {
+	w          io.Writer
+	name, unit string
+	total      int64
+	start      time.Time
+	mu         sync.Mutex
+	met        bool
+	first      int64 // what was done before this run
+}
 
-func (b *bar) At(done int64) { _ = b.b.Set64(done) } // a bar that cannot be drawn is no reason to stop
-func (b *bar) End()          { _ = b.b.Finish() }
+// at takes the first count as what was there before.
+func (m *meter) at(done int64) {
+	if !m.met {
+		m.met, m.first = true, done
+	}
+}
+
+func (m *meter) end(summary string) {
+	fmt.Fprintf(m.w, "%s: %s, %s\n", m.name, summary, time.Since(m.start).Round(100*time.Millisecond))
+}
+
+// bar is a stage on a terminal. It counts what is left to do, so that rate and time
+// left are those of this run.
+type bar struct {
+	*meter
+	b *progressbar.ProgressBar
+}
+
+func (b *bar) At(done int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.at(done)
+	if b.first >= b.total {
+		return // nothing to do, nothing to draw
+	}
+	if b.b == nil {
+		name := b.name
+		if b.first > 0 {
+			name = fmt.Sprintf("%s (%d done before)", b.name, b.first)
+		}
+		b.b = progressbar.NewOptions64(b.total-b.first,
+			progressbar.OptionSetDescription(name), progressbar.OptionSetWriter(b.w), progressbar.OptionSetRenderBlankState(true),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(b.unit+"s"),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(30))
+	}
+	_ = b.b.Set64(max(done-b.first, 0)) // a bar that cannot be drawn is no reason to stop
+}
+
+// End puts a line in the place of the bar.
+func (b *bar) End(summary string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.b != nil {
+		_ = b.b.Clear()
+	}
+	b.end(summary)
+}
 
 // lines is a stage in a log.
 type lines struct {
-	w              io.Writer
-	name, unit     string
-	total          int64
-	mu             sync.Mutex
-	first, done    int64 // first: what was done before this run, -1 until known
-	start, printed time.Time
+	*meter
+	printed time.Time
 }
 
 func (l *lines) At(done int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.first < 0 {
-		l.first = done
-	}
-	l.done = done
+	l.at(done)
 	if time.Since(l.printed) < logEvery {
 		return
 	}
 	l.printed = time.Now()
-	rate := float64(l.done-l.first) / time.Since(l.start).Seconds()
+	rate := float64(done-l.first) / time.Since(l.start).Seconds()
 	left := "unknown"
 	if rate > 0 {
-		left = (time.Duration(float64(l.total-l.done)/rate) * time.Second).Round(time.Second).String()
+		left = time.Duration(float64(l.total-done) / rate * float64(time.Second)).Round(time.Second).String()
 	}
-	fmt.Fprintf(l.w, "%s: %d of %d %ss, %.2f %ss/s, %s left\n", l.name, l.done, l.total, l.unit, rate, l.unit, left)
+	fmt.Fprintf(l.w, "%s: %d of %d %ss, %.2f %ss/s, %s left\n", l.name, done, l.total, l.unit, rate, l.unit, left)
 }
 
-func (l *lines) End() {
+func (l *lines) End(summary string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fmt.Fprintf(l.w, "%s: %d of %d %ss in %s\n", l.name, l.done, l.total, l.unit, time.Since(l.start).Round(100*time.Millisecond))
+	l.end(summary)
 }

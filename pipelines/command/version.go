@@ -1,0 +1,52 @@
+package command
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"noisystudent/model/engine"
+	"noisystudent/pipelines"
+)
+
+// release is the version of what people use: commands, flags and files.
+const release = "0.1.0"
+
+// version names what a report of a fault needs.
+func version() string {
+	return fmt.Sprintf("noisystudent %s%s\n%s %s/%s\nCPU path: %s\nfile formats: %s",
+		release, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH, cpuPath(), pipelines.Formats())
+}
+
+// revision is the commit of the source, where the build knows it.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	commit, modified := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			modified = ", modified"
+		}
+	}
+	if len(commit) < 12 {
+		return ""
+	}
+	return " (" + commit[:12] + modified + ")"
+}
+
+// cpuPath is the name of the kernels that this processor gets.
+func cpuPath() string {
+	e, err := engine.Open(engine.Options{Device: "cpu", Threads: 1})
+	if err != nil {
+		return "none (" + err.Error() + ")"
+	}
+	defer e.Close()
+	name, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), "cpu "), ",")
+	return name
+}

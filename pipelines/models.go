@@ -1,0 +1,124 @@
+package pipelines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"noisystudent/transforms/fit"
+	"noisystudent/transforms/manifest"
+)
+
+// model is a trained model as predictions name it.
+type model struct {
+	Weights string // store key
+	Digest  string
+}
+
+// errUntrained is the cause of asking for a model that is not there.
+var errUntrained = errors.New("it is not trained")
+
+// modelOf returns a model that is trained to its end.
+func (r *run) modelOf(ctx context.Context, role fit.Role, fold int) (model, error) {
+	folder := fit.Folder(role, fold)
+	latest, _, err := fit.ReadLatest(ctx, r.store, folder)
+	if err != nil {
+		return model{}, err
+	}
+	if !latest.Done {
+		return model{}, fmt.Errorf("pipelines: %s: %w; run `noisystudent train --role %s` first", r.store.Address(folder), errUntrained, role)
+	}
+	key, _, err := fit.WeightsKey(ctx, r.store, folder)
+	return model{Weights: key, Digest: manifest.Digest("weights", latest.Inputs, latest.Epochs)}, err
+}
+
+// modelsOf returns a role's models, fold by fold.
+func (r *run) modelsOf(ctx context.Context, role fit.Role, folds int) ([]model, error) {
+	var out []model
+	for fold := range folds {
+		m, err := r.modelOf(ctx, role, fold)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// ensembleDigest names a set of models, whatever their order.
+func ensembleDigest(models []model) string {
+	digests := make([]string, len(models))
+	for i, m := range models {
+		digests[i] = m.Digest
+	}
+	slices.Sort(digests)
+	return manifest.Digest("ensemble", digests)
+}
+
+// modelName is what people call a model of the store, or several.
+type modelName struct {
+	role fit.Role // empty: the ensemble of teachers
+	fold int      // -1: the best
+}
+
+// models lists what modelName may mean, for messages.
+const modelNames = "finetuned, student, ensemble, control, or ROLE/FOLD such as teacher/0"
+
+// parseModel reads a name; the empty one is no model but the best there is.
+func parseModel(name string) (modelName, error) {
+	role, number, numbered := strings.Cut(name, "/")
+	n := modelName{fit.Role(role), -1}
+	known := slices.Contains([]fit.Role{fit.Teacher, fit.Student, fit.Finetuned, fit.Control}, n.role)
+	switch {
+	case name == "ensemble":
+		n.role = ""
+	case !known || n.role == fit.Teacher && !numbered:
+		return n, misuse("no model %q; use %s", name, modelNames)
+	case numbered:
+		fold, err := strconv.Atoi(number)
+		if err != nil || fold < 0 {
+			return n, misuse("no model %q; use %s", name, modelNames)
+		}
+		n.fold = fold
+	}
+	return n, nil
+}
+
+// pick finds the models that a name means; an empty name is the best that is trained.
+func (r *run) pick(ctx context.Context, name string) (string, []model, error) {
+	if name != "" {
+		n, err := parseModel(name)
+		if err != nil {
+			return "", nil, err
+		}
+		return r.named(ctx, n)
+	}
+	for _, n := range []modelName{{fit.Finetuned, -1}, {fit.Student, -1}, {"", -1}} {
+		text, models, err := r.named(ctx, n)
+		if !errors.Is(err, errUntrained) {
+			return text, models, err
+		}
+	}
+	return "", nil, fmt.Errorf("pipelines: %s has no trained model; run `noisystudent loop` or `noisystudent train` first", r.store.Root())
+}
+
+// named returns models by name, with what people call them.
+func (r *run) named(ctx context.Context, n modelName) (string, []model, error) {
+	if n.role == "" {
+		models, err := r.modelsOf(ctx, fit.Teacher, r.plan.Training.Folds)
+		return fmt.Sprintf("the ensemble of %d teachers", len(models)), models, err
+	}
+	if n.fold < 0 && n.role != fit.Control {
+		var best foldScore // fold 0 where there was nothing to choose
+		if _, err := r.readJSON(ctx, bestKey, &best); err != nil {
+			return "", nil, err
+		}
+		n.fold = best.Best
+	}
+	n.fold = max(n.fold, 0)
+	m, err := r.modelOf(ctx, n.role, n.fold)
+	return fmt.Sprintf("%s fold %d", n.role, n.fold), []model{m}, err
+}

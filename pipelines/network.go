@@ -1,0 +1,93 @@
+package pipelines
+
+import (
+	"fmt"
+
+	"noisystudent/model/compile"
+	"noisystudent/model/cpu"
+	"noisystudent/model/program"
+	"noisystudent/transforms/fit"
+	"noisystudent/transforms/plan"
+	"noisystudent/transforms/predict"
+)
+
+// networks is the memory that a plan's networks take on this machine's CPU, in bytes.
+type networks struct {
+	device string
+	train  int64 // a training step
+	infer  int64 // an inference tile
+}
+
+// measure places a plan's programs without running them: milliseconds.
+func measure(p plan.Plan, threads int) (networks, error) {
+	d, err := cpu.Open(threads)
+	if err != nil {
+		return networks{}, err
+	}
+	defer d.Close()
+	rule := program.SGD
+	if p.Training.Optimizer == "adamw" {
+		rule = program.AdamW
+	}
+	train, _, err := compile.Train(p.Network, p.BatchSize, p.PatchSize, compile.LossConfig{BatchDice: p.BatchDice, Ignore: p.Ignore}, rule, float32(p.Training.ClipNorm))
+	if err != nil {
+		return networks{}, err
+	}
+	infer, _, err := compile.Infer(p.Network, 1, p.PatchSize)
+	if err != nil {
+		return networks{}, err
+	}
+	for _, q := range []*program.Program{train, infer} {
+		if err := compile.Place(q, d); err != nil {
+			return networks{}, err
+		}
+	}
+	return networks{d.Name(), compile.Memory(train).Arena, compile.Memory(infer).Arena}, nil
+}
+
+// PlannedMemory says for people what a plan's networks take in memory on this machine.
+func PlannedMemory(p plan.Plan, o Options) (string, error) {
+	n, err := measure(p, o.Threads)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("memory on %s: %d MiB for a training step of batch %d, %d MiB for an inference tile\n",
+		n.device, n.train>>20, p.BatchSize, n.infer>>20), nil
+}
+
+// share divides threads and memory among work that may be done at once, each with a
+// network of its own: small networks run best with one thread each, large ones only
+// as many at once as the memory holds. rest is what is left for cases, at least a
+// quarter.
+func (r *run) share(work int, network int64) (at, threads int, rest int64, err error) {
+	budget := r.memory()
+	if network > budget/3*4 {
+		return 0, 0, 0, fmt.Errorf("pipelines: a network of this plan takes %d MiB and %d MiB may be used; give --memory more, or plan less: --replan --set batch_size=2, or a smaller patch_size", network>>20, budget>>20)
+	}
+	if !r.Runner.Local() {
+		return 1, r.threads(), max(budget-network, budget/4), nil
+	}
+	fit := int(budget / 4 * 3 / max(network, 1))
+	at = max(min(work, r.threads(), fit), 1)
+	return at, r.threads() / at, max(budget-int64(at)*network, budget/4), nil
+}
+
+// fitOptions is how this machine trains that many jobs.
+func (r *run) fitOptions(jobs int) (fit.Options, error) {
+	n, err := measure(r.plan, r.Threads)
+	if err != nil {
+		return fit.Options{}, err
+	}
+	at, threads, rest, err := r.share(jobs, n.train)
+	return fit.Options{Device: r.Device, Threads: threads, Jobs: at, Memory: rest}, err
+}
+
+// predictOptions is how this machine labels that many cases.
+func (r *run) predictOptions(cases int) (predict.Options, error) {
+	n, err := measure(r.plan, r.Threads)
+	if err != nil {
+		return predict.Options{}, err
+	}
+	at, threads, rest, err := r.share(cases, n.infer)
+	return predict.Options{Device: r.Device, Threads: threads, Networks: at, Memory: rest}, err
+}

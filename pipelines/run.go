@@ -1,0 +1,142 @@
+package pipelines
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"noisystudent/io/store"
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/fit"
+	"noisystudent/transforms/plan"
+)
+
+// Rejected is a case that a stage refused.
+type Rejected = cases.Rejected
+
+// run is one pipeline in the making: what all of them open first, and what this run
+// has seen done, so that it asks for nothing twice.
+type run struct {
+	Options
+	store    *store.Store
+	dataset  *cases.Dataset
+	refused  []Rejected // by every stage so far
+	progress Progress
+	clock    clock
+
+	plan     plan.Plan
+	planned  bool // by this run
+	splits   []plan.Split
+	prepared map[string]preparedCase // by id
+	met      map[string]bool         // cases that preprocessing was asked for
+	models   map[string]TrainedModel // by folder
+	noted    map[string]bool         // images whose header people were told about
+	pool     []fit.Ref               // pseudo-labelled cases a student may learn from
+	pseudo   Pseudolabelled
+}
+
+// preparedCase is where a case was stored by preprocessing.
+type preparedCase struct{ folder, digest string }
+
+func open(ctx context.Context, o Options) (*run, error) {
+	if o.Store == "" {
+		return nil, misuse("no store; give --store=DIR or gs://BUCKET/PREFIX")
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, o.Store)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{
+		Options: o, store: st, progress: o.Progress, refused: []Rejected{},
+		prepared: map[string]preparedCase{}, met: map[string]bool{}, models: map[string]TrainedModel{}, noted: map[string]bool{},
+	}
+	if r.progress == nil {
+		r.progress = silent{}
+	}
+	return r, r.clock.read(ctx, st)
+}
+
+// openDataset opens a run that reads a dataset.
+func openDataset(ctx context.Context, o Options) (*run, error) {
+	if o.Dataset == "" {
+		return nil, misuse("no dataset; give --dataset=DIR with dataset.json, imagesTr and labelsTr")
+	}
+	r, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	d, refused, err := cases.Load(ctx, o.Dataset, cases.Options{UnlabelledScans: o.UnlabelledPool})
+	if err != nil {
+		return nil, err
+	}
+	r.dataset = d
+	for _, w := range d.Warnings {
+		r.progress.Note("dataset: " + w)
+	}
+	return r, r.refuseFiles(ctx, "load", refused)
+}
+
+// of returns the dataset's cases of some sets.
+func (r *run) of(sets ...cases.Set) []cases.Case {
+	var out []cases.Case
+	for _, c := range r.dataset.Cases {
+		if slices.Contains(sets, c.Set) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// refuse adds rejected cases. One fault that several stages meet is one rejection,
+// the first stage's.
+func (r *run) refuse(list ...Rejected) {
+	for _, x := range list {
+		same := func(y Rejected) bool { return y.Case == x.Case && y.File == x.File && y.Reason == x.Reason }
+		if !slices.ContainsFunc(r.refused, same) {
+			r.refused = append(r.refused, x)
+		}
+	}
+}
+
+// ids returns the ids of cases.
+func ids(list []cases.Case) []string {
+	out := make([]string, len(list))
+	for i, c := range list {
+		out[i] = c.ID
+	}
+	return out
+}
+
+// readJSON reads a small file of the store; false where there is none.
+func (r *run) readJSON(ctx context.Context, key string, v any) (bool, error) {
+	data, err := r.store.Read(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return false, fmt.Errorf("pipelines: read %s: %w; remove the file to have it made again", r.store.Address(key), err)
+	}
+	return true, nil
+}
+
+// writeJSON writes a small file of a store, unless it holds just that.
+func writeJSON(ctx context.Context, st *store.Store, key string, v any) error {
+	data, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return fmt.Errorf("pipelines: write %s: %w", st.Address(key), err)
+	}
+	data = append(data, '\n')
+	if had, err := st.Read(ctx, key); err == nil && string(had) == string(data) {
+		return nil
+	}
+	return st.Write(ctx, key, data)
+}
