@@ -45,7 +45,7 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 	if len(models) == 0 {
 		return fmt.Errorf("predict: segment: no model")
 	}
-	if s.Step <= 0 || s.Step > 1 {
+	if !(s.Step > 0 && s.Step <= 1) {
 		return fmt.Errorf("predict: segment: step %v of a tile, need more than 0 and at most 1", s.Step)
 	}
 	padded, size, before := pad(image, shape, s.Patch)

@@ -2,8 +2,12 @@ package predict
 
 import (
 	"context"
+	"errors"
 	"math"
+	"runtime"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"noisystudent/model/engine"
 	"noisystudent/model/random"
@@ -118,5 +122,45 @@ func TestLabelsCountAndConfidence(t *testing.T) {
 	two := math.Exp(8) / (1 + math.Exp(3) + math.Exp(8))
 	if want := (one + two) / 2; math.Abs(r.Confidence-want) > 1e-5 {
 		t.Errorf("confidence %v, want %v", r.Confidence, want)
+	}
+}
+
+func TestThreadsDoNotShow(t *testing.T) {
+	shape := [3]int{11, 40, 37}
+	image := noise(voxels(shape))
+	s := Settings{Classes: 3, Patch: [3]int{4, 16, 16}, Step: 0.5, Mirror: [3]bool{false, false, true}}
+	var results []*Result
+	for _, threads := range []int{1, 5} {
+		before := runtime.GOMAXPROCS(threads)
+		for _, models := range [][]Model{{gain(2)}, {gain(2), gain(-1)}} {
+			r, err := Labels(t.Context(), image, shape, &pointwise{}, models, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			results = append(results, r)
+		}
+		runtime.GOMAXPROCS(before)
+	}
+	if d := cmp.Diff(results[:2], results[2:]); d != "" {
+		t.Errorf("one thread and five (-one +five)\n%s", d)
+	}
+}
+
+func TestSegmentRefuses(t *testing.T) {
+	for _, s := range []Settings{{Step: 0}, {Step: 1.5}, {Step: math.NaN()}} {
+		if err := Segment(t.Context(), nil, [3]int{}, nil, []Model{{}}, s, nil); err == nil {
+			t.Errorf("a step of %v is taken", s.Step)
+		}
+	}
+	broken, shape := errors.New("full"), [3]int{8, 6, 8}
+	s := Settings{Classes: 3, Patch: [3]int{4, 6, 8}, Step: 0.5}
+	err := Segment(t.Context(), noise(voxels(shape)), shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, _ []float32, _ []uint8) error {
+		if z == 3 {
+			return broken
+		}
+		return nil
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("an error of the export: %v", err)
 	}
 }
