@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"noisystudent/io/nifti"
+	"noisystudent/io/safetensors"
 	"noisystudent/io/store"
 	"noisystudent/io/volume"
 	"noisystudent/model/random"
@@ -108,6 +109,29 @@ func Prepare(t testing.TB, st *store.Store, p plan.Plan, id string, k int, label
 		t.Fatal(err)
 	}
 	return prefix, manifest.Digest("tiny", k, labelled)
+}
+
+// Weights stores weights of the plan's network, drawn from a seed.
+func Weights(t testing.TB, st *store.Store, p plan.Plan, key string, seed uint64) {
+	t.Helper()
+	f := &safetensors.File{Tensors: map[string]safetensors.Tensor{}}
+	for _, param := range unet.Params(p.Network) {
+		data, s, sd := make([]float32, param.Len()), random.New(seed, random.Key(param.Name)), 0.1
+		if param.Fan > 0 {
+			sd = param.SD()
+		}
+		for i := range data {
+			data[i] = param.Value + float32(sd*s.Normal())
+		}
+		f.Tensors[param.Name] = safetensors.Tensor{Shape: param.Shape, Data: data}
+	}
+	data, err := safetensors.Encode(f)
+	if err == nil {
+		err = st.Write(t.Context(), key, data)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // File writes scan k as NIfTI and returns its case.

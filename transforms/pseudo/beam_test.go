@@ -1,0 +1,46 @@
+package pseudo
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
+
+	"noisystudent/transforms/cases"
+)
+
+func TestMain(m *testing.M) { ptest.Main(m) }
+
+func TestLabelsUnderPrism(t *testing.T) {
+	st, c, list := ready(t, 2, 4)
+	c.Options.Networks = 2
+	list = append(list, Prepared{Case: "gone", Prefix: "preprocessed/gone.zarr", Digest: "gone"})
+	var before []string
+	for range 2 {
+		p, s := beam.NewPipelineWithRoot()
+		done, rejected := Labels(s, c, beam.CreateList(s, list))
+		passert.Equals(s, done, "case0", "case1", "case2", "case3")
+		passert.Equals(s, beam.ParDo(s, reason, rejected), "gone unreadable")
+		ptest.RunAndValidate(t, p)
+		// Repeated, nothing is written but the same answers are given.
+		after := contents(t, st)
+		if before != nil && !slices.Equal(before, after) {
+			t.Error("the second run changed the store")
+		}
+		before = after
+	}
+	for _, in := range list[:4] {
+		alone, c, _ := ready(t, 2, 4)
+		label(t, alone, c, in)
+		_, want := stored(t, alone, in)
+		if _, got := stored(t, st, in); !slices.Equal(got, want) {
+			t.Errorf("%s: other labels than alone", in.Case)
+		}
+	}
+}
+
+func reason(r cases.Rejected) string { return r.Case + " " + string(r.Reason) }
+
+func init() { beam.RegisterFunction(reason) }
