@@ -116,12 +116,12 @@ func Weights(t testing.TB, st *store.Store, p plan.Plan, key string, seed uint64
 	t.Helper()
 	f := &safetensors.File{Tensors: map[string]safetensors.Tensor{}}
 	for _, param := range unet.Params(p.Network) {
-		data, s, sd := make([]float32, param.Len()), random.New(seed, random.Key(param.Name)), 0.1
-		if param.Fan > 0 {
-			sd = param.SD()
-		}
+		data, s := make([]float32, param.Len()), random.New(seed, random.Key(param.Name))
 		for i := range data {
-			data[i] = param.Value + float32(sd*s.Normal())
+			data[i] = param.Value
+			if param.Fan > 0 {
+				data[i] = float32(param.SD() * s.Normal())
+			}
 		}
 		f.Tensors[param.Name] = safetensors.Tensor{Shape: param.Shape, Data: data}
 	}
