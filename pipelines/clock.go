@@ -62,6 +62,13 @@ func (c *clock) spent(stage string, took time.Duration, standing, added bool) {
 	c.fresh = c.fresh || added
 }
 
+// recall counts a stage that this run need not look at.
+func (c *clock) recall(stage string) {
+	if took, known := c.old[stage]; known {
+		c.now[stage] = took
+	}
+}
+
 // seconds of the stages that this run has met.
 func (c *clock) seconds() map[string]float64 { return maps.Clone(c.now) }
 

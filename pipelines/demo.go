@@ -63,7 +63,9 @@ func Demo(ctx context.Context, o Options, q DemoRequest) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	r.clock.spent("phantom", made.took, !made.New, made.New)
+	if r.clock.recall("phantom"); made.New {
+		r.clock.spent("phantom", made.took, false, true)
+	}
 	report, err := r.loop(ctx, fit.Control)
 	if err != nil {
 		return report, err

@@ -27,7 +27,7 @@ type Planned struct {
 func (p Planned) String() string {
 	what := "planned"
 	if !p.New {
-		what = "planned before; nothing to do (--replan makes it anew)"
+		what = "planned before (--replan makes it anew)"
 	}
 	return fmt.Sprintf("%s: spacing %.4g mm, patch %v, batch %d, features %v", what, p.Plan.Spacing, p.Plan.PatchSize, p.Plan.BatchSize, p.Plan.Network.Features)
 }
@@ -74,6 +74,8 @@ func (r *run) keepPlan(ctx context.Context, p plan.Plan) (err error) {
 	if err := r.sameSettings(ctx, p); err != nil {
 		return err
 	}
+	r.progress.Note("plan: made before; nothing to do")
+	r.clock.recall("fingerprint")
 	r.plan = p
 	r.splits, err = plan.LoadSplits(ctx, r.store, p.Training.Folds)
 	return err

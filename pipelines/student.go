@@ -75,8 +75,13 @@ func (r *run) bestFold(ctx context.Context) (int, error) {
 	}
 	s := foldScore{Digest: manifest.Digest("best fold", ensembleDigest(models), r.splits, r.plan.Digest())}
 	var old foldScore
-	if found, err := r.readJSON(ctx, bestKey, &old); err != nil || found && old.Digest == s.Digest {
-		return old.Best, err
+	if found, err := r.readJSON(ctx, bestKey, &old); err != nil {
+		return 0, err
+	} else if found && old.Digest == s.Digest {
+		r.progress.Note("validate: the best student is known; nothing to do")
+		r.clock.recall("validate")
+		r.clock.recall("validate scores")
+		return old.Best, nil
 	}
 	for fold, m := range models {
 		dsc, err := r.validate(ctx, fold, m)

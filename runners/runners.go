@@ -63,20 +63,44 @@ func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
 	}
 	switch o.name() {
 	case "flink":
-		return flink.Run(ctx, p, o.Flink)
+		return trimmed(flink.Run(ctx, p, o.Flink))
 	case "dataflow":
-		return dataflow.Run(ctx, p, o.Dataflow)
+		return trimmed(dataflow.Run(ctx, p, o.Dataflow))
 	default:
-		return prism.Run(ctx, p)
+		return trimmed(prism.Run(ctx, p))
 	}
 }
 
+// failure is the error of a job in one line; Beam's own, with plans, coders and
+// stages around what a DoFn said, is what it wraps.
+type failure struct {
+	text string
+	err  error
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.err }
+
+// trimmed keeps what the DoFn that failed said, where Beam's text tells it.
+func trimmed(err error) error {
+	if err == nil {
+		return nil
+	}
+	const mark = " failed:\n" // the last: DoFn[UID:6, PID:e4, Name: package.fn] failed:
+	text := err.Error()
+	at := strings.LastIndex(text, mark)
+	if at < 0 || !strings.Contains(text[:at], "DoFn[") {
+		return err
+	}
+	return &failure{"runners: " + strings.TrimSpace(text[at+len(mark):]), err}
+}
+
 // Init readies Beam in a process that is not a worker. Beam's flags get their
-// defaults, and its log, which it sends to the default logger, is cut to
-// warnings: Prism prints a dozen lines a pipeline otherwise. Once ctx is done
-// nothing is logged: bundles that are cut off complain.
+// defaults. Its log, which it sends to the default logger, is shown if verbose only:
+// Prism prints a dozen lines a pipeline, and what fails comes back as an error. Once
+// ctx is done nothing is logged: bundles that are cut off complain.
 func Init(ctx context.Context, log io.Writer, verbose bool) error {
-	level := slog.LevelWarn
+	level := slog.LevelError + 1
 	if verbose {
 		level = slog.LevelInfo
 	}

@@ -7,12 +7,21 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
 )
 
-// Run executes a pipeline and waits for its end.
+// starting is how long a pipeline is left alone: Beam 2.77 panics where a worker is
+// stopped while it is being started (externalEnvironment).
+const starting = 2 * time.Second
+
+// ending is how long an interrupted pipeline may take to let go of its DoFns.
+const ending = 2 * time.Second
+
+// Run executes a pipeline and waits for its end. Once ctx is done the pipeline is
+// cut off, and what it was doing goes on for some seconds at most.
 func Run(ctx context.Context, p *beam.Pipeline) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("prism: %w", err)
@@ -21,14 +30,32 @@ func Run(ctx context.Context, p *beam.Pipeline) error {
 	if err != nil {
 		return fmt.Errorf("prism: %w", err)
 	}
-	defer leave()
-	if _, err := prism.Execute(ctx, p); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("prism: %w", ctx.Err())
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	started, done := time.Now(), make(chan error, 1)
+	go func() {
+		defer leave()
+		defer stop()
+		_, err := prism.Execute(work, p)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("prism: %w", err)
 		}
-		return fmt.Errorf("prism: %w", err)
+		return nil
+	case <-ctx.Done():
 	}
-	return nil
+	if young := starting - time.Since(started); young > 0 {
+		time.AfterFunc(young, stop)
+	} else {
+		stop()
+		select {
+		case <-done:
+		case <-time.After(ending):
+		}
+	}
+	return fmt.Errorf("prism: %w", ctx.Err())
 }
 
 // scratch is where the process's pipelines put temporary files. Beam 2.77 leaves an

@@ -1,0 +1,157 @@
+package pipelines
+
+import (
+	"net"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fsouza/fake-gcs-server/fakestorage"
+	"github.com/google/go-cmp/cmp"
+
+	"noisystudent/transforms/cases"
+)
+
+// artefacts are the files that a loop leaves, as the README lists them: a pattern of
+// path.Match and how many of them.
+var artefacts = []struct {
+	pattern string
+	count   int
+}{
+	{"fingerprint.json", 1},
+	{"plan.json", 1},
+	{"splits.json", 1},
+	{"fingerprint/*.json", 3},
+	{"preprocessed/*/*.zarr/zarr.json", 5},
+	{"preprocessed/*/*.zarr/image/zarr.json", 5},
+	{"preprocessed/*/*.zarr/labels/zarr.json", 3},
+	{"models/teacher/fold_[01]/latest", 2},
+	{"models/teacher/fold_[01]/epoch_00002/weights.safetensors", 2},
+	{"models/teacher/fold_[01]/epoch_00002/optimiser.safetensors", 2},
+	{"models/teacher/fold_[01]/epoch_00002/state.json", 2},
+	{"models/student/fold_[01]/latest", 2},
+	{"models/student/best.json", 1},
+	{"models/finetuned/fold_[01]/latest", 1},
+	{"pseudo/1/unlabelled_000[01].nii.gz", 2},
+	{"pseudo/1/unlabelled_000[01].json", 2},
+	{"pseudo/1/unlabelled_000[01].zarr/zarr.json", 2},
+	{"pseudo/1/selection.json", 1},
+	{"predictions/*/test_0000.nii.gz", 5}, // two teachers, ensemble, student, fine-tuned
+	{"predictions/*/labelled_000?.nii.gz", 3},
+	{"ledger/fingerprint/*.json", 3},
+	{"ledger/preprocess/*.json", 6},
+	{"ledger/pseudo-1/*.json", 2},
+	{"ledger/predict-*/*.json", 8},
+	{"ledger/score-test_*/*.json", 5},
+	{"ledger/score-validate_*/*.json", 3},
+	{"ledger/files/*.json", 19}, // 11 of the cohort, and 8 predictions when they are scored
+	{"report/summary.json", 1},
+	{"report/timings.json", 1},
+	{"report/test_*/table.json", 5},
+	{"report/test_*/summary.json", 5},
+	{"report/test_*/scores.csv", 5},
+}
+
+func TestLoop(t *testing.T) {
+	folder := t.TempDir()
+	checkLoop(t, filepath.Join(folder, "cohort"), filepath.Join(folder, "store"))
+}
+
+func TestLoopInBucket(t *testing.T) {
+	startGS(t, "data")
+	checkLoop(t, "gs://data/cohort", "gs://data/store")
+}
+
+// checkLoop runs the whole method where nothing is there, and again where all is.
+func checkLoop(t *testing.T, dataset, root string) {
+	tinyCohort(t, dataset, 3, 3, 1, 1)
+	log := &notes{}
+	first, err := Loop(t.Context(), tinyOptions(dataset, root, log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkReport(t, first)
+	if lines := lacks(log.take(), " of ", "plan: "); len(lines) > 0 {
+		t.Errorf("unexpected lines %q", lines)
+	}
+	text, before := contents(t, root)
+	for _, a := range artefacts {
+		n := 0
+		for key := range text {
+			if ok, err := path.Match(a.pattern, key); err != nil {
+				t.Fatal(err)
+			} else if ok {
+				n++
+			}
+		}
+		if n != a.count {
+			t.Errorf("%d files %s, want %d", n, a.pattern, a.count)
+		}
+	}
+	second, err := Loop(t.Context(), tinyOptions(dataset, root, log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first, second, cmp.AllowUnexported(Scores{})); diff != "" {
+		t.Errorf("the second run reports something else (-first +second)\n%s", diff)
+	}
+	if lines := lacks(log.take(), "nothing to do"); len(lines) > 0 {
+		t.Errorf("the second run says %q", lines)
+	}
+	again, after := contents(t, root)
+	for key := range again {
+		// Digests of files that were seconds old are taken once more, and reports of scores are printed anew.
+		touched := strings.HasPrefix(key, "ledger/files/") || strings.HasPrefix(key, "report/") || key == "pseudo/1/selection.json"
+		if before[key] != after[key] && !touched || text[key] != again[key] && !strings.HasPrefix(key, "ledger/files/") {
+			t.Errorf("%s was written again", key)
+		}
+	}
+}
+
+// checkReport checks what summary.json promises.
+func checkReport(t *testing.T, r Report) {
+	t.Helper()
+	if r.Format != 1 || r.Cases != 1 || len(r.Teachers) != 2 || r.Pseudo != (PseudoCounts{Kept: 2}) || r.PeakRSS < 1<<20 {
+		t.Errorf("report %+v", r)
+	}
+	if len(r.Rejected) != 1 || r.Rejected[0].Case != "unlabelled_0002" || r.Rejected[0].Stage != "preprocess" || r.Rejected[0].Reason != cases.Truncated {
+		t.Errorf("rejected %+v", r.Rejected)
+	}
+	stages := []string{"fingerprint", "preprocess", "train teacher", "pseudolabel", "train student", "validate", "validate scores", "train finetuned", "test", "test scores"}
+	for _, s := range stages {
+		if !(r.Seconds[s] > 0) {
+			t.Errorf("no seconds of stage %s: %v", s, r.Seconds)
+		}
+	}
+	if len(r.Seconds) != len(stages) {
+		t.Errorf("stages %v", r.Seconds)
+	}
+	for _, s := range append(slices.Clone(r.Teachers), r.Teacher, r.Ensemble, r.Student, r.Finetuned) {
+		if len(s.PerOrgan)+len(r.Absent) != 13 || !(s.DSC >= 0 && s.DSC <= 1) || !(s.NSD >= 0 && s.NSD <= 1) {
+			t.Errorf("scores %+v, absent %v", s, r.Absent)
+		}
+	}
+}
+
+// startGS runs the bucket service in this process and points the client at it.
+func startGS(t *testing.T, bucket string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().(*net.TCPAddr)
+	l.Close()
+	server, err := fakestorage.NewServerWithOptions(fakestorage.Options{
+		Scheme: "http", Host: "127.0.0.1", Port: uint16(address.Port),
+		PublicHost: address.String(), // must be the address itself, or reads answer 404
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	server.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: bucket})
+	t.Setenv("STORAGE_EMULATOR_HOST", address.String())
+}
