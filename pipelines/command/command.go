@@ -137,6 +137,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 				return usageError{fmt.Errorf("no help about %q", strings.Join(args, " "))}
 			}
 			cmd.InitDefaultHelpFlag()
+			cmd.InitDefaultVersionFlag()
 			return cmd.Help()
 		},
 	}
