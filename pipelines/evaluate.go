@@ -63,7 +63,7 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 	if err != nil {
 		return Evaluated{}, err
 	}
-	c := score.Config{Store: r.store.Root(), Name: "evaluate", Options: score.Options{Rules: rules, Labels: labels, Ignore: max(ignore, 0)}}
+	c := score.Config{Store: r.store.Root(), Name: "evaluate", BudgetBytes: r.memory(), Options: score.Options{Rules: rules, Labels: labels, Ignore: max(ignore, 0)}}
 	table, fresh, err := r.score(ctx, "evaluate", "", c, pairs)
 	if err != nil {
 		return Evaluated{}, err
@@ -183,7 +183,7 @@ func (r *run) scoreModel(ctx context.Context, name, which string, list []cases.C
 		return score.Table{}, fmt.Errorf("pipelines: %s: no case could be labelled; see the rejected cases in %s", name, r.store.Address("ledger/"+c.Stage()))
 	}
 	s := score.Config{
-		Store: r.store.Root(), Name: strings.ReplaceAll(name+" "+which, " ", "_"),
+		Store: r.store.Root(), Name: strings.ReplaceAll(name+" "+which, " ", "_"), BudgetBytes: r.memory(),
 		Options: score.Options{Rules: rules, Labels: r.plan.Labels, Ignore: max(r.plan.Ignore, 0)},
 	}
 	table, _, err := r.score(ctx, name+" scores", which, s, pairs)

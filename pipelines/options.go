@@ -15,6 +15,7 @@ import (
 	"noisystudent/model/engine"
 	"noisystudent/runners"
 	"noisystudent/transforms/plan"
+	"noisystudent/transforms/resample"
 )
 
 // Options are what all pipelines share.
@@ -102,5 +103,5 @@ func (o Options) memory() int64 {
 	case !o.Runner.Local():
 		return workerBytes
 	}
-	return MemoryLimit() / 4 * 3
+	return resample.DefaultBudget()
 }

@@ -212,7 +212,7 @@ func evaluateCommand(c *session) *cobra.Command {
 			return c.finish(r, r.Rejected)
 		},
 	}
-	c.pipelineFlags(cmd, "device", "seed", "memory")
+	c.pipelineFlags(cmd, "device", "seed")
 	f := cmd.Flags()
 	f.Lookup("store").Usage = "folder or gs://BUCKET/PREFIX for ledger and report (default the predictions' folder)"
 	f.StringVar(&q.Predictions, "predictions", "", "folder or gs:// prefix of predicted labels")

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 
 	"noisystudent/io/volume"
@@ -89,28 +86,6 @@ func (a *admission) release(w *waiter) {
 	}
 	a.next()
 }
-
-// DefaultBudget is three quarters of the memory of the machine, or of the
-// container where that has less; 6 GiB where neither can be found.
-var DefaultBudget = sync.OnceValue(func() int64 {
-	limit := int64(math.MaxInt64)
-	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
-		if f := strings.Fields(string(text)); len(f) > 1 && f[0] == "MemTotal:" {
-			if kb, err := strconv.ParseInt(f[1], 10, 64); err == nil {
-				limit = kb << 10
-			}
-		}
-	}
-	if text, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
-			limit = min(limit, n)
-		}
-	}
-	if limit == math.MaxInt64 {
-		limit = 8 << 30
-	}
-	return limit / 4 * 3
-})
 
 // PredictBytes is what preprocessing a scan of a grid takes at its peak: the scan
 // while its axes are put in order (twice in float32), or the scan and its labels
