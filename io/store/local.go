@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"syscall"
 )
@@ -108,7 +109,13 @@ func (l *local) remove(_ context.Context, key string) error {
 	if info.IsDir() {
 		return fs.ErrNotExist
 	}
-	return cause(root.Remove(key))
+	if err := cause(root.Remove(key)); err != nil {
+		return err
+	}
+	// Folders that held nothing else go too: a bucket has none. One that is not empty refuses.
+	for folder := path.Dir(key); folder != "." && root.Remove(folder) == nil; folder = path.Dir(folder) {
+	}
+	return nil
 }
 
 // cause drops the path from an error of package os, because the caller names the address, and calls a key below a file

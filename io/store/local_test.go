@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -238,4 +239,50 @@ func TestLocalLinks(t *testing.T) {
 	if got, _ := os.ReadFile(outside + "/scan"); string(got) != "scan" {
 		t.Errorf("the target of a link was overwritten: %q", got)
 	}
+}
+
+func TestRemoveTakesEmptyFoldersAlong(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"models/fold_0/epoch_1/weights", "models/fold_0/latest"} {
+		if err := s.Write(t.Context(), key, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Remove(t.Context(), "models/fold_0/epoch_1/weights"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "models/fold_0/epoch_1")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty folder stayed: %v", err)
+	}
+	if _, err := s.Read(t.Context(), "models/fold_0/latest"); err != nil {
+		t.Errorf("a folder went with its content: %v", err)
+	}
+}
+
+// A folder that is emptied by one writer while another begins in it is made again.
+func TestWritesAndRemovesInOneFolder(t *testing.T) {
+	s, err := store.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for _, name := range []string{"a", "b", "c"} {
+		group.Go(func() {
+			for range 200 {
+				if err := s.Write(t.Context(), "deep/folder/"+name, []byte(name)); err != nil {
+					t.Errorf("write: %v", err)
+					return
+				}
+				if err := s.Remove(t.Context(), "deep/folder/"+name); err != nil {
+					t.Errorf("remove: %v", err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
 }

@@ -15,6 +15,9 @@ import (
 
 var errFolder = fmt.Errorf("%w: a key cannot be a folder of another", ErrKey)
 
+// vanishing is how often a folder may go, with the last object of a Remove elsewhere, while a write begins in it.
+const vanishing = 100
+
 func (l *local) create(_ context.Context, key string, generation, _ int64) (upload, error) {
 	if err := os.MkdirAll(l.root, 0o777); err != nil {
 		return nil, err
@@ -25,9 +28,13 @@ func (l *local) create(_ context.Context, key string, generation, _ int64) (uplo
 	}
 	u := &localUpload{root: root, key: key, condition: generation}
 	u.temporary = path.Join(path.Dir(key), reserved+rand.Text())
-	err = makeFolders(root, path.Dir(key))
-	if err == nil {
-		u.file, err = root.OpenFile(u.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	for try := 0; ; try++ {
+		if err = makeFolders(root, path.Dir(key)); err == nil {
+			u.file, err = root.OpenFile(u.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		}
+		if !errors.Is(err, fs.ErrNotExist) || try == vanishing {
+			break
+		}
 	}
 	if err != nil {
 		root.Close()
