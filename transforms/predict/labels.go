@@ -41,7 +41,7 @@ func Labels(ctx context.Context, image []float32, shape [3]int, network Network,
 func certainty(scores []float32, labels []uint8, shape [3]int, logits bool) float64 {
 	h, w := shape[1], shape[2]
 	sums := make([]float64, h)
-	parallel(h, func(y int) {
+	parallel(h, func(_, y int) {
 		for i := y * w; i < (y+1)*w; i++ {
 			switch {
 			case labels[i] == 0:

@@ -17,10 +17,12 @@ type ring struct {
 	gauss  []float32   // (D, H, W) of a tile
 	weight []float32   // (ring, H, W): sum of Gaussians, the same for all models
 	blend  [][]float32 // a model: (C, ring, H, W)
+
+	scratch []*scratch // a thread
 }
 
 func newRing(s Settings, models int, size [3]int) *ring {
-	r := &ring{Settings: s, size: size, gauss: patch.Gaussian(s.Patch)}
+	r := &ring{Settings: s, size: size, gauss: patch.Gaussian(s.Patch), scratch: make([]*scratch, maxThreads)}
 	planes := s.Patch[0] * size[1] * size[2]
 	r.weight = make([]float32, planes)
 	for range models {
@@ -34,7 +36,7 @@ func (r *ring) add(model int, at [3]int, logits []float32) {
 	d, plane := r.Patch[0], r.size[1]*r.size[2]
 	size := r.Patch[1] * r.Patch[2]
 	blend := r.blend[model]
-	parallel(r.Classes*d, func(i int) {
+	parallel(r.Classes*d, func(_, i int) {
 		c, z := i/d, i%d
 		to := (at[0] + z) % d * plane
 		gauss := r.gauss[z*size:][:size]
@@ -63,6 +65,14 @@ func (r *ring) addPlane(plane []float32, at [3]int, values, gauss []float32) {
 	}
 }
 
+// scratch is what one thread needs to finish a row of a plane. It is kept, for what
+// rows leave behind would grow to the size of the ring before it is collected.
+type scratch struct {
+	rows, logits    [][]float32 // a class each
+	scale, top, sum []float32
+	all             []float32 // behind logits
+}
+
 // plane turns a finished plane of all models into the scores (C, H, W) and labels
 // (H, W) of the unpadded image.
 func (r *ring) plane(z int, shape, before [3]int, scores []float32, labels []uint8) {
@@ -71,47 +81,56 @@ func (r *ring) plane(z int, shape, before [3]int, scores []float32, labels []uin
 	if len(r.blend) > 1 && !r.Softmax {
 		finish = r.probabilities
 	}
-	parallel(h, func(y int) {
-		rows := make([][]float32, r.Classes)
-		for c := range rows {
-			rows[c] = scores[(c*h+y)*w:][:w]
-			clear(rows[c])
+	parallel(h, func(worker, y int) {
+		s := r.worker(worker, w)
+		for c := range s.rows {
+			s.rows[c] = scores[(c*h+y)*w:][:w]
+			clear(s.rows[c])
 		}
 		at := (z%r.Patch[0]*r.size[1]+y+before[1])*r.size[2] + before[2]
-		scale := make([]float32, w)
 		for x, v := range r.weight[at:][:w] {
-			scale[x] = 1 / v
+			s.scale[x] = 1 / v
 		}
-		finish(at, scale, rows)
-		argMax(rows, labels[y*w:][:w])
+		finish(at, s)
+		argMax(s.rows, s.top, labels[y*w:][:w])
 	})
 }
 
+// worker returns the scratch of a thread for rows of a width.
+func (r *ring) worker(i, w int) *scratch {
+	if s := r.scratch[i]; s != nil {
+		return s
+	}
+	s := &scratch{
+		rows: make([][]float32, r.Classes), logits: make([][]float32, r.Classes), all: make([]float32, r.Classes*w),
+		scale: make([]float32, w), top: make([]float32, w), sum: make([]float32, w),
+	}
+	for c := range s.logits {
+		s.logits[c] = s.all[c*w:][:w]
+	}
+	r.scratch[i] = s
+	return s
+}
+
 // logits adds the mean of the models' values in a row, which begins at a place of
-// the ring, to rows, a class each.
-func (r *ring) logits(at int, scale []float32, rows [][]float32) {
-	for x := range scale {
-		scale[x] /= float32(len(r.blend))
+// the ring, to the scratch's rows.
+func (r *ring) logits(at int, s *scratch) {
+	for x := range s.scale {
+		s.scale[x] /= float32(len(r.blend))
 	}
 	for _, blend := range r.blend {
-		r.addScaled(rows, blend, at, scale)
+		r.addScaled(s.rows, blend, at, s.scale)
 	}
 }
 
 // probabilities is logits with a softmax before the mean.
-func (r *ring) probabilities(at int, scale []float32, rows [][]float32) {
-	w := len(scale)
-	all := make([]float32, len(rows)*w)
-	one := make([][]float32, len(rows))
-	for c := range one {
-		one[c] = all[c*w:][:w]
-	}
+func (r *ring) probabilities(at int, s *scratch) {
 	for _, blend := range r.blend {
-		clear(all)
-		r.addScaled(one, blend, at, scale)
-		softmaxRow(one, 1/float32(len(r.blend)))
-		for c, row := range rows {
-			for x, v := range one[c] {
+		clear(s.all)
+		r.addScaled(s.logits, blend, at, s.scale)
+		softmaxRow(s.logits, s.top, s.sum, 1/float32(len(r.blend)))
+		for c, row := range s.rows {
+			for x, v := range s.logits[c] {
 				row[x] += v
 			}
 		}
@@ -128,10 +147,10 @@ func (r *ring) addScaled(rows [][]float32, blend []float32, at int, scale []floa
 	}
 }
 
-// argMax writes the class of the largest score to each voxel, the lowest among equals.
-func argMax(rows [][]float32, labels []uint8) {
+// argMax writes the class of the largest score to each voxel, the lowest among
+// equals. top is overwritten.
+func argMax(rows [][]float32, top []float32, labels []uint8) {
 	clear(labels)
-	top := make([]float32, len(labels))
 	copy(top, rows[0])
 	for c := 1; c < len(rows); c++ {
 		row, labels := rows[c][:len(top)], labels[:len(top)]
@@ -147,19 +166,23 @@ func argMax(rows [][]float32, labels []uint8) {
 func (r *ring) clear(z int) {
 	d, plane := r.Patch[0], r.size[1]*r.size[2]
 	clear(r.weight[z%d*plane:][:plane])
-	parallel(r.Classes*len(r.blend), func(i int) {
+	parallel(r.Classes*len(r.blend), func(_, i int) {
 		clear(r.blend[i%len(r.blend)][(i/len(r.blend)*d+z%d)*plane:][:plane])
 	})
 }
 
-// parallel calls work for 0 to n-1, on as many threads as Go may use.
-func parallel(n int, work func(i int)) {
+// maxThreads that share a plane: more would wait for memory.
+const maxThreads = 32
+
+// parallel calls work for 0 to n-1 on as many threads as Go may use, and tells it
+// which of them it is.
+func parallel(n int, work func(worker, i int)) {
 	var next atomic.Int64
 	var group sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) {
+	for worker := range min(runtime.GOMAXPROCS(0), maxThreads, n) {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				work(i)
+				work(worker, i)
 			}
 		})
 	}

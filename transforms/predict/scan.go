@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
@@ -57,7 +58,7 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	if err != nil {
 		return nil, nifti.Frame{}, err
 	}
-	release, err := c.Admit(ctx, scan.Image, resample.PredictBytes(g, c.Plan)+c.SegmentBytes(g))
+	release, err := c.Admit(ctx, scan.Image, c.scanBytes(g))
 	if err != nil {
 		return nil, nifti.Frame{}, err
 	}
@@ -66,8 +67,18 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	if err != nil {
 		return nil, nifti.Frame{}, err
 	}
+	runtime.GC() // the scan as it was read is garbage by now, of the size of what comes
 	labels, err := c.onGrid(ctx, st, p)
 	return labels, p.Frame, err
+}
+
+// scanBytes is what Scan takes: reading and preparing, and after that segmentation.
+func (c Config) scanBytes(g volume.Geometry) int64 {
+	prepared := 4 * float64(g.Voxels())
+	for a := range 3 {
+		prepared *= g.Spacing[a] / c.Plan.Spacing[a]
+	}
+	return max(resample.PredictBytes(g, c.Plan), int64(min(prepared, math.MaxInt64/4))+c.SegmentBytes(g))
 }
 
 // Admit waits until the memory that a case's segmentation is predicted to take is

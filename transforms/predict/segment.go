@@ -186,7 +186,7 @@ func (g *segmenter) cut(at [3]int) {
 // addFlipped adds each channel of src (C, D, H, W), flipped along the axes, to dst.
 func addFlipped(dst, src []float32, channels int, shape [3]int, axes [3]bool) {
 	d, h, w := shape[0], shape[1], shape[2]
-	parallel(channels*d, func(i int) {
+	parallel(channels*d, func(_, i int) {
 		c, z := i/d, i%d
 		from := z
 		if axes[0] {

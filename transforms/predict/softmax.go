@@ -5,20 +5,22 @@ import "math"
 // softmax turns logits (C, D, H, W) into probabilities in place.
 func softmax(logits []float32, classes int, shape [3]int) {
 	h, w, size := shape[1], shape[2], voxels(shape)
-	parallel(shape[0]*h, func(i int) {
-		rows := make([][]float32, classes)
-		for c := range rows {
-			rows[c] = logits[c*size+i*w:][:w]
+	parallel(shape[0], func(_, z int) {
+		rows, top, sum := make([][]float32, classes), make([]float32, w), make([]float32, w)
+		for y := range h {
+			for c := range rows {
+				rows[c] = logits[c*size+(z*h+y)*w:][:w]
+			}
+			softmaxRow(rows, top, sum, 1)
 		}
-		softmaxRow(rows, 1)
 	})
 }
 
 // softmaxRow turns a row of logits, a slice for each class, into probabilities
-// times share in place.
-func softmaxRow(rows [][]float32, share float32) {
-	n := len(rows[0])
-	top, sum := make([]float32, n), make([]float32, n)
+// times share in place. top and sum are as long as a row and overwritten.
+func softmaxRow(rows [][]float32, top, sum []float32, share float32) {
+	n := len(top)
+	clear(sum)
 	copy(top, rows[0])
 	for _, row := range rows[1:] {
 		for x, v := range row[:n] {
