@@ -135,7 +135,8 @@ func TestImportsFollowTheLayers(t *testing.T) {
 		i := slices.IndexFunc(layers, func(l struct {
 			prefix string
 			may    []string
-		}) bool {
+		},
+		) bool {
 			return l.prefix == own
 		})
 		for _, name := range s.imports {

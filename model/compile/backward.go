@@ -118,8 +118,10 @@ func (l *lowering) normGrad(o op.NormGrad, n *op.Node, children []*op.Node, in [
 	if !ok {
 		return fmt.Errorf("norm gradient without its norm")
 	}
-	grad := program.NormGrad{Raw: in[0], Moments: in[1], Norm: scale, Gamma: in[2], DOut: in[4], Slope: o.Slope, Eps: o.Eps,
-		DIn: program.None, DGamma: program.None, DBeta: program.None}
+	grad := program.NormGrad{
+		Raw: in[0], Moments: in[1], Norm: scale, Gamma: in[2], DOut: in[4], Slope: o.Slope, Eps: o.Eps,
+		DIn: program.None, DGamma: program.None, DBeta: program.None,
+	}
 	for _, user := range l.users[children[4]] {
 		u, ok := user.Op().(op.NormGrad)
 		if !ok || !slices.Equal(op.Children(user), children) || u.Eps != o.Eps || u.Slope != o.Slope {
@@ -163,7 +165,9 @@ func (l *lowering) diceCEGrad(o op.DiceCEGrad, n *op.Node, children []*op.Node, 
 	if !ok {
 		return fmt.Errorf("loss gradient without its loss")
 	}
-	l.p.Emit(program.DiceCEGrad{Logits: in[1], Labels: in[2], Sums: sums, Seed: seed,
-		DLogits: l.new(n, program.Activation), Weight: weight, Loss: lossOf(o.DiceCE, in[1:])})
+	l.p.Emit(program.DiceCEGrad{
+		Logits: in[1], Labels: in[2], Sums: sums, Seed: seed,
+		DLogits: l.new(n, program.Activation), Weight: weight, Loss: lossOf(o.DiceCE, in[1:]),
+	})
 	return nil
 }

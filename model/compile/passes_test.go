@@ -68,17 +68,21 @@ func (s sketch) lossGrad(logits program.ID) program.ID {
 
 // weightGrad reads x as a backward run does.
 func (s sketch) weightGrad(name string, x, dout program.ID) {
-	s.Emit(program.ConvWeightGrad{In: views([]program.ID{x}), DOut: dout, DBias: program.None, Stride: [3]int{1, 1, 1},
-		DWeight: s.New(name, program.Kernel, program.Output, s.Buffers[dout].Shape[1], s.Buffers[x].Shape[1], 1, 1, 1)})
+	s.Emit(program.ConvWeightGrad{
+		In: views([]program.ID{x}), DOut: dout, DBias: program.None, Stride: [3]int{1, 1, 1},
+		DWeight: s.New(name, program.Kernel, program.Output, s.Buffers[dout].Shape[1], s.Buffers[x].Shape[1], 1, 1, 1),
+	})
 }
 
 // normGrad goes backward through a norm of raw.
 func (s sketch) normGrad(name string, raw, dout program.ID, r program.Role) program.ID {
 	c := s.Buffers[raw].Shape[1]
 	din := s.act(name, r, c)
-	s.Emit(program.NormGrad{Raw: raw, Moments: s.vector(name+".m", program.Input, 2*c), Norm: s.vector(name+".n", program.Input, 2*c),
+	s.Emit(program.NormGrad{
+		Raw: raw, Moments: s.vector(name+".m", program.Input, 2*c), Norm: s.vector(name+".n", program.Input, 2*c),
 		Gamma: s.vector(name+".gamma", program.Param, c), DOut: dout, DIn: din,
-		DGamma: s.vector(name+".dgamma", program.Output, c), DBeta: s.vector(name+".dbeta", program.Output, c)})
+		DGamma: s.vector(name+".dgamma", program.Output, c), DBeta: s.vector(name+".dbeta", program.Output, c),
+	})
 	return din
 }
 

@@ -13,8 +13,23 @@ import (
 
 // every lists all ops of the package.
 var every = []gorgonia.Op{
-	Conv{}, ConvDataGrad{}, ConvWeightGrad{}, BiasGrad{}, ConvTransposed{}, ConvTransposedDataGrad{}, ConvTransposedWeightGrad{},
-	Moments{}, NormAct{}, NormGrad{}, Concat{}, Slice{}, LabelsNearest{}, DiceCE{}, DiceCEGrad{}, WeightedSum{}, Scale{},
+	Conv{},
+	ConvDataGrad{},
+	ConvWeightGrad{},
+	BiasGrad{},
+	ConvTransposed{},
+	ConvTransposedDataGrad{},
+	ConvTransposedWeightGrad{},
+	Moments{},
+	NormAct{},
+	NormGrad{},
+	Concat{},
+	Slice{},
+	LabelsNearest{},
+	DiceCE{},
+	DiceCEGrad{},
+	WeightedSum{},
+	Scale{},
 }
 
 func TestHashContainsEveryField(t *testing.T) {

@@ -38,8 +38,10 @@ func small() (*Program, map[string]ID) {
 		NormAct{In: View{Buf: at["raw"], Norm: at["norm"], Slope: 0.01}, Out: at["logits"]},
 		DiceCE{Logits: at["logits"], Labels: at["labels"], Sums: at["sums"], Out: at["loss"], Loss: l},
 		DiceCEGrad{Logits: at["logits"], Labels: at["labels"], Sums: at["sums"], Seed: at["seed"], DLogits: at["dlogits"], Weight: 1, Loss: l},
-		NormGrad{Raw: at["raw"], Moments: at["moments"], Norm: at["norm"], Gamma: at["gamma"], DOut: at["dlogits"], DIn: at["dlogits"],
-			DGamma: at["dgamma"], DBeta: at["dbeta"], Slope: 0.01, Eps: 1e-5},
+		NormGrad{
+			Raw: at["raw"], Moments: at["moments"], Norm: at["norm"], Gamma: at["gamma"], DOut: at["dlogits"], DIn: at["dlogits"],
+			DGamma: at["dgamma"], DBeta: at["dbeta"], Slope: 0.01, Eps: 1e-5,
+		},
 		ConvWeightGrad{In: []View{x}, DOut: at["dlogits"], DWeight: at["dw"], DBias: None, Stride: stride},
 		GradNorm{Grads: []ID{at["dw"], at["dgamma"]}, Seed: at["seed"], Out: at["total"]},
 		Update{Rule: SGD, Param: at["w"], Grad: at["dw"], State: []ID{at["velocity"]}, Hyper: at["hyper"], Norm: at["total"]},
@@ -207,8 +209,11 @@ func TestLifeOverlaps(t *testing.T) {
 		a, b Life
 		want bool
 	}{
-		{Life{0, 3}, Life{3, 5}, true}, {Life{0, 3}, Life{4, 5}, false}, {Life{2, 2}, Life{2, 2}, true},
-		{Life{0, 9}, Life{4, 5}, true}, {Life{-1, -1}, Life{0, 0}, false},
+		{Life{0, 3}, Life{3, 5}, true},
+		{Life{0, 3}, Life{4, 5}, false},
+		{Life{2, 2}, Life{2, 2}, true},
+		{Life{0, 9}, Life{4, 5}, true},
+		{Life{-1, -1}, Life{0, 0}, false},
 	} {
 		if c.a.Overlaps(c.b) != c.want || c.b.Overlaps(c.a) != c.want {
 			t.Errorf("%v and %v: want %v", c.a, c.b, c.want)

@@ -35,9 +35,11 @@ func thePlan(t *testing.T, ignore int) plan.Plan {
 	t.Helper()
 	d := &cases.Dataset{Name: "made up", Ignore: ignore, Labels: []cases.Label{{ID: 1, Name: "liver"}, {ID: 2, Name: "spleen"}, {ID: 3, Name: "aorta"}}}
 	shapes, spacings := slices.Repeat([][3]int{{20, 40, 40}}, 3), slices.Repeat([][3]float64{{2.5, 1, 1}}, 3)
-	f := fingerprint.Fingerprint{Shapes: shapes, Spacings: spacings, RelativeSize: 1, Orientation: "ras",
+	f := fingerprint.Fingerprint{
+		Shapes: shapes, Spacings: spacings, RelativeSize: 1, Orientation: "ras",
 		LabelML:   []float64{100, 10, 5, 1},
-		Intensity: map[string]fingerprint.Intensity{"0": {Mean: 90, SD: 50, P005: -30, P995: 200}}}
+		Intensity: map[string]fingerprint.Intensity{"0": {Mean: 90, SD: 50, P005: -30, P995: 200}},
+	}
 	p, err := plan.Make(f, d, plan.Options{Preset: plan.Demo})
 	if err != nil {
 		t.Fatal(err)
@@ -50,8 +52,10 @@ func thePlan(t *testing.T, ignore int) plan.Plan {
 // and labels of three organs; with ignore, its lowest planes carry that label.
 func theCase(ignore int) (*volume.Volume, *volume.Labels) {
 	r := rand.New(rand.NewPCG(8, 8))
-	g := volume.Geometry{Shape: [3]int{14, 40, 38}, Spacing: [3]float64{3, 0.8, 0.9}, Origin: [3]float64{5, -7, 100},
-		Direction: [3][3]float64{{0, 0, 1}, {0, 1, 0}, {1, 0, 0}}}
+	g := volume.Geometry{
+		Shape: [3]int{14, 40, 38}, Spacing: [3]float64{3, 0.8, 0.9}, Origin: [3]float64{5, -7, 100},
+		Direction: [3][3]float64{{0, 0, 1}, {0, 1, 0}, {1, 0, 0}},
+	}
 	image, labels := &volume.Volume{Geometry: g, Data: make([]float32, g.Voxels())}, &volume.Labels{Geometry: g, Data: make([]uint8, g.Voxels())}
 	for i := range image.Data {
 		z, y, x := i/(40*38), i/38%40, i%38

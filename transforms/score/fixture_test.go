@@ -75,7 +75,7 @@ func referenceFolder(t *testing.T) string {
 	}
 	dir := filepath.Join(ct, "..", "reference")
 	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err != nil {
-		t.Skip(fmt.Sprintf("needs the fixtures of the real CT: %v", err))
+		t.Skipf("needs the fixtures of the real CT: %v", err)
 	}
 	return dir
 }
