@@ -212,6 +212,39 @@ func TestEpochsAreEmittedAgain(t *testing.T) {
 	idleProcess(t)
 }
 
+// Two pipelines that are given the same jobs share the work, and each emits all of it.
+func TestBundlesThatRunTwice(t *testing.T) {
+	plain, list := jobs(t, 2)
+	for _, j := range list {
+		if err := Run(t.Context(), j, onRef, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, list := jobs(t, 2)
+	var group sync.WaitGroup
+	for range 2 {
+		p, s := beam.NewPipelineWithRoot()
+		got := Jobs(s, Options{Device: "ref", Threads: 1, Jobs: 2}, beam.CreateList(s, texts(t, list)))
+		var want []any
+		for _, e := range expected(t, plain, list) {
+			want = append(want, e)
+		}
+		passert.Equals(s, got, want...)
+		group.Go(func() {
+			if err := ptest.Run(p); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	for _, j := range list {
+		if !same(files(t, plain, j), files(t, st, j)) {
+			t.Errorf("%s has other weights than a plain run gives", j.Name())
+		}
+	}
+	idleProcess(t)
+}
+
 // A failing job fails the pipeline with its cause; the next one goes on from the checkpoint.
 func TestPipelineGoesOnAfterFailure(t *testing.T) {
 	plain, list := jobs(t, 2)
