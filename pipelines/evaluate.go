@@ -86,32 +86,28 @@ func (q EvaluateRequest) scheme() string {
 
 // match pairs references with predictions by file name.
 func (r *run) match(ctx context.Context, q EvaluateRequest) ([]score.Pair, error) {
-	predictions, err := store.Open(ctx, q.Predictions)
+	predictions, refused, err := cases.Masks(ctx, q.Predictions)
 	if err != nil {
 		return nil, err
 	}
-	infos, err := predictions.List(ctx, "")
+	references, unusable, err := cases.Masks(ctx, q.References)
 	if err != nil {
 		return nil, err
 	}
-	there := map[string]bool{}
-	for _, i := range infos {
-		there[i.Key] = true
-	}
-	references, refused, err := cases.Scans(ctx, q.References)
-	if err != nil {
-		return nil, err
+	refused = append(refused, unusable...)
+	predicted := map[string]string{}
+	for _, c := range predictions {
+		predicted[c.ID] = c.Labels
 	}
 	var pairs []score.Pair
-	for _, ref := range references {
-		key := ref.ID + ".nii.gz"
-		if !there[key] {
-			fault := &cases.Fault{Kind: cases.Missing, File: predictions.Address(key), Remedy: "predict the scan first, or remove the reference"}
-			x, _ := cases.Reject(ref.ID, "evaluate", fault)
+	for _, c := range references {
+		if predicted[c.ID] == "" {
+			fault := &cases.Fault{Kind: cases.Missing, File: c.Labels, Remedy: "predict the scan first, or remove the reference", Err: fmt.Errorf("%s has no prediction", q.Predictions)}
+			x, _ := cases.Reject(c.ID, "evaluate", fault)
 			refused = append(refused, x)
 			continue
 		}
-		pairs = append(pairs, score.Pair{Case: ref.ID, Reference: ref.Image, Prediction: predictions.Address(key)})
+		pairs = append(pairs, score.Pair{Case: c.ID, Reference: c.Labels, Prediction: predicted[c.ID]})
 	}
 	if len(pairs) == 0 {
 		return nil, fmt.Errorf("pipelines: evaluate: no file of %s has a namesake in %s", q.References, q.Predictions)
@@ -146,8 +142,8 @@ func (r *run) score(ctx context.Context, name, detail string, c score.Config, pa
 
 func scoreGraph(c score.Config, pairs []score.Pair) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	rows, _ := score.Cases(s, c, beam.CreateList(s, pairs))
-	score.Report(s, c, rows)
+	rows, rejected := score.Cases(s, c, beam.CreateList(s, pairs))
+	read(s, score.Report(s, c, rows), rejected)
 	return p
 }
 

@@ -112,7 +112,7 @@ func (c Cohort) make(ctx context.Context, st *store.Store, o Options, q phantom.
 
 func phantomGraph(o phantom.Options) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	phantom.Cohort(s, o)
+	read(s, phantom.Cohort(s, o))
 	return p
 }
 

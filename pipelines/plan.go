@@ -171,7 +171,8 @@ func (r *run) fingerprint(ctx context.Context, orientation string) ([]cases.Case
 
 func fingerprintGraph(c fingerprint.Config, list []cases.Case) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	fingerprint.Collect(s, c, beam.CreateList(s, list))
+	text, rejected := fingerprint.Collect(s, c, beam.CreateList(s, list))
+	read(s, text, rejected)
 	return p
 }
 

@@ -123,6 +123,7 @@ func (r *run) predict(ctx context.Context, name, detail string, c predict.Config
 
 func predictGraph(c predict.Config, list []cases.Case) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	predict.Scans(s, c, beam.CreateList(s, list))
+	done, rejected := predict.Scans(s, c, beam.CreateList(s, list))
+	read(s, done, rejected)
 	return p
 }

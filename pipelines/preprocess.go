@@ -78,6 +78,7 @@ func (r *run) prepare(ctx context.Context, list []cases.Case) (fresh int, err er
 
 func preprocessGraph(o resample.Options, planJSON string, list []cases.Case) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	resample.Cases(s, o, beam.CreateList(s, list), beam.Create(s, planJSON))
+	stored, rejected := resample.Cases(s, o, beam.CreateList(s, list), beam.Create(s, planJSON))
+	read(s, stored, rejected)
 	return p
 }

@@ -123,7 +123,8 @@ func (r *run) selectLabels(ctx context.Context, o outcome) ([]fit.Ref, error) {
 
 func pseudolabelGraph(c pseudo.Config, list []pseudo.Prepared) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	pseudo.Labels(s, c, beam.CreateList(s, list))
+	done, rejected := pseudo.Labels(s, c, beam.CreateList(s, list))
+	read(s, done, rejected)
 	return p
 }
 

@@ -228,7 +228,7 @@ func (r *run) fit(ctx context.Context, missing []fit.Job) error {
 
 func trainGraph(jobs []fit.Job, o fit.Options) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	fit.Jobs(s, o, beam.CreateList(s, encoded(jobs)))
+	read(s, fit.Jobs(s, o, beam.CreateList(s, encoded(jobs))))
 	return p
 }
 

@@ -33,6 +33,31 @@ func Scans(ctx context.Context, address string) ([]Case, []Rejected, error) {
 	return f.cases, f.sorted(), nil
 }
 
+// Masks finds label files by address, as Scans finds scans, for programs that have
+// nothing else: predictions and references. Ids are file names without ending and
+// nothing more, as label files have no channel number: t_0000.nii.gz is of case t_0000.
+func Masks(ctx context.Context, address string) ([]Case, []Rejected, error) {
+	f := &finder{}
+	files, err := f.match(ctx, address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cases: masks %s: %w", address, err)
+	}
+	byID := map[string][]string{}
+	for _, file := range files {
+		if stem, ok := f.stem(file); ok {
+			byID[stem] = append(byID[stem], file.address)
+		}
+	}
+	found := f.single(byID, nil)
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		f.cases = append(f.cases, Case{ID: id, Labels: found[id]})
+	}
+	if len(f.cases)+len(f.rejected) == 0 {
+		return nil, nil, fmt.Errorf("cases: masks %s: no label file found; want .nii.gz or .nii files in a folder", address)
+	}
+	return f.cases, f.sorted(), nil
+}
+
 // match lists the files that an address means.
 func (f *finder) match(ctx context.Context, address string) ([]file, error) {
 	if at := strings.IndexAny(address, "*?["); at >= 0 {

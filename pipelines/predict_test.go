@@ -1,0 +1,156 @@
+package pipelines
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/fit"
+)
+
+// TestPredictAndEvaluate labels scans with every model of a store and scores them.
+func TestPredictAndEvaluate(t *testing.T) {
+	folder := t.TempDir()
+	root, st, out := filepath.Join(folder, "cohort"), filepath.Join(folder, "store"), filepath.Join(folder, "out")
+	tinyCohort(t, root, 2, 1, 3, 0)
+	train := tinyOptions(root, st, &notes{})
+	input := filepath.Join(root, "imagesTs")
+	o := Options{Store: st, Progress: &notes{}}
+	predict := func(model string) (Predicted, error) {
+		return Predict(t.Context(), o, PredictRequest{Input: input, Output: out, Model: model})
+	}
+	if _, err := predict(""); err == nil || !strings.Contains(err.Error(), "run `noisystudent plan` first") {
+		t.Errorf("without a plan: %v", err)
+	}
+	if _, err := Plan(t.Context(), train); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := predict(""); err == nil || !strings.Contains(err.Error(), "has no trained model") {
+		t.Errorf("without a model: %v", err)
+	}
+	if _, err := predict("student"); !errors.Is(err, errUntrained) || !strings.Contains(err.Error(), "train --role student") {
+		t.Errorf("without a student: %v", err)
+	}
+	if _, err := Train(t.Context(), train, fit.Finetuned, nil); err != nil {
+		t.Fatal(err)
+	}
+	digests := map[string]bool{}
+	for _, c := range []struct{ model, want string }{
+		{"teacher/1", "teacher fold 1"},
+		{"ensemble", "the ensemble of 2 teachers"},
+		{"student/0", "student fold 0"},
+		{"finetuned", "finetuned fold "},
+		{"", "finetuned fold "},
+	} {
+		p, err := predict(c.model)
+		if err != nil || !strings.HasPrefix(p.Model, c.want) || p.Cases != 3 || p.Output != out {
+			t.Errorf("%q: %+v, %v", c.model, p, err)
+		}
+		if fresh := map[bool]int{true: 0, false: 3}[digests[p.Digest]]; p.New != fresh {
+			t.Errorf("%q: %d new, want %d", c.model, p.New, fresh)
+		}
+		digests[p.Digest] = true
+	}
+	labels, _ := contents(t, out)
+	if got := slices.Sorted(maps.Keys(labels)); !slices.Equal(got, []string{"test_0000.nii.gz", "test_0001.nii.gz", "test_0002.nii.gz"}) {
+		t.Errorf("the output holds %v", got)
+	}
+	if err := os.Remove(filepath.Join(out, "test_0001.nii.gz")); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := predict(""); err != nil || p.New != 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if again, _ := contents(t, out); again["test_0001.nii.gz"] != labels["test_0001.nii.gz"] {
+		t.Error("a label file that was removed did not come back")
+	}
+	other := PredictRequest{Input: input, Output: out, Export: "probabilities", Mirror: "x"}
+	if p, err := Predict(t.Context(), o, other); err != nil || p.New != 3 || digests[p.Digest] {
+		t.Errorf("another export: %+v, %v", p, err)
+	}
+	var usage *UsageError
+	for _, q := range []PredictRequest{{}, {Input: input}, {Input: input, Output: out, Model: "boss"}, {Input: input, Output: out, Export: "nothing"}, {Input: input, Output: out, Mirror: "w"}} {
+		if _, err := Predict(t.Context(), o, q); !errors.As(err, &usage) {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	evaluate(t, root, out)
+}
+
+// evaluate scores predictions, of which one goes missing.
+func evaluate(t *testing.T, root, out string) {
+	q := EvaluateRequest{Predictions: out, References: filepath.Join(root, "labelsTs")}
+	log := &notes{}
+	e, err := Evaluate(t.Context(), Options{Progress: log}, q)
+	if err != nil || e.New != 3 || e.Table.Cases != 3 || len(e.Rejected) != 0 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	for _, file := range []string{"summary.json", "report/evaluate/table.json", "report/evaluate/scores.csv", "report/evaluate/summary.json"} {
+		if _, err := os.Stat(filepath.Join(out, file)); err != nil {
+			t.Error(err)
+		}
+	}
+	again, err := Evaluate(t.Context(), Options{Progress: log}, q)
+	if err != nil || again.New != 0 || !strings.Contains(again.String(), "scored before; nothing to do") {
+		t.Errorf("%v, %v", again, err)
+	}
+	if err := os.Remove(filepath.Join(out, "test_0001.nii.gz")); err != nil {
+		t.Fatal(err)
+	}
+	q.Rules = "nnunet"
+	e, err = Evaluate(t.Context(), Options{Progress: log}, q)
+	if err != nil || e.New != 2 || e.Table.Cases != 2 || len(e.Rejected) != 1 || e.Rejected[0].Reason != cases.Missing {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if text, _ := contents(t, out); !strings.Contains(text["ledger/evaluate/test_0001.json"], "predict the scan first") {
+		t.Errorf("no row of the missing prediction")
+	}
+	var usage *UsageError
+	for _, q := range []EvaluateRequest{{}, {Predictions: out}, {Predictions: out, References: root, Rules: "mine"}} {
+		if _, err := Evaluate(t.Context(), Options{}, q); !errors.As(err, &usage) {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if _, err := Evaluate(t.Context(), Options{}, EvaluateRequest{Predictions: empty, References: q.References}); err == nil || !strings.Contains(err.Error(), "no label file found") {
+		t.Errorf("without predictions: %v", err)
+	}
+	if _, err := os.Stat(empty); err == nil {
+		t.Error("the folder without predictions was made")
+	}
+}
+
+func TestScheme(t *testing.T) {
+	for references, want := range map[string]string{
+		"/d/labelsTs": "/d/dataset.json", "/d/labelsTs/": "/d/dataset.json", "d/labelsTs": "d/dataset.json", "labelsTs": "dataset.json",
+		"gs://b/d/labelsTs": "gs://b/d/dataset.json", "gs://b/labelsTs/": "gs://b/dataset.json",
+	} {
+		if got := (EvaluateRequest{References: references}).scheme(); got != want {
+			t.Errorf("%s: %s, want %s", references, got, want)
+		}
+	}
+	if got := (EvaluateRequest{References: "/d/x", Dataset: "/e/dataset.json"}).scheme(); got != "/e/dataset.json" {
+		t.Error(got)
+	}
+}
+
+func TestParseModel(t *testing.T) {
+	for name, want := range map[string]modelName{
+		"ensemble": {"", -1}, "student": {fit.Student, -1}, "finetuned": {fit.Finetuned, -1}, "control": {fit.Control, -1},
+		"teacher/0": {fit.Teacher, 0}, "student/12": {fit.Student, 12},
+	} {
+		if got, err := parseModel(name); got != want || err != nil {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"", "teacher", "boss", "boss/1", "teacher/", "teacher/x", "teacher/-1", "teacher/1/2", "ensemble/1"} {
+		if got, err := parseModel(name); err == nil {
+			t.Errorf("%q: %+v", name, got)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package pipelines
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"noisystudent/transforms/fit"
+)
+
+// TestTrain goes through the roles, fold by fold, each command making what it lacks.
+func TestTrain(t *testing.T) {
+	folder := t.TempDir()
+	root, st := filepath.Join(folder, "cohort"), filepath.Join(folder, "store")
+	tinyCohort(t, root, 3, 2, 0, 0)
+	log := &notes{}
+	o := tinyOptions(root, st, log)
+	folds := func(trained Trained) (list []int) {
+		for _, m := range trained.Models {
+			list = append(list, m.Fold)
+		}
+		return list
+	}
+	for _, c := range []struct {
+		role   fit.Role
+		folds  []int
+		want   []int
+		fresh  int64 // epochs of each
+		stages []string
+	}{
+		{fit.Teacher, []int{1}, []int{1}, 2, []string{"fingerprint: 3 of 3", "preprocess: 3 of 3", "train teacher: 4 of 4"}},
+		{fit.Teacher, []int{1}, []int{1}, 0, []string{"preprocess: 3 of 3 cases were done before", "train teacher: 4 of 4 steps were done before"}},
+		{fit.Student, []int{0}, []int{0}, 1, []string{"preprocess: 5 of 5 cases, 2 of them now", "train teacher: 8 of 8 steps, 4 of them now", "pseudolabel: 2 of 2", "train student: 2 of 2"}},
+		{fit.Finetuned, []int{0}, []int{0}, 1, []string{"train student: 2 of 2 steps were done before", "train finetuned: 2 of 2"}},
+		{fit.Finetuned, nil, nil, -1, []string{"train student: 4 of 4 steps, 2 of them now", "validate student fold 0: ", "validate student fold 1: "}},
+		{fit.Control, nil, []int{0, 1}, 2, []string{"train control: 8 of 8"}},
+	} {
+		trained, err := Train(t.Context(), o, c.role, c.folds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.want != nil && !slices.Equal(folds(trained), c.want) {
+			t.Errorf("%s %v: trained %v", c.role, c.folds, trained)
+		}
+		for _, m := range trained.Models {
+			if m.New != c.fresh && c.fresh >= 0 || !(m.Loss == m.Loss) || m.Role != c.role {
+				t.Errorf("%s %v: %+v", c.role, c.folds, m)
+			}
+		}
+		lines := strings.Join(log.take(), "\n")
+		for _, want := range c.stages {
+			if !strings.Contains(lines, want) {
+				t.Errorf("%s %v: nobody says %q:\n%s", c.role, c.folds, want, lines)
+			}
+		}
+	}
+	var usage *UsageError
+	for _, role := range []fit.Role{fit.Teacher, fit.Student, fit.Finetuned, fit.Control} {
+		for _, fold := range []int{-1, 2} {
+			if _, err := Train(t.Context(), o, role, []int{fold}); !errors.As(err, &usage) || !strings.Contains(err.Error(), "there are 0 to 1") {
+				t.Errorf("%s fold %d: %v", role, fold, err)
+			}
+		}
+	}
+}
+
+// TestInterruptedTraining stops a run between epochs; the next one goes on.
+func TestInterruptedTraining(t *testing.T) {
+	folder := t.TempDir()
+	root, st := filepath.Join(folder, "cohort"), filepath.Join(folder, "store")
+	tinyCohort(t, root, 2, 1, 0, 0)
+	log := &notes{}
+	o := tinyOptions(root, st, log)
+	o.Set = append(slices.Clone(o.Set), "training.teacher_epochs=80")
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Progress = stopAt{log, func() {
+		if found, _ := filepath.Glob(filepath.Join(st, "models", "teacher", "fold_*", "latest")); len(found) > 0 {
+			cancel()
+		}
+	}}
+	if _, err := Train(ctx, o, fit.Teacher, nil); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v", err)
+	}
+	if lines := log.take(); !strings.Contains(lines[len(lines)-1], " of 320 steps, stopped") {
+		t.Errorf("%q", lines)
+	}
+	o.Progress = log
+	trained, err := Train(t.Context(), o, fit.Teacher, nil)
+	if err != nil || len(trained.Models) != 2 || trained.Models[0].New+trained.Models[1].New >= 160 {
+		t.Errorf("%+v, %v", trained, err)
+	}
+}
+
+// stopAt asks at every count whether to stop.
+type stopAt struct {
+	*notes
+	ask func()
+}
+
+func (s stopAt) Stage(name string, total int64, unit string) Meter {
+	return stopMeter{s.notes.Stage(name, total, unit), s.ask}
+}
+
+type stopMeter struct {
+	Meter
+	ask func()
+}
+
+func (m stopMeter) At(done int64) {
+	m.ask()
+	m.Meter.At(done)
+}
+
+// TestNothingToLearnFrom is about datasets that training cannot begin with.
+func TestNothingToLearnFrom(t *testing.T) {
+	root, st := filepath.Join(t.TempDir(), "cohort"), filepath.Join(t.TempDir(), "store")
+	tinyCohort(t, root, 2, 1, 0, 0)
+	if err := os.RemoveAll(filepath.Join(root, "imagesUn")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Loop(t.Context(), tinyOptions(root, st, &notes{})); err == nil || !strings.Contains(err.Error(), "--unlabelled-scans") {
+		t.Errorf("without a pool: %v", err)
+	}
+	put(t, filepath.Join(root, "imagesUn", "u_0000.nii.gz"), []byte("not gzip"))
+	if _, err := Pseudolabel(t.Context(), tinyOptions(root, st, &notes{})); err == nil || !strings.Contains(err.Error(), "none of 1 unlabelled scans could be prepared") {
+		t.Errorf("with a pool of nothing: %v", err)
+	}
+}
+
+// TestShare divides a machine among networks.
+func TestShare(t *testing.T) {
+	const gib = 1 << 30
+	for _, c := range []struct {
+		memory, network             int64
+		threads, work, at, threaded int
+		rest                        int64
+	}{
+		{12 * gib, gib, 2, 5, 2, 1, 10 * gib},
+		{12 * gib, gib, 8, 5, 5, 1, 7 * gib},
+		{12 * gib, gib, 8, 1, 1, 8, 11 * gib},
+		{12 * gib, 5 * gib, 8, 5, 1, 8, 7 * gib},
+		{12 * gib, 14 * gib, 8, 5, 1, 8, 3 * gib},
+		{12 * gib, 17 * gib, 8, 5, 0, 0, 0},
+	} {
+		r := &run{Options: Options{MemoryBytes: c.memory, Threads: c.threads}}
+		at, threads, rest, err := r.share(c.work, c.network)
+		if at != c.at || threads != c.threaded || rest != c.rest || (err == nil) != (c.at > 0) {
+			t.Errorf("%+v: %d at once of %d threads, %d left, %v", c, at, threads, rest, err)
+		}
+	}
+	r := &run{Options: Options{}}
+	r.Runner.Runner = "flink"
+	if at, threads, rest, err := r.share(5, gib); at != 1 || threads != 0 || rest != workerBytes-gib || err != nil {
+		t.Errorf("elsewhere: %d at once of %d threads, %d left, %v", at, threads, rest, err)
+	}
+}
