@@ -78,6 +78,9 @@ func run(t *testing.T, want int, args ...string) string {
 // TestInterrupt stops the program at three moments: what it has made is whole, and
 // the command that it names goes on from there to the same bytes.
 func TestInterrupt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a whole loop, twice: not with -short")
+	}
 	if runtime.GOOS == "windows" {
 		t.Skip("needs signals")
 	}
