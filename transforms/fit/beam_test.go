@@ -128,9 +128,9 @@ func TestJobsUnderPrism(t *testing.T) {
 // the same time though one bundle delivers them all.
 func TestSlotsAreUsed(t *testing.T) {
 	for _, slots := range []int{1, 2} {
-		_, list := jobs(t, 4)
+		_, list := jobs(t, 3)
 		for i := range list {
-			list[i].Plan.Training.StepsPerEpoch = 15
+			list[i].Plan.Training.StepsPerEpoch, list[i].Epochs = 8, 2
 			list[i] = list[i].Sealed()
 		}
 		most := watch()
