@@ -43,18 +43,7 @@ func Demo(ctx context.Context, o Options, q DemoRequest) (Report, error) {
 	if q.Out == "" {
 		return Report{}, misuse("no folder for the demo; give --out=DIR")
 	}
-	cohort := demoCohort
-	if q.Quick {
-		cohort = quickCohort
-		o.Set = append(o.Set, quickSteps...)
-	}
-	if o.Seed == 0 {
-		o.Seed = demoSeed
-	}
-	cohort.Seed = o.Seed
-	o.Preset = plan.Demo
-	out := strings.TrimRight(q.Out, "/")
-	o.Dataset, o.Store = out+"/cohort", out+"/store"
+	o, cohort := q.settings(o)
 	made, err := Phantom(ctx, o, PhantomRequest{Out: o.Dataset, Options: cohort})
 	if err != nil {
 		return Report{}, err
@@ -71,9 +60,26 @@ func Demo(ctx context.Context, o Options, q DemoRequest) (Report, error) {
 		return report, err
 	}
 	report.Note = fmt.Sprintf("Synthetic phantoms, one seed (%d): this shows that the method runs, not how good it is on patients.", o.Seed)
-	st, err := store.Open(ctx, out)
+	st, err := store.Open(ctx, q.Out)
 	if err != nil {
 		return report, err
 	}
 	return report, writeJSON(ctx, st, "summary.json", report)
+}
+
+// settings completes the options and chooses the cohort.
+func (q DemoRequest) settings(o Options) (Options, phantom.Options) {
+	cohort := demoCohort
+	if q.Quick {
+		cohort = quickCohort
+		o.Set = append(o.Set, quickSteps...)
+	}
+	if o.Seed == 0 {
+		o.Seed = demoSeed
+	}
+	cohort.Seed = o.Seed
+	o.Preset = plan.Demo
+	out := strings.TrimRight(q.Out, "/")
+	o.Dataset, o.Store = out+"/cohort", out+"/store"
+	return o, cohort
 }

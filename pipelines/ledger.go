@@ -126,22 +126,11 @@ func (r *run) refuseFiles(ctx context.Context, stage string, refused []Rejected)
 	if err != nil {
 		return err
 	}
-	rows := map[string]manifest.Row{}
-	for _, x := range refused {
-		x.Stage = stage
-		r.refuse(x)
-		id := x.Case
-		if cases.CheckID(id) != nil { // a name that cannot name a case cannot name a row
-			id = "file-" + manifest.Digest(x.File)[:16]
-		}
-		row := manifest.Row{Stage: stage, Case: id, Outcome: manifest.Rejected, Reason: x.Reason, File: x.File, Message: x.Message}
-		if first, twice := rows[id]; twice {
-			row = first
-			row.Message += "; and " + x.Message
-		}
-		rows[id] = row
+	for i := range refused {
+		refused[i].Stage = stage
 	}
-	for id, row := range rows {
+	r.refuse(refused...)
+	for id, row := range rowsOf(refused) {
 		if stale[id] != row {
 			if err := manifest.Record(ctx, r.store, row); err != nil {
 				return err
@@ -155,4 +144,23 @@ func (r *run) refuseFiles(ctx context.Context, stage string, refused []Rejected)
 		}
 	}
 	return nil
+}
+
+// rowsOf makes one row an id, with all that is wrong under it.
+func rowsOf(refused []Rejected) map[string]manifest.Row {
+	rows := map[string]manifest.Row{}
+	for _, x := range refused {
+		id := x.Case
+		if cases.CheckID(id) != nil { // a name that cannot name a case cannot name a row
+			id = "file-" + manifest.Digest(x.File)[:16]
+		}
+		row, twice := rows[id]
+		if twice {
+			row.Message += "; and " + x.Message
+		} else {
+			row = manifest.Row{Stage: x.Stage, Case: id, Outcome: manifest.Rejected, Reason: x.Reason, File: x.File, Message: x.Message}
+		}
+		rows[id] = row
+	}
+	return rows
 }

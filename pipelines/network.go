@@ -72,9 +72,17 @@ func (r *run) share(work int, network int64) (at, threads int, rest int64, err e
 	return at, r.threads() / at, max(budget-int64(at)*network, budget/4), nil
 }
 
+// measured is measure of the run's plan, once.
+func (r *run) measured() (n networks, err error) {
+	if r.networks == (networks{}) {
+		r.networks, err = measure(r.plan, r.Threads)
+	}
+	return r.networks, err
+}
+
 // fitOptions is how this machine trains that many jobs.
 func (r *run) fitOptions(jobs int) (fit.Options, error) {
-	n, err := measure(r.plan, r.Threads)
+	n, err := r.measured()
 	if err != nil {
 		return fit.Options{}, err
 	}
@@ -84,7 +92,7 @@ func (r *run) fitOptions(jobs int) (fit.Options, error) {
 
 // predictOptions is how this machine labels that many cases.
 func (r *run) predictOptions(cases int) (predict.Options, error) {
-	n, err := measure(r.plan, r.Threads)
+	n, err := r.measured()
 	if err != nil {
 		return predict.Options{}, err
 	}

@@ -58,14 +58,8 @@ func (p Predicted) String() string {
 
 // Predict labels scans with a model of the store. It trains nothing.
 func Predict(ctx context.Context, o Options, q PredictRequest) (Predicted, error) {
-	if err := q.check(o); err != nil {
-		return Predicted{}, err
-	}
-	r, err := open(ctx, o)
+	r, err := openPredict(ctx, o, q)
 	if err != nil {
-		return Predicted{}, err
-	}
-	if r.plan, err = plan.Load(ctx, r.store); err != nil {
 		return Predicted{}, err
 	}
 	out, err := store.Open(ctx, q.Output)
@@ -74,9 +68,6 @@ func Predict(ctx context.Context, o Options, q PredictRequest) (Predicted, error
 	}
 	name, models, err := r.pick(ctx, q.Model)
 	if err != nil {
-		return Predicted{}, err
-	}
-	if err := r.override(q); err != nil {
 		return Predicted{}, err
 	}
 	list, refused, err := cases.Scans(ctx, q.Input)
@@ -93,6 +84,21 @@ func Predict(ctx context.Context, o Options, q PredictRequest) (Predicted, error
 	c.Output = out.Root()
 	done, err := r.predict(ctx, "predict", "", c, list)
 	return Predicted{name, c.Digest(), c.Output, len(done.good), len(done.fresh), r.refused}, err
+}
+
+// openPredict opens a run that needs a plan and no dataset.
+func openPredict(ctx context.Context, o Options, q PredictRequest) (*run, error) {
+	if err := q.check(o); err != nil {
+		return nil, err
+	}
+	r, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if r.plan, err = plan.Load(ctx, r.store); err != nil {
+		return nil, err
+	}
+	return r, r.override(q)
 }
 
 // override changes how the model is applied, not the plan in the store.

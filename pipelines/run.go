@@ -30,6 +30,7 @@ type run struct {
 	plan     plan.Plan
 	planned  bool // by this run
 	splits   []plan.Split
+	networks networks                // of the plan
 	prepared map[string]preparedCase // by id
 	met      map[string]bool         // cases that preprocessing was asked for
 	models   map[string]TrainedModel // by folder

@@ -2,13 +2,9 @@ package pipelines
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-
-	"noisystudent/runners"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
 )
@@ -103,37 +99,6 @@ func (r *run) needControls(ctx context.Context, folds []int) ([]TrainedModel, er
 	})
 }
 
-// studentCases are the labelled cases of a student: the fold's training part, or all.
-func (r *run) studentCases(fold int) []string {
-	if r.plan.Training.StudentAllLabels {
-		return ids(r.of(cases.Labelled))
-	}
-	return r.splits[fold].Train
-}
-
-// job fills in what the role decides; the caller adds pseudo-labels and start.
-func (r *run) job(role fit.Role, fold int, labelled []string) fit.Job {
-	t := r.plan.Training
-	j := fit.Job{
-		Role: role, Fold: fold, Store: r.store.Root(), Plan: r.plan, Seed: r.plan.Seed,
-		Augment: t.TeacherAugment, Rate: t.LearningRate, Epochs: int64(t.TeacherEpochs),
-	}
-	switch role {
-	case fit.Student:
-		j.Augment, j.Epochs = t.StudentAugment, int64(t.StudentEpochs)
-	case fit.Finetuned:
-		j.Rate, j.Epochs = t.FinetuneRate, int64(t.FinetuneEpochs)
-	case fit.Control:
-		j.Augment, j.Epochs = t.StudentAugment, int64(t.StudentEpochs+t.FinetuneEpochs)
-	}
-	for _, id := range labelled {
-		if row, ok := r.prepared[id]; ok {
-			j.Labelled = append(j.Labelled, fit.Ref{Case: id, Prepared: row.folder, Digest: row.digest})
-		}
-	}
-	return j
-}
-
 // train runs the jobs of some folds on the runner, or of all where folds is empty.
 // Models that this run has seen trained are not asked for again.
 func (r *run) train(ctx context.Context, role fit.Role, folds []int, build func(fold int) fit.Job) ([]TrainedModel, error) {
@@ -161,124 +126,4 @@ func (r *run) train(ctx context.Context, role fit.Role, folds []int, build func(
 		out = append(out, r.models[fit.Folder(role, fold)])
 	}
 	return out, nil
-}
-
-// trainJobs brings jobs of one role to their end.
-func (r *run) trainJobs(ctx context.Context, role fit.Role, jobs []fit.Job) error {
-	if len(jobs) == 0 {
-		return nil
-	}
-	if err := r.discard(ctx, jobs); err != nil {
-		return err
-	}
-	before, err := r.epochsDone(ctx, jobs)
-	if err != nil {
-		return err
-	}
-	var missing []fit.Job
-	steps := int64(r.plan.Training.StepsPerEpoch)
-	s := stage{name: "train " + string(role), unit: "step", done: func(ctx context.Context) (int64, error) {
-		done, err := r.epochsDone(ctx, jobs)
-		return sum(done) * steps, err
-	}}
-	for i, j := range jobs {
-		s.total += j.Steps()
-		if before[i] < j.Epochs {
-			missing = append(missing, j)
-		}
-	}
-	err = r.stage(ctx, s, func(ctx context.Context) (tally, error) {
-		failure := r.fit(ctx, missing)
-		now, err := s.done(context.WithoutCancel(ctx)) // an interrupted run has trained too
-		if failure != nil {
-			err = failure
-		}
-		return tally{added: now - sum(before)*steps}, err
-	})
-	if err != nil {
-		return err
-	}
-	return r.meet(ctx, jobs, before)
-}
-
-// discard removes models that --retrain starts over.
-func (r *run) discard(ctx context.Context, jobs []fit.Job) error {
-	if !r.Retrain {
-		return nil
-	}
-	for _, j := range jobs {
-		if err := fit.Discard(ctx, r.store, j); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fit trains what is missing on the runner.
-func (r *run) fit(ctx context.Context, missing []fit.Job) error {
-	if len(missing) == 0 {
-		return nil
-	}
-	o, err := r.fitOptions(len(missing))
-	if err != nil {
-		return err
-	}
-	return runners.Run(ctx, trainGraph(missing, o), r.Runner)
-}
-
-func trainGraph(jobs []fit.Job, o fit.Options) *beam.Pipeline {
-	p, s := beam.NewPipelineWithRoot()
-	read(s, fit.Jobs(s, o, beam.CreateList(s, encoded(jobs))))
-	return p
-}
-
-// epochsDone tells how many epochs of each job are in the store.
-func (r *run) epochsDone(ctx context.Context, jobs []fit.Job) ([]int64, error) {
-	out := make([]int64, len(jobs))
-	for i, j := range jobs {
-		done, err := fit.Done(ctx, r.store, j)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = done
-	}
-	return out, nil
-}
-
-// meet remembers jobs that are trained to their end.
-func (r *run) meet(ctx context.Context, jobs []fit.Job, before []int64) error {
-	for i, j := range jobs {
-		history, err := fit.History(ctx, r.store, j.Folder())
-		if err != nil {
-			return err
-		}
-		if int64(len(history)) < j.Epochs {
-			return fmt.Errorf("pipelines: %s ended after %d of %d epochs; run the command again", j.Name(), len(history), j.Epochs)
-		}
-		last := history[len(history)-1]
-		r.models[j.Folder()] = TrainedModel{
-			Role: j.Role, Fold: j.Fold, Epochs: j.Epochs, Loss: last.Loss, New: j.Epochs - before[i], Waited: last.Waited,
-		}
-	}
-	return nil
-}
-
-func sum(list []int64) (n int64) {
-	for _, v := range list {
-		n += v
-	}
-	return n
-}
-
-// encoded gives elements as JSON, which every coder carries.
-func encoded[T any](list []T) []string {
-	out := make([]string, len(list))
-	for i, v := range list {
-		data, err := json.Marshal(v)
-		if err != nil {
-			panic(fmt.Sprintf("pipelines: encode element: %v", err)) // our own structs always encode
-		}
-		out[i] = string(data)
-	}
-	return out
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -23,21 +24,14 @@ scores on them says nothing about patients.`,
 		Example: `  noisystudent phantom --out cohort --labelled 3 --unlabelled 40 --test 24
   noisystudent phantom --out cohort --labelled 5 --test 5 --from ct.nii.gz,labels.nii.gz`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			if err := phantomOptions(&q, from, shape, spacing); err != nil {
-				return usageError{err}
-			}
-			o, err := c.options(cmd.Context())
-			if err != nil {
-				return err
+				return nil, nil, usageError{err}
 			}
 			q.Options.Seed = o.Seed
-			r, err := pipelines.Phantom(cmd.Context(), o, q)
-			if err != nil {
-				return err
-			}
-			return c.finish(r, nil)
-		},
+			r, err := pipelines.Phantom(ctx, o, q)
+			return r, nil, err
+		}),
 	}
 	c.pipelineFlags(cmd, "store", "device", "memory")
 	f := cmd.Flags()

@@ -1,9 +1,8 @@
 package command
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,42 +10,6 @@ import (
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/plan"
 )
-
-// show prints a result as JSON where that was asked for, else as text, with the
-// cases that were rejected.
-func (c *session) show(result fmt.Stringer, rejected []pipelines.Rejected) error {
-	if c.json {
-		e := json.NewEncoder(c.out)
-		e.SetIndent("", " ")
-		if err := e.Encode(result); err != nil {
-			return fmt.Errorf("print the result: %w", err)
-		}
-		return nil
-	}
-	text := strings.TrimRight(result.String(), "\n")
-	if len(rejected) > 0 {
-		text += fmt.Sprintf("\n%d rejected:", len(rejected))
-	}
-	for _, x := range rejected {
-		text += fmt.Sprintf("\n  %s (%s): %s", x.Case, x.Stage, x.Message)
-	}
-	if _, err := fmt.Fprintln(c.out, text); err != nil {
-		return fmt.Errorf("print the result: %w", err)
-	}
-	return nil
-}
-
-// finish shows a result and turns rejected cases into the exit code.
-func (c *session) finish(result fmt.Stringer, rejected []pipelines.Rejected) error {
-	if err := c.show(result, rejected); err != nil {
-		return err
-	}
-	if len(rejected) > 0 {
-		fmt.Fprintf(c.log, "noisystudent: done, but %d cases were rejected\n", len(rejected))
-		return errRejected
-	}
-	return nil
-}
 
 // explained is a plan with the reasons for its values.
 type explained struct {
@@ -64,24 +27,14 @@ func planCommand(c *session) *cobra.Command {
 		Example: `  noisystudent plan --dataset Dataset022_FLARE22 --store store --explain
   noisystudent plan --dataset D --store store --replan --set patch_size=32,160,160`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options(cmd.Context())
-			if err != nil {
-				return err
-			}
-			p, err := pipelines.Plan(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			if !explain {
-				return c.finish(p, p.Rejected)
+		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
+			p, err := pipelines.Plan(ctx, o)
+			if err != nil || !explain {
+				return p, p.Rejected, err
 			}
 			memory, err := pipelines.PlannedMemory(p.Plan, o)
-			if err != nil {
-				return err
-			}
-			return c.finish(explained{p, plan.Explain(p.Plan) + memory + p.String()}, p.Rejected)
-		},
+			return explained{p, plan.Explain(p.Plan) + memory + p.String()}, p.Rejected, err
+		}),
 	}
 	c.datasetFlags(cmd)
 	_ = cmd.Flags().MarkHidden("device")
@@ -95,17 +48,10 @@ func preprocessCommand(c *session) *cobra.Command {
 		Short:   "Crop, normalise and resample all labelled and unlabelled cases",
 		Example: "  noisystudent preprocess --dataset Dataset022_FLARE22 --store gs://bucket/store",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := pipelines.Preprocess(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			return c.finish(r, r.Rejected)
-		},
+		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
+			r, err := pipelines.Preprocess(ctx, o)
+			return r, r.Rejected, err
+		}),
 	}
 	c.datasetFlags(cmd)
 	_ = cmd.Flags().MarkHidden("device")
@@ -122,17 +68,10 @@ func trainCommand(c *session) *cobra.Command {
   noisystudent train --dataset D --store store --role student --fold 0
   noisystudent train --dataset D --store store --role finetuned      # from the best student`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := pipelines.Train(cmd.Context(), o, fit.Role(role), folds)
-			if err != nil {
-				return err
-			}
-			return c.finish(r, r.Rejected)
-		},
+		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
+			r, err := pipelines.Train(ctx, o, fit.Role(role), folds)
+			return r, r.Rejected, err
+		}),
 	}
 	c.datasetFlags(cmd)
 	cmd.Flags().StringVar(&role, "role", "teacher", "teacher, student, finetuned or control")
@@ -146,17 +85,10 @@ func pseudolabelCommand(c *session) *cobra.Command {
 		Short:   "Label the unlabelled cases with the ensemble of the teachers",
 		Example: "  noisystudent pseudolabel --dataset Dataset022_FLARE22 --store store",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := pipelines.Pseudolabel(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			return c.finish(r, r.Rejected)
-		},
+		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
+			r, err := pipelines.Pseudolabel(ctx, o)
+			return r, r.Rejected, err
+		}),
 	}
 	c.datasetFlags(cmd)
 	return cmd
@@ -170,17 +102,10 @@ func predictCommand(c *session) *cobra.Command {
 		Example: `  noisystudent predict --store store --input 'new/*.nii.gz' --output labels
   noisystudent predict --store gs://b/store --input gs://b/new --output gs://b/labels --model ensemble`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := pipelines.Predict(cmd.Context(), o, q)
-			if err != nil {
-				return err
-			}
-			return c.finish(r, r.Rejected)
-		},
+		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
+			r, err := pipelines.Predict(ctx, o, q)
+			return r, r.Rejected, err
+		}),
 	}
 	c.pipelineFlags(cmd, "seed")
 	f := cmd.Flags()
@@ -200,17 +125,10 @@ func evaluateCommand(c *session) *cobra.Command {
 		Short:   "Score predictions against references: DSC and NSD, per organ and mean",
 		Example: "  noisystudent evaluate --predictions labels --references Dataset022_FLARE22/labelsTs",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := pipelines.Evaluate(cmd.Context(), o, q)
-			if err != nil {
-				return err
-			}
-			return c.finish(r, r.Rejected)
-		},
+		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
+			r, err := pipelines.Evaluate(ctx, o, q)
+			return r, r.Rejected, err
+		}),
 	}
 	c.pipelineFlags(cmd, "device", "seed")
 	f := cmd.Flags()
@@ -229,17 +147,10 @@ func loopCommand(c *session) *cobra.Command {
 		Short:   "The whole method: plan, preprocess, teachers, pseudo-labels, student, fine-tune, test",
 		Example: "  noisystudent loop --dataset Dataset022_FLARE22 --store store",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := pipelines.Loop(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			return c.finish(r, r.Rejected)
-		},
+		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
+			r, err := pipelines.Loop(ctx, o)
+			return r, r.Rejected, err
+		}),
 	}
 	c.datasetFlags(cmd)
 	return cmd
