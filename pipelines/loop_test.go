@@ -60,6 +60,9 @@ func TestLoop(t *testing.T) {
 }
 
 func TestLoopInBucket(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the loop once more: not with -short")
+	}
 	startGS(t, "data")
 	checkLoop(t, "gs://data/cohort", "gs://data/store")
 }

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 
 // tiny is a network of a few hundred weights that is trained for a step or two.
 var tiny = []string{
-	"spacing=10,15,15", "patch_size=8,16,16", "architecture.features_per_stage=4,6,8", "architecture.n_conv_per_stage=1,1,1",
-	"architecture.n_conv_per_stage_decoder=1,1", "batch_size=2", "inference.step_size=1",
+	"spacing=10,15,15", "patch_size=8,8,8", "architecture.features_per_stage=4,6", "architecture.n_conv_per_stage=1,1",
+	"architecture.n_conv_per_stage_decoder=1", "batch_size=2", "inference.step_size=1",
 	"training.folds=2", "training.steps_per_epoch=2", "training.teacher_epochs=2", "training.student_epochs=1",
 	"training.finetune_epochs=1", "training.warmup_steps=1", "training.student_all_labels=false",
 }

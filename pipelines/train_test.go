@@ -76,7 +76,7 @@ func TestInterruptedTraining(t *testing.T) {
 	tinyCohort(t, root, 2, 1, 0, 0)
 	log := &notes{}
 	o := tinyOptions(root, st, log)
-	o.Set = append(slices.Clone(o.Set), "training.teacher_epochs=40")
+	o.Set = append(slices.Clone(o.Set), "training.teacher_epochs=12")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { // until the first checkpoint is there
 		for found := []string{}; len(found) == 0 && t.Context().Err() == nil; time.Sleep(5 * time.Millisecond) {
@@ -87,11 +87,11 @@ func TestInterruptedTraining(t *testing.T) {
 	if _, err := Train(ctx, o, fit.Teacher, nil); !errors.Is(err, context.Canceled) {
 		t.Fatalf("%v", err)
 	}
-	if lines := log.take(); !strings.Contains(lines[len(lines)-1], " of 160 steps, stopped") {
+	if lines := log.take(); !strings.Contains(lines[len(lines)-1], " of 48 steps, stopped") {
 		t.Errorf("%q", lines)
 	}
 	trained, err := Train(t.Context(), o, fit.Teacher, nil)
-	if err != nil || len(trained.Models) != 2 || trained.Models[0].New+trained.Models[1].New >= 80 {
+	if err != nil || len(trained.Models) != 2 || trained.Models[0].New+trained.Models[1].New >= 24 {
 		t.Errorf("%+v, %v", trained, err)
 	}
 }
