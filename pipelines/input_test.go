@@ -271,6 +271,42 @@ func TestNotWritten(t *testing.T) {
 	checkWhole(t, st)
 }
 
+// TestModelsNotWritten is about training and prediction that find no room: training
+// cannot go on and says why; a scan whose labels cannot be stored is rejected.
+func TestModelsNotWritten(t *testing.T) {
+	folder := t.TempDir()
+	root, st, out := filepath.Join(folder, "cohort"), filepath.Join(folder, "store"), filepath.Join(folder, "out")
+	tinyCohort(t, root, 2, 1, 1, 0)
+	o := tinyOptions(root, st, &notes{})
+	put(t, filepath.Join(st, "models"), nil)
+	_, err := Train(t.Context(), o, fit.Teacher, nil)
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(st, "models")) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v", err)
+	}
+	if err := os.Remove(filepath.Join(st, "models")); err != nil {
+		t.Fatal(err)
+	}
+	if trained, err := Train(t.Context(), o, fit.Teacher, nil); err != nil || trained.Models[0].New != 2 {
+		t.Fatalf("once there is room: %+v, %v", trained, err)
+	}
+	put(t, filepath.Join(st, "predictions"), nil)
+	q := PredictRequest{Input: filepath.Join(root, "imagesTs"), Output: out}
+	p, err := Predict(t.Context(), o, q)
+	if err != nil || len(p.Rejected) != 1 || p.Rejected[0].Reason != cases.NotWritten || p.Cases != 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("there is an output")
+	}
+	if err := os.Remove(filepath.Join(st, "predictions")); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = Predict(t.Context(), o, q); err != nil || p.New != 1 || len(p.Rejected) != 0 {
+		t.Errorf("once there is room: %+v, %v", p, err)
+	}
+	checkWhole(t, st)
+}
+
 // TestStoreUnusable is about a store that not even a ledger can be written to.
 func TestStoreUnusable(t *testing.T) {
 	root, st := filepath.Join(t.TempDir(), "cohort"), filepath.Join(t.TempDir(), "store")

@@ -204,6 +204,6 @@ func (r *run) inNoFold(list []cases.Case) {
 		}
 	}
 	if len(late) > 0 {
-		r.progress.Note(fmt.Sprintf("plan: %d labelled cases are in no fold (%s): the plan was made without them; --replan takes them in", len(late), some(late)))
+		r.progress.Note(fmt.Sprintf("plan: labelled, but in no fold: %s; the plan was made without them, --replan takes them in", some(late)))
 	}
 }

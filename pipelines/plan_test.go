@@ -106,7 +106,7 @@ func TestLateCases(t *testing.T) {
 	if err != nil || done.Cases != 5 || len(done.Rejected) != 0 {
 		t.Errorf("%+v, %v", done, err)
 	}
-	if lines := strings.Join(log.take(), "\n"); !strings.Contains(lines, "1 labelled cases are in no fold (labelled_0002)") {
+	if lines := strings.Join(log.take(), "\n"); !strings.Contains(lines, "labelled, but in no fold: labelled_0002; ") {
 		t.Errorf("nobody says that a case is in no fold:\n%s", lines)
 	}
 	if text, _ := contents(t, st); text["ledger/load/x.json"] != "" {
