@@ -31,11 +31,7 @@ type Evaluated struct {
 
 // String gives the table.
 func (e Evaluated) String() string {
-	what := fmt.Sprintf("%d pairs scored now", e.New)
-	if e.New == 0 {
-		what = "scored before; nothing to do"
-	}
-	return strings.TrimRight(e.Table.String(), "\n") + "\n" + what + "; written to " + e.Report
+	return fmt.Sprintf("%s\n%d pairs are scored%s\nwritten to %s", strings.TrimRight(e.Table.String(), "\n"), e.Table.Cases, made(e.Table.Cases, e.New), e.Report)
 }
 
 // Evaluate scores every reference that has a prediction. A reference without one is

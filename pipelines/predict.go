@@ -49,11 +49,7 @@ type Predicted struct {
 
 // String says what was done.
 func (p Predicted) String() string {
-	what := fmt.Sprintf("%d of them now", p.New)
-	if p.New == 0 {
-		what = "nothing to do"
-	}
-	return fmt.Sprintf("%d scans are labelled by %s in %s; %s", p.Cases, p.Model, p.Output, what)
+	return fmt.Sprintf("%d scans are labelled by %s in %s%s", p.Cases, p.Model, p.Output, made(p.Cases, p.New))
 }
 
 // Predict labels scans with a model of the store. It trains nothing.

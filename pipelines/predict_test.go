@@ -96,7 +96,7 @@ func evaluate(t *testing.T, root, out string) {
 		}
 	}
 	again, err := Evaluate(t.Context(), Options{Progress: log}, q)
-	if err != nil || again.New != 0 || !strings.Contains(again.String(), "scored before; nothing to do") {
+	if err != nil || again.New != 0 || !strings.Contains(again.String(), "3 pairs are scored; nothing to do") {
 		t.Errorf("%v, %v", again, err)
 	}
 	if err := os.Remove(filepath.Join(out, "test_0001.nii.gz")); err != nil {

@@ -21,10 +21,18 @@ type Preprocessed struct {
 
 // String says what was done.
 func (p Preprocessed) String() string {
-	if p.New == 0 {
-		return fmt.Sprintf("%d cases are preprocessed; nothing to do", p.Cases)
+	return fmt.Sprintf("%d cases are preprocessed%s", p.Cases, made(p.Cases, p.New))
+}
+
+// made says how much of what is there a run has made.
+func made(there, fresh int) string {
+	switch {
+	case there == 0:
+		return ""
+	case fresh == 0:
+		return "; nothing to do"
 	}
-	return fmt.Sprintf("%d cases are preprocessed, %d of them now", p.Cases, p.New)
+	return fmt.Sprintf(", %d of them now", fresh)
 }
 
 // Preprocess prepares all labelled and unlabelled cases, after planning where that is missing.

@@ -24,11 +24,8 @@ type Pseudolabelled struct {
 
 // String says what was done.
 func (p Pseudolabelled) String() string {
-	what := fmt.Sprintf("%d of them now", p.New)
-	if p.New == 0 {
-		what = "nothing to do"
-	}
-	return fmt.Sprintf("%d cases are pseudo-labelled; %d kept, %d dropped; %s", p.Kept+p.Dropped, p.Kept, p.Dropped, what)
+	there := p.Kept + p.Dropped
+	return fmt.Sprintf("%d pseudo-labels kept, %d dropped%s", p.Kept, p.Dropped, made(there, p.New))
 }
 
 // Pseudolabel labels the unlabelled cases with the teachers' ensemble, after training them where that is missing.

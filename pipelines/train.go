@@ -29,11 +29,7 @@ type TrainedModel struct {
 func (t Trained) String() string {
 	var b strings.Builder
 	for _, m := range t.Models {
-		what := fmt.Sprintf("%d of them now", m.New)
-		if m.New == 0 {
-			what = "nothing to do"
-		}
-		fmt.Fprintf(&b, "%s fold %d: %d epochs, loss %.3f; %s\n", m.Role, m.Fold, m.Epochs, m.Loss, what)
+		fmt.Fprintf(&b, "%s fold %d: loss %.3f after %d epochs%s\n", m.Role, m.Fold, m.Loss, m.Epochs, made(int(m.Epochs), int(m.New)))
 	}
 	return b.String()
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -60,7 +61,9 @@ func Run(ctx context.Context, p *beam.Pipeline) error {
 
 // scratch is where the process's pipelines put temporary files. Beam 2.77 leaves an
 // empty file behind for each pipeline (runnerlib.Execute), in the folder that TMPDIR
-// names: it gets a folder of its own, which goes with the last pipeline at work.
+// names: it gets a folder of its own, which is tidied after the last pipeline at
+// work. Files of anybody else who used the folder meanwhile stay; so does Beam's where
+// the process ends in the midst of it.
 type scratch struct {
 	mu      sync.Mutex
 	running int
@@ -96,5 +99,9 @@ func (s *scratch) leave() {
 	} else {
 		os.Unsetenv("TMPDIR")
 	}
-	os.RemoveAll(s.folder)
+	left, _ := filepath.Glob(filepath.Join(s.folder, "beamloopbackworker-*"))
+	for _, file := range left {
+		os.Remove(file)
+	}
+	os.Remove(s.folder) // if it is empty
 }
