@@ -56,7 +56,8 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 	s := stage{name: w.name, detail: w.detail, unit: "case", total: int64(len(w.list)), done: count}
 	err = r.stage(ctx, s, func(ctx context.Context) (t tally, err error) {
 		if err := runners.Run(ctx, w.graph(), r.Runner); err != nil {
-			return t, err
+			now, _ := r.generations(context.WithoutCancel(ctx), w) // an interrupted run has done something, too
+			return tally{added: changed(before, now)}, err
 		}
 		o, err = r.settle(ctx, w, before)
 		return tally{added: int64(len(o.fresh)), refused: int64(len(w.list) - len(o.good))}, err
@@ -79,6 +80,16 @@ func (r *run) generations(ctx context.Context, w caseWork) (map[string]int64, er
 		}
 	}
 	return found, err
+}
+
+// changed counts the rows that were written between two looks.
+func changed(before, now map[string]int64) (n int64) {
+	for id, g := range now {
+		if g != before[id] {
+			n++
+		}
+	}
+	return n
 }
 
 // standing are the cases that the ledger knows for this plan and model. Whether
