@@ -7,25 +7,34 @@ import (
 	"path/filepath"
 	"regexp"
 	"sort"
+	"strings"
 	"testing"
 )
 
 // TestGenerated demands that the assembly and its declarations come from the
 // generator as it stands in _asm.
 func TestGenerated(t *testing.T) {
-	text, err := os.ReadFile("kernels_amd64.go")
+	names, err := filepath.Glob("kernels_*_amd64.go")
 	must(t, err)
-	header := regexp.MustCompile(`// Sources: sha256 (\w+)\n// Assembly: sha256 (\w+)\n`).FindSubmatch(text)
-	if header == nil {
-		t.Fatal("kernels_amd64.go names no digests")
+	if len(names) == 0 {
+		t.Fatal("no generated kernels")
 	}
-	if got := sourcesDigest(t); got != string(header[1]) {
-		t.Errorf("_asm has changed since the kernels were generated: run go generate ./model/cpu")
-	}
-	assembly, err := os.ReadFile("kernels_amd64.s")
-	must(t, err)
-	if got := fmt.Sprintf("%x", sha256.Sum256(assembly)); got != string(header[2]) {
-		t.Errorf("kernels_amd64.s is not what the generator wrote: run go generate ./model/cpu")
+	sources := sourcesDigest(t)
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		must(t, err)
+		header := regexp.MustCompile(`// Sources: sha256 (\w+)\n// Assembly: sha256 (\w+)\n`).FindSubmatch(text)
+		if header == nil {
+			t.Fatalf("%s names no digests", name)
+		}
+		if sources != string(header[1]) {
+			t.Errorf("_asm has changed since %s was generated: run go generate ./model/cpu", name)
+		}
+		assembly, err := os.ReadFile(strings.TrimSuffix(name, ".go") + ".s")
+		must(t, err)
+		if got := fmt.Sprintf("%x", sha256.Sum256(assembly)); got != string(header[2]) {
+			t.Errorf("the assembly of %s is not what the generator wrote: run go generate ./model/cpu", name)
+		}
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-//go:generate sh -c "cd _asm && go run . -sources . -out ../kernels_amd64.s -go ../kernels_amd64.go"
+//go:generate sh -c "cd _asm && for set in avx512; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
 
 // nativeTables lists the assembly that this CPU and operating system run. The
 // checks of x/sys/cpu include that the system saves the registers.
