@@ -20,7 +20,7 @@ type networks struct {
 
 // measure places a plan's programs without running them: milliseconds.
 func measure(p plan.Plan, threads int) (networks, error) {
-	d, err := cpu.Open(threads)
+	d, err := cpu.Open(cpu.Options{Threads: threads})
 	if err != nil {
 		return networks{}, err
 	}

@@ -42,16 +42,28 @@ type cpuDevice struct {
 	loads   atomic.Int64
 }
 
-// Open returns the CPU device with that many threads, 0 for as many as Go may use.
-// It refuses a forced kernel table that this CPU or build does not have.
-func Open(threads int) (device.Device, error) {
+// Options of Open. Threads is how many to use, 0 for as many as Go may. Kernels
+// forces a kernel table by name; empty leaves it to NOISYSTUDENT_CPU and then to
+// what is fastest here.
+type Options struct {
+	Threads int
+	Kernels string
+}
+
+// Open returns the CPU device. It refuses a forced kernel table that this CPU or
+// build does not have.
+func Open(o Options) (device.Device, error) {
+	threads := o.Threads
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	if threads < 1 || threads > maxThreads {
 		return nil, fmt.Errorf("cpu: open: %d threads, need 1 to %d or 0 for all", threads, maxThreads)
 	}
-	t, err := chooseTable(os.Getenv("NOISYSTUDENT_CPU"))
+	if o.Kernels == "" {
+		o.Kernels = os.Getenv("NOISYSTUDENT_CPU")
+	}
+	t, err := chooseTable(o.Kernels)
 	if err != nil {
 		return nil, fmt.Errorf("cpu: open: %w", err)
 	}

@@ -123,7 +123,7 @@ func TestOpen(t *testing.T) {
 		{"avx512", 1, tables()[0].name == "avx512"},
 	} {
 		t.Setenv("NOISYSTUDENT_CPU", c.env)
-		d, err := Open(c.threads)
+		d, err := Open(Options{Threads: c.threads})
 		if (err == nil) != c.ok {
 			t.Errorf("NOISYSTUDENT_CPU=%s, %d threads: error %v", c.env, c.threads, err)
 		}

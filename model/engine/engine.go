@@ -34,10 +34,12 @@ var (
 
 // Options chooses a device. Device is auto (or empty: the fastest there is), cpu,
 // ref (the slow definition) or null (no arithmetic, for plans and schedules).
-// Threads is how many cpu uses, 0 for all.
+// Threads is how many cpu uses, 0 for all; Kernels forces one of its kernel tables
+// (see cpu.Options).
 type Options struct {
 	Device  string
 	Threads int
+	Kernels string
 }
 
 // devices lists what Open knows; auto takes the first.
@@ -45,7 +47,9 @@ var devices = []struct {
 	name string
 	open func(o Options) (device.Device, error)
 }{
-	{"cpu", func(o Options) (device.Device, error) { return cpu.Open(o.Threads) }},
+	{"cpu", func(o Options) (device.Device, error) {
+		return cpu.Open(cpu.Options{Threads: o.Threads, Kernels: o.Kernels})
+	}},
 	{"ref", func(Options) (device.Device, error) { return ref.New(), nil }},
 	{"null", func(Options) (device.Device, error) { return null.New(nil), nil }},
 }
@@ -100,7 +104,8 @@ type network struct {
 	loaded  device.Loaded
 }
 
-func (e *Engine) load(p *program.Program, names *compile.Network) (network, error) {
+func (e *Engine) load(p *program.Program, names *compile.Network, precision program.Precision) (network, error) {
+	p.Precision = precision
 	if err := compile.Place(p, e.device); err != nil {
 		return network{}, err
 	}

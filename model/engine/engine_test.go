@@ -366,7 +366,7 @@ func TestPredictor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := open(t, o).NewPredictor(PredictConfig{c.Spec, c.Patch, c.Batch}, before.Weights)
+		p, err := open(t, o).NewPredictor(PredictConfig{c.Spec, c.Patch, c.Batch, program.Exact}, before.Weights)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,7 +86,7 @@ func fixtureTrainer(t *testing.T, e *Engine, clip float32) (*Trainer, program.ID
 	t.Helper()
 	c := TrainConfig{
 		Spec: tiny, Patch: tinyPatch, Batch: 2, BatchDice: true, Ignore: -1,
-		Rule: program.SGD, Hyper: optim.Default(program.SGD), ClipNorm: clip,
+		Rule: program.SGD, Hyper: optim.Default(program.SGD), ClipNorm: clip, Precision: program.Exact,
 	}
 	loss := compile.LossConfig{BatchDice: true, Ignore: -1, OutputWeights: []float32{2.0 / 3, 1.0 / 3}}
 	p, names, err := compile.Train(tiny, 2, tinyPatch, loss, c.Rule, clip)
@@ -221,7 +221,7 @@ func minus(a, b Tensor) []float32 {
 func TestLogitsEqualNnUNet(t *testing.T) {
 	forward, weights := load(t, "../compile/testdata/tiny_forward.safetensors"), load(t, "../compile/testdata/tiny_weights.safetensors")
 	for _, o := range tried() {
-		p, err := open(t, o).NewPredictor(PredictConfig{tiny, tinyPatch, 2}, weights)
+		p, err := open(t, o).NewPredictor(PredictConfig{tiny, tinyPatch, 2, program.Exact}, weights)
 		if err != nil {
 			t.Fatal(err)
 		}

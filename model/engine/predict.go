@@ -6,14 +6,16 @@ import (
 	"slices"
 
 	"noisystudent/model/compile"
+	"noisystudent/model/program"
 	"noisystudent/model/unet"
 )
 
 // PredictConfig is a network and the size of its input.
 type PredictConfig struct {
-	Spec  unet.Spec
-	Patch [3]int
-	Batch int
+	Spec      unet.Spec
+	Patch     [3]int
+	Batch     int
+	Precision program.Precision
 }
 
 // Predictor applies a network.
@@ -28,7 +30,7 @@ func (e *Engine) NewPredictor(c PredictConfig, weights map[string]Tensor) (*Pred
 	if err != nil {
 		return nil, fmt.Errorf("engine: new predictor: %w", err)
 	}
-	n, err := e.load(p, names)
+	n, err := e.load(p, names, c.Precision)
 	if err != nil {
 		return nil, fmt.Errorf("engine: new predictor: %w", err)
 	}

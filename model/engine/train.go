@@ -25,6 +25,7 @@ type TrainConfig struct {
 	Rule         program.Rule
 	Hyper        optim.Hyper
 	ClipNorm     float32
+	Precision    program.Precision
 }
 
 func (c TrainConfig) check() error {
@@ -73,7 +74,7 @@ func (e *Engine) NewTrainer(c TrainConfig) (*Trainer, error) {
 }
 
 func (e *Engine) newTrainer(c TrainConfig, p *program.Program, names *compile.Network) (*Trainer, error) {
-	n, err := e.load(p, names)
+	n, err := e.load(p, names, c.Precision)
 	if err != nil {
 		return nil, fmt.Errorf("engine: new trainer: %w", err)
 	}

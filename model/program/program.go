@@ -69,7 +69,22 @@ type Program struct {
 	Buffers []Buffer
 	Instrs  []Instr
 	Arena   int64 // bytes, set by the place pass
+	// Precision is how a device may multiply; all store float32.
+	Precision Precision
 }
+
+// Precision is how exactly a device may compute convolutions. Sums, norms, losses
+// and updates are float32 or better in any case. A device may be more exact than asked.
+type Precision uint8
+
+const (
+	// Float32 allows transformed products (Winograd) within 1e-4 of the definition.
+	Float32 Precision = iota
+	// Exact is float32 products as the definition has them, in any order.
+	Exact
+	// Half rounds factors to bfloat16 on the way in and sums in float32.
+	Half
+)
 
 // Instr is one instruction. Reads and Writes list buffers, None left out; a
 // buffer that is updated in place is in both.
