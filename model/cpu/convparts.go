@@ -82,8 +82,10 @@ func (c *convOp) backwardPasses(kernel, stride int) {
 }
 
 func (c *convOp) addPass(p pass) {
-	for v := range c.table.maxVectors(p.kind) {
-		p.tiles[v] = tiles(p.count, len(c.table.conv[p.kind][v])-1)
+	for v, kernels := range c.table.conv[p.kind] {
+		if len(kernels) > 0 {
+			p.tiles[v] = tiles(p.count, len(kernels)-1)
+		}
 	}
 	c.passes = append(c.passes, p)
 }
@@ -96,12 +98,12 @@ func (c *convOp) assignFrom(data []float32, k kernelLayout, block int, add bool)
 	plane := c.out[0] * c.out[1] * c.out[2] * lanes
 	all := blocks(k.a)
 	for b := 0; b < all; {
-		ov := min(all-b, c.table.maxVectors(c.passes[0].kind))
+		v := widthFor(k.a-b*lanes, func(v width) bool { return len(c.table.conv[c.passes[0].kind][v]) > 0 })
 		c.groups = append(c.groups, group{
-			ov: ov, data: data, at: b * plane, batch: all * plane, next: 4 * plane, add: add,
+			width: v, data: data, at: b * plane, batch: all * plane, next: 4 * plane, add: add,
 			w: 4 * (block + b) * k.next(), wNext: 4 * k.next(), wStep: k.kw * pixelBytes, bias: (block + b) * lanes,
 		})
-		b += ov
+		b += v.blocks()
 	}
 	c.biases = aligned((block + all) * lanes)
 }
@@ -166,7 +168,7 @@ func (c *convOp) work() int {
 	}
 	vectors := 0
 	for _, g := range c.groups {
-		vectors += g.ov
+		vectors += g.width.blocks()
 	}
 	taps := max(1, widest(c.taps[0], 1)) * max(1, widest(c.taps[1], 1)) * c.groups[0].wStep / pixelBytes
 	return c.batch * c.out[0] * c.out[1] * c.out[2] * taps * n * vectors * lanes

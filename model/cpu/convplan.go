@@ -50,7 +50,9 @@ func (l *loaded) newTransposed(i program.ConvTransposed) op {
 	t := c.turn(i.Weight, []int{k.b}, false)
 	t.own = aligned(t.to.floats())
 	c.weights = func() []float32 { return t.own }
-	c.assign(l.floats(i.Out), t.to, false)
+	to := t.to
+	to.a = k.b
+	c.assign(l.floats(i.Out), to, false)
 	return c.op("transposed conv", func() { prepare(sources); c.bias(i.Bias) }, t.phase())
 }
 

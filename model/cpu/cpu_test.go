@@ -24,7 +24,7 @@ func opener(t *table, threads int, s sizes) func() device.Device {
 // TestDevice holds every path to package ref.
 func TestDevice(t *testing.T) {
 	notShort(t)
-	for _, name := range []string{"avx512", "generic"} {
+	for _, name := range []string{"avx512", "avx2", "generic"} {
 		t.Run(name, func(t *testing.T) {
 			table, err := chooseTable(name)
 			if err != nil {

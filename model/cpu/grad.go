@@ -35,7 +35,10 @@ type gradOp struct {
 }
 
 // gradGroup is one or two blocks of y.
-type gradGroup struct{ block, ov int }
+type gradGroup struct {
+	block int
+	width width
+}
 
 // gradRow maps a row [KW][16] of private sums to its place in dW, in floats within
 // a block of y.
@@ -73,7 +76,7 @@ func (g *gradOp) item(w *worker, i int) {
 	p := g.part(i)
 	sums := g.l.shared[p.part*g.size():][:g.size()]
 	for _, group := range g.groups[p.g0:p.g1] {
-		for v := range group.ov {
+		for v := range group.width.blocks() {
 			at := (group.block + v) * g.next()
 			step := g.kd * g.kh * g.tapFloats()
 			clear(sums[at+p.b0*step : at+p.b1*step])
@@ -114,7 +117,7 @@ func (g *gradOp) packY(w *worker, u part, p gradPart, d0, d1 int) {
 	if g.y == nil {
 		return
 	}
-	first, last := g.groups[p.g0].block, g.groups[p.g1-1].block+g.groups[p.g1-1].ov
+	first, last := g.groups[p.g0].block, g.groups[p.g1-1].block+g.groups[p.g1-1].width.blocks()
 	for b := first; b < last; b++ {
 		for d := d0; d < d1; d++ {
 			g.y.rows(w, u.n, d, u.h0, u.h1-u.h0, b, 4*g.yAt+((b-first)*g.planes+d-d0)*g.yRows*g.y.rowBytes)
@@ -160,7 +163,7 @@ func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 			a.dyNext = g.planes * g.yRows * g.y.rowBytes
 			a.dy = ptr(w.scratch, g.yAt+(group.block-g.groups[p.g0].block)*a.dyNext/4)
 		}
-		kernel := g.kernel(group.ov)
+		kernel := g.kernels()[group.width]
 		for b := p.b0; b < p.b1; b++ {
 			at := group.block*g.next() + (b*g.kd*g.kh+tap)*g.tapFloats()
 			for c := 0; c < g.channels[b]; c += kernel.channels {
@@ -174,15 +177,16 @@ func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 	}
 }
 
-func (g *gradOp) kernel(ov int) gradKernel {
+// kernels returns those that a gradient uses.
+func (g *gradOp) kernels() [widths]gradKernel {
 	if g.wide {
-		return g.table.wgrad[0][ov-1]
+		return g.table.wgrad[0]
 	}
-	return g.table.wgrad[1][ov-1]
+	return g.table.wgrad[1]
 }
 
 // reduce adds the parts of one block of y and assigns its part of dW.
-func (g *gradOp) reduce(dw []float32, block int) {
+func (g *gradOp) reduce(w *worker, dw []float32, block int) {
 	dst := dw[block*g.k.next():][:g.k.next()]
 	if g.k.b%g.k.rows != 0 {
 		clear(dst)
@@ -195,7 +199,7 @@ func (g *gradOp) reduce(dw []float32, block int) {
 				copy(to, from)
 				continue
 			}
-			g.table.add(ptr(to, 0), ptr(to, 0), ptr(from, 0), r.count)
+			w.add(g.table, to, to, from)
 		}
 	}
 }

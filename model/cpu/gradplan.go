@@ -78,12 +78,10 @@ func (g *gradOp) mapRows(in []*source) {
 
 // op cuts the work and finishes the plan.
 func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) op {
-	vectors := 1
-	if g.kernelVectors() {
-		vectors = 2
-	}
-	for b := 0; b < g.ySource.blocks; b += vectors {
-		g.groups = append(g.groups, gradGroup{b, min(vectors, g.ySource.blocks-b)})
+	for b := 0; b < g.ySource.blocks; {
+		v := widthFor(g.ySource.channels-b*lanes, func(v width) bool { return g.kernels()[v].run != nil })
+		g.groups = append(g.groups, gradGroup{b, v})
+		b += v.blocks()
 	}
 	g.divide()
 	l := g.l
@@ -92,16 +90,9 @@ func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) 
 	phases := []phase{
 		once(func() { prepare(sources) }),
 		each(g.items(), g.item),
-		{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }, g.parts * g.size()},
+		{g.ySource.blocks, func(w *worker, b int) { g.reduce(w, dw, b) }, g.parts * g.size()},
 	}
 	return op{name, append(phases, bias...)}
-}
-
-func (g *gradOp) kernelVectors() bool {
-	if g.wide {
-		return g.table.wgrad[0][1].run != nil
-	}
-	return g.table.wgrad[1][1].run != nil
 }
 
 // divide chooses units, parts and spans by shape alone.

@@ -21,6 +21,8 @@ type worker struct {
 	sum       sumArgs
 	norm      normGradArgs
 	update    updateArgs
+	square    squareArgs
+	plus      addArgs
 	loss      lossArgs
 	vectors   [4 * lanes]float32
 }

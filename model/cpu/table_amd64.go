@@ -2,68 +2,48 @@
 
 package cpu
 
-import (
-	"unsafe"
+import "golang.org/x/sys/cpu"
 
-	"golang.org/x/sys/cpu"
-)
-
-//go:generate sh -c "cd _asm && for set in avx512; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
+//go:generate sh -c "cd _asm && for set in avx512 avx2; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
 
 // nativeTables lists the assembly that this CPU and operating system run. The
 // checks of x/sys/cpu include that the system saves the registers.
 func nativeTables() []*table {
 	x := cpu.X86
+	var list []*table
 	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
-		return []*table{avx512Table()}
+		list = append(list, avx512Table())
 	}
-	return nil
+	if x.HasAVX2 && x.HasFMA {
+		list = append(list, avx2Table())
+	}
+	return list
 }
 
 func avx512Table() *table {
 	return &table{
 		name: "avx512",
 		conv: convAVX512,
-		wgrad: [2][2]gradKernel{
-			{{8, gradWideV1C8}, {4, gradWideV2C4}},
-			{{16, gradPointV1C16}, {8, gradPointV2C8}},
+		wgrad: [2][widths]gradKernel{
+			{{8, gradWideV1C8}, {4, gradWideV2C4}, {8, gradWideH1C8}},
+			{{16, gradPointV1C16}, {8, gradPointV2C8}, {16, gradPointH1C16}},
 		},
 		pack: packAVX512, transpose: transposeAVX512, sum: sumAVX512,
 		normSums: normSumsAVX512, normApply: normApplyAVX512, sgd: sgdAVX512, adamw: adamwAVX512,
-		squares: squares512, add: add512, loss: lossAVX512, lossGrad: lossGradAVX512,
+		squares: squaresAVX512, add: addAVX512, loss: lossAVX512, lossGrad: lossGradAVX512,
 	}
 }
 
-type squareArgs struct {
-	x   unsafe.Pointer
-	n   int
-	sum float64
-}
-
-type addArgs struct {
-	dst, a, b unsafe.Pointer
-	n         int
-}
-
-// squares512 leaves what is no whole vector to plain Go; add512 too.
-func squares512(x unsafe.Pointer, n int) float64 {
-	whole := n &^ (lanes - 1)
-	a := squareArgs{x: x, n: whole}
-	if whole > 0 {
-		squaresAVX512(&a)
-	}
-	if whole < n {
-		a.sum += genericSquares(unsafe.Add(x, 4*whole), n-whole)
-	}
-	return a.sum
-}
-
-func add512(dst, a, b unsafe.Pointer, n int) {
-	whole := n &^ (lanes - 1)
-	if whole > 0 {
-		addAVX512(&addArgs{dst, a, b, whole})
-	}
-	if whole < n {
-		genericAdd(unsafe.Add(dst, 4*whole), unsafe.Add(a, 4*whole), unsafe.Add(b, 4*whole), n-whole)
+func avx2Table() *table {
+	return &table{
+		name: "avx2",
+		conv: convAVX2,
+		wgrad: [2][widths]gradKernel{
+			{one: {2, gradWideH2C2AVX2}, half: {4, gradWideH1C4AVX2}},
+			{one: {4, gradPointH2C4AVX2}, half: {8, gradPointH1C8AVX2}},
+		},
+		pack: packAVX2, transpose: transposeAVX2, sum: sumAVX2,
+		normSums: normSumsAVX2, normApply: normApplyAVX2, sgd: sgdAVX2, adamw: adamwAVX2,
+		squares: squaresAVX2, add: addAVX2, loss: genericLoss, lossGrad: genericLossGrad,
 	}
 }

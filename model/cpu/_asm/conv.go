@@ -29,6 +29,9 @@ func convolutions() {
 				tile{k, ov, px}.write()
 			}
 		}
+		for _, t := range ymmTiles(k, 1, len(ys), "") {
+			t.write()
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ type set struct {
 
 var sets = map[string]set{
 	"avx512": {"amd64,!noasm", avx512, avx512Tables},
+	"avx2":   {"amd64,!noasm", avx2, avx2Tables},
 }
 
 func main() {
@@ -58,7 +59,7 @@ func avx512() {
 	gradients()
 	passes()
 	losses()
-	updates()
+	vectors{zs, 64, "AVX512"}.updates()
 }
 
 // writeGo writes the Go file, with the digests of the sources and of the assembly.
@@ -129,15 +130,28 @@ func declarations(set set, sources, assembly string) []byte {
 }
 
 func avx512Tables(b *strings.Builder) {
-	b.WriteString("\n// Kernels of each kind by ov-1 and px; see the table type.\nvar convAVX512 = [kinds][2][]func(*convArgs){\n")
+	convTable(b, "convAVX512", func(k convKind) (names [3][]string) {
+		for ov := 1; ov <= 2; ov++ {
+			for px := 1; px <= maxPixels/ov; px++ {
+				names[ov-1] = append(names[ov-1], convName(k, ov, px))
+			}
+		}
+		names[2] = ymmNames(k, 1, len(ys), "")
+		return names
+	})
+}
+
+// convTable writes the kernels of each kind and width by pixels, at least 1.
+func convTable(b *strings.Builder, table string, names func(convKind) [3][]string) {
+	fmt.Fprintf(b, "\nvar %s = [kinds][widths][]func(*convArgs){\n", table)
 	for _, k := range kinds {
 		b.WriteString("\t{\n")
-		for ov := 1; ov <= 2; ov++ {
-			b.WriteString("\t\t{nil")
-			for px := 1; px <= maxPixels/ov; px++ {
-				fmt.Fprintf(b, ", %s", convName(k, ov, px))
+		for _, list := range names(k) {
+			if list == nil {
+				b.WriteString("\t\tnil,\n")
+				continue
 			}
-			b.WriteString("},\n")
+			fmt.Fprintf(b, "\t\t{nil, %s},\n", strings.Join(list, ", "))
 		}
 		b.WriteString("\t},\n")
 	}
