@@ -5960,6 +5960,543 @@ normApplyAVX2_done:
 	VZEROUPPER
 	RET
 
+DATA avx2Lowest<>+0(SB)/4, $0xc2ae0000
+DATA avx2Lowest<>+4(SB)/4, $0xc2ae0000
+DATA avx2Lowest<>+8(SB)/4, $0xc2ae0000
+DATA avx2Lowest<>+12(SB)/4, $0xc2ae0000
+DATA avx2Lowest<>+16(SB)/4, $0xc2ae0000
+DATA avx2Lowest<>+20(SB)/4, $0xc2ae0000
+DATA avx2Lowest<>+24(SB)/4, $0xc2ae0000
+DATA avx2Lowest<>+28(SB)/4, $0xc2ae0000
+GLOBL avx2Lowest<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Log2e<>+0(SB)/4, $0x3fb8aa3b
+DATA avx2Log2e<>+4(SB)/4, $0x3fb8aa3b
+DATA avx2Log2e<>+8(SB)/4, $0x3fb8aa3b
+DATA avx2Log2e<>+12(SB)/4, $0x3fb8aa3b
+DATA avx2Log2e<>+16(SB)/4, $0x3fb8aa3b
+DATA avx2Log2e<>+20(SB)/4, $0x3fb8aa3b
+DATA avx2Log2e<>+24(SB)/4, $0x3fb8aa3b
+DATA avx2Log2e<>+28(SB)/4, $0x3fb8aa3b
+GLOBL avx2Log2e<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Ln2<>+0(SB)/4, $0x3f317218
+DATA avx2Ln2<>+4(SB)/4, $0x3f317218
+DATA avx2Ln2<>+8(SB)/4, $0x3f317218
+DATA avx2Ln2<>+12(SB)/4, $0x3f317218
+DATA avx2Ln2<>+16(SB)/4, $0x3f317218
+DATA avx2Ln2<>+20(SB)/4, $0x3f317218
+DATA avx2Ln2<>+24(SB)/4, $0x3f317218
+DATA avx2Ln2<>+28(SB)/4, $0x3f317218
+GLOBL avx2Ln2<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Ln2Hi<>+0(SB)/4, $0x3f318000
+DATA avx2Ln2Hi<>+4(SB)/4, $0x3f318000
+DATA avx2Ln2Hi<>+8(SB)/4, $0x3f318000
+DATA avx2Ln2Hi<>+12(SB)/4, $0x3f318000
+DATA avx2Ln2Hi<>+16(SB)/4, $0x3f318000
+DATA avx2Ln2Hi<>+20(SB)/4, $0x3f318000
+DATA avx2Ln2Hi<>+24(SB)/4, $0x3f318000
+DATA avx2Ln2Hi<>+28(SB)/4, $0x3f318000
+GLOBL avx2Ln2Hi<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Ln2Lo<>+0(SB)/4, $0xb95e8083
+DATA avx2Ln2Lo<>+4(SB)/4, $0xb95e8083
+DATA avx2Ln2Lo<>+8(SB)/4, $0xb95e8083
+DATA avx2Ln2Lo<>+12(SB)/4, $0xb95e8083
+DATA avx2Ln2Lo<>+16(SB)/4, $0xb95e8083
+DATA avx2Ln2Lo<>+20(SB)/4, $0xb95e8083
+DATA avx2Ln2Lo<>+24(SB)/4, $0xb95e8083
+DATA avx2Ln2Lo<>+28(SB)/4, $0xb95e8083
+GLOBL avx2Ln2Lo<>(SB), RODATA|NOPTR, $32
+
+DATA avx2One<>+0(SB)/4, $0x3f800000
+DATA avx2One<>+4(SB)/4, $0x3f800000
+DATA avx2One<>+8(SB)/4, $0x3f800000
+DATA avx2One<>+12(SB)/4, $0x3f800000
+DATA avx2One<>+16(SB)/4, $0x3f800000
+DATA avx2One<>+20(SB)/4, $0x3f800000
+DATA avx2One<>+24(SB)/4, $0x3f800000
+DATA avx2One<>+28(SB)/4, $0x3f800000
+GLOBL avx2One<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Bias<>+0(SB)/4, $0x42fe0000
+DATA avx2Bias<>+4(SB)/4, $0x42fe0000
+DATA avx2Bias<>+8(SB)/4, $0x42fe0000
+DATA avx2Bias<>+12(SB)/4, $0x42fe0000
+DATA avx2Bias<>+16(SB)/4, $0x42fe0000
+DATA avx2Bias<>+20(SB)/4, $0x42fe0000
+DATA avx2Bias<>+24(SB)/4, $0x42fe0000
+DATA avx2Bias<>+28(SB)/4, $0x42fe0000
+GLOBL avx2Bias<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Mantissa<>+0(SB)/4, $0x007fffff
+DATA avx2Mantissa<>+4(SB)/4, $0x007fffff
+DATA avx2Mantissa<>+8(SB)/4, $0x007fffff
+DATA avx2Mantissa<>+12(SB)/4, $0x007fffff
+DATA avx2Mantissa<>+16(SB)/4, $0x007fffff
+DATA avx2Mantissa<>+20(SB)/4, $0x007fffff
+DATA avx2Mantissa<>+24(SB)/4, $0x007fffff
+DATA avx2Mantissa<>+28(SB)/4, $0x007fffff
+GLOBL avx2Mantissa<>(SB), RODATA|NOPTR, $32
+
+DATA avx2P0<>+0(SB)/4, $0x39506967
+DATA avx2P0<>+4(SB)/4, $0x39506967
+DATA avx2P0<>+8(SB)/4, $0x39506967
+DATA avx2P0<>+12(SB)/4, $0x39506967
+DATA avx2P0<>+16(SB)/4, $0x39506967
+DATA avx2P0<>+20(SB)/4, $0x39506967
+DATA avx2P0<>+24(SB)/4, $0x39506967
+DATA avx2P0<>+28(SB)/4, $0x39506967
+GLOBL avx2P0<>(SB), RODATA|NOPTR, $32
+
+DATA avx2P1<>+0(SB)/4, $0x3ab743ce
+DATA avx2P1<>+4(SB)/4, $0x3ab743ce
+DATA avx2P1<>+8(SB)/4, $0x3ab743ce
+DATA avx2P1<>+12(SB)/4, $0x3ab743ce
+DATA avx2P1<>+16(SB)/4, $0x3ab743ce
+DATA avx2P1<>+20(SB)/4, $0x3ab743ce
+DATA avx2P1<>+24(SB)/4, $0x3ab743ce
+DATA avx2P1<>+28(SB)/4, $0x3ab743ce
+GLOBL avx2P1<>(SB), RODATA|NOPTR, $32
+
+DATA avx2P2<>+0(SB)/4, $0x3c088908
+DATA avx2P2<>+4(SB)/4, $0x3c088908
+DATA avx2P2<>+8(SB)/4, $0x3c088908
+DATA avx2P2<>+12(SB)/4, $0x3c088908
+DATA avx2P2<>+16(SB)/4, $0x3c088908
+DATA avx2P2<>+20(SB)/4, $0x3c088908
+DATA avx2P2<>+24(SB)/4, $0x3c088908
+DATA avx2P2<>+28(SB)/4, $0x3c088908
+GLOBL avx2P2<>(SB), RODATA|NOPTR, $32
+
+DATA avx2P3<>+0(SB)/4, $0x3d2aa9c1
+DATA avx2P3<>+4(SB)/4, $0x3d2aa9c1
+DATA avx2P3<>+8(SB)/4, $0x3d2aa9c1
+DATA avx2P3<>+12(SB)/4, $0x3d2aa9c1
+DATA avx2P3<>+16(SB)/4, $0x3d2aa9c1
+DATA avx2P3<>+20(SB)/4, $0x3d2aa9c1
+DATA avx2P3<>+24(SB)/4, $0x3d2aa9c1
+DATA avx2P3<>+28(SB)/4, $0x3d2aa9c1
+GLOBL avx2P3<>(SB), RODATA|NOPTR, $32
+
+DATA avx2P4<>+0(SB)/4, $0x3e2aaaaa
+DATA avx2P4<>+4(SB)/4, $0x3e2aaaaa
+DATA avx2P4<>+8(SB)/4, $0x3e2aaaaa
+DATA avx2P4<>+12(SB)/4, $0x3e2aaaaa
+DATA avx2P4<>+16(SB)/4, $0x3e2aaaaa
+DATA avx2P4<>+20(SB)/4, $0x3e2aaaaa
+DATA avx2P4<>+24(SB)/4, $0x3e2aaaaa
+DATA avx2P4<>+28(SB)/4, $0x3e2aaaaa
+GLOBL avx2P4<>(SB), RODATA|NOPTR, $32
+
+DATA avx2P5<>+0(SB)/4, $0x3f000000
+DATA avx2P5<>+4(SB)/4, $0x3f000000
+DATA avx2P5<>+8(SB)/4, $0x3f000000
+DATA avx2P5<>+12(SB)/4, $0x3f000000
+DATA avx2P5<>+16(SB)/4, $0x3f000000
+DATA avx2P5<>+20(SB)/4, $0x3f000000
+DATA avx2P5<>+24(SB)/4, $0x3f000000
+DATA avx2P5<>+28(SB)/4, $0x3f000000
+GLOBL avx2P5<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Log13<>+0(SB)/4, $0x3e1d89d9
+DATA avx2Log13<>+4(SB)/4, $0x3e1d89d9
+DATA avx2Log13<>+8(SB)/4, $0x3e1d89d9
+DATA avx2Log13<>+12(SB)/4, $0x3e1d89d9
+DATA avx2Log13<>+16(SB)/4, $0x3e1d89d9
+DATA avx2Log13<>+20(SB)/4, $0x3e1d89d9
+DATA avx2Log13<>+24(SB)/4, $0x3e1d89d9
+DATA avx2Log13<>+28(SB)/4, $0x3e1d89d9
+GLOBL avx2Log13<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Log11<>+0(SB)/4, $0x3e3a2e8c
+DATA avx2Log11<>+4(SB)/4, $0x3e3a2e8c
+DATA avx2Log11<>+8(SB)/4, $0x3e3a2e8c
+DATA avx2Log11<>+12(SB)/4, $0x3e3a2e8c
+DATA avx2Log11<>+16(SB)/4, $0x3e3a2e8c
+DATA avx2Log11<>+20(SB)/4, $0x3e3a2e8c
+DATA avx2Log11<>+24(SB)/4, $0x3e3a2e8c
+DATA avx2Log11<>+28(SB)/4, $0x3e3a2e8c
+GLOBL avx2Log11<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Log9<>+0(SB)/4, $0x3e638e39
+DATA avx2Log9<>+4(SB)/4, $0x3e638e39
+DATA avx2Log9<>+8(SB)/4, $0x3e638e39
+DATA avx2Log9<>+12(SB)/4, $0x3e638e39
+DATA avx2Log9<>+16(SB)/4, $0x3e638e39
+DATA avx2Log9<>+20(SB)/4, $0x3e638e39
+DATA avx2Log9<>+24(SB)/4, $0x3e638e39
+DATA avx2Log9<>+28(SB)/4, $0x3e638e39
+GLOBL avx2Log9<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Log7<>+0(SB)/4, $0x3e924925
+DATA avx2Log7<>+4(SB)/4, $0x3e924925
+DATA avx2Log7<>+8(SB)/4, $0x3e924925
+DATA avx2Log7<>+12(SB)/4, $0x3e924925
+DATA avx2Log7<>+16(SB)/4, $0x3e924925
+DATA avx2Log7<>+20(SB)/4, $0x3e924925
+DATA avx2Log7<>+24(SB)/4, $0x3e924925
+DATA avx2Log7<>+28(SB)/4, $0x3e924925
+GLOBL avx2Log7<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Log5<>+0(SB)/4, $0x3ecccccd
+DATA avx2Log5<>+4(SB)/4, $0x3ecccccd
+DATA avx2Log5<>+8(SB)/4, $0x3ecccccd
+DATA avx2Log5<>+12(SB)/4, $0x3ecccccd
+DATA avx2Log5<>+16(SB)/4, $0x3ecccccd
+DATA avx2Log5<>+20(SB)/4, $0x3ecccccd
+DATA avx2Log5<>+24(SB)/4, $0x3ecccccd
+DATA avx2Log5<>+28(SB)/4, $0x3ecccccd
+GLOBL avx2Log5<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Log3<>+0(SB)/4, $0x3f2aaaab
+DATA avx2Log3<>+4(SB)/4, $0x3f2aaaab
+DATA avx2Log3<>+8(SB)/4, $0x3f2aaaab
+DATA avx2Log3<>+12(SB)/4, $0x3f2aaaab
+DATA avx2Log3<>+16(SB)/4, $0x3f2aaaab
+DATA avx2Log3<>+20(SB)/4, $0x3f2aaaab
+DATA avx2Log3<>+24(SB)/4, $0x3f2aaaab
+DATA avx2Log3<>+28(SB)/4, $0x3f2aaaab
+GLOBL avx2Log3<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Log1<>+0(SB)/4, $0x40000000
+DATA avx2Log1<>+4(SB)/4, $0x40000000
+DATA avx2Log1<>+8(SB)/4, $0x40000000
+DATA avx2Log1<>+12(SB)/4, $0x40000000
+DATA avx2Log1<>+16(SB)/4, $0x40000000
+DATA avx2Log1<>+20(SB)/4, $0x40000000
+DATA avx2Log1<>+24(SB)/4, $0x40000000
+DATA avx2Log1<>+28(SB)/4, $0x40000000
+GLOBL avx2Log1<>(SB), RODATA|NOPTR, $32
+
+DATA avx2Lanes<>+0(SB)/4, $0x00000000
+DATA avx2Lanes<>+4(SB)/4, $0x00000001
+DATA avx2Lanes<>+8(SB)/4, $0x00000002
+DATA avx2Lanes<>+12(SB)/4, $0x00000003
+DATA avx2Lanes<>+16(SB)/4, $0x00000004
+DATA avx2Lanes<>+20(SB)/4, $0x00000005
+DATA avx2Lanes<>+24(SB)/4, $0x00000006
+DATA avx2Lanes<>+28(SB)/4, $0x00000007
+DATA avx2Lanes<>+32(SB)/4, $0x00000008
+DATA avx2Lanes<>+36(SB)/4, $0x00000009
+DATA avx2Lanes<>+40(SB)/4, $0x0000000a
+DATA avx2Lanes<>+44(SB)/4, $0x0000000b
+DATA avx2Lanes<>+48(SB)/4, $0x0000000c
+DATA avx2Lanes<>+52(SB)/4, $0x0000000d
+DATA avx2Lanes<>+56(SB)/4, $0x0000000e
+DATA avx2Lanes<>+60(SB)/4, $0x0000000f
+GLOBL avx2Lanes<>(SB), RODATA|NOPTR, $64
+
+// func lossAVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·lossAVX2(SB), NOSPLIT, $64-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    16(R15), DI
+	MOVQ    56(R15), BX
+	MOVQ    48(R15), DX
+	MOVQ    72(R15), CX
+	MOVQ    24(R15), R8
+	VMOVUPS (R8), Y10
+	VPSRAD  $0x1f, Y10, Y10
+	VMOVUPS 32(R8), Y11
+	VPSRAD  $0x1f, Y11, Y11
+	MOVQ    64(R15), R9
+	VMOVUPS avx2One<>+0(SB), Y7
+	VMOVUPS Y7, (SP)
+	VXORPS  Y7, Y7, Y7
+	VMOVUPS Y7, 32(SP)
+	XORQ    R10, R10
+
+lossAVX2_voxel:
+	MOVBLZX      (DI), AX
+	CMPL         (BX)(AX*4), $0x00
+	JE           lossAVX2_next
+	VBROADCASTSS (DX)(AX*4), Y6
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Y7
+	VPCMPEQD     avx2Lanes<>+0(SB), Y7, Y12
+	VPCMPEQD     avx2Lanes<>+32(SB), Y7, Y13
+	VMOVUPS      (SI), Y0
+	VADDPS       (R8), Y0, Y0
+	VMOVUPS      32(SI), Y1
+	VADDPS       32(R8), Y1, Y1
+	VMAXPS       Y1, Y0, Y2
+	VPERM2F128   $0x01, Y2, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VPERMILPS    $0x4e, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VPERMILPS    $0xb1, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VSUBPS       Y2, Y0, Y3
+	VMOVUPS      avx2Lowest<>+0(SB), Y7
+	VMAXPS       Y3, Y7, Y3
+	VMULPS       avx2Log2e<>+0(SB), Y3, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS avx2Ln2Hi<>+0(SB), Y7, Y3
+	VFNMADD231PS avx2Ln2Lo<>+0(SB), Y7, Y3
+	VMOVUPS      avx2P0<>+0(SB), Y8
+	VFMADD213PS  avx2P1<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P2<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P3<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P4<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P5<>+0(SB), Y3, Y8
+	VMULPS       Y3, Y3, Y9
+	VADDPS       avx2One<>+0(SB), Y3, Y3
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VANDNPS      Y3, Y10, Y3
+	VSUBPS       Y2, Y1, Y4
+	VMOVUPS      avx2Lowest<>+0(SB), Y7
+	VMAXPS       Y4, Y7, Y4
+	VMULPS       avx2Log2e<>+0(SB), Y4, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS avx2Ln2Hi<>+0(SB), Y7, Y4
+	VFNMADD231PS avx2Ln2Lo<>+0(SB), Y7, Y4
+	VMOVUPS      avx2P0<>+0(SB), Y8
+	VFMADD213PS  avx2P1<>+0(SB), Y4, Y8
+	VFMADD213PS  avx2P2<>+0(SB), Y4, Y8
+	VFMADD213PS  avx2P3<>+0(SB), Y4, Y8
+	VFMADD213PS  avx2P4<>+0(SB), Y4, Y8
+	VFMADD213PS  avx2P5<>+0(SB), Y4, Y8
+	VMULPS       Y4, Y4, Y9
+	VADDPS       avx2One<>+0(SB), Y4, Y4
+	VFMADD231PS  Y9, Y8, Y4
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VANDNPS      Y4, Y11, Y4
+	VADDPS       Y4, Y3, Y5
+	VPERM2F128   $0x01, Y5, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VPERMILPS    $0x4e, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VPERMILPS    $0xb1, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VDIVPS       Y5, Y3, Y3
+	VDIVPS       Y5, Y4, Y4
+	VANDPS       Y3, Y12, Y14
+	VADDPS       (R9), Y14, Y14
+	VMOVUPS      Y14, (R9)
+	VADDPS       64(R9), Y3, Y3
+	VMOVUPS      Y3, 64(R9)
+	VANDPS       avx2One<>+0(SB), Y12, Y14
+	VADDPS       128(R9), Y14, Y14
+	VMOVUPS      Y14, 128(R9)
+	VSUBPS       Y0, Y2, Y14
+	VMULPS       Y6, Y14, Y14
+	VANDPS       Y14, Y12, Y14
+	VADDPS       192(R9), Y14, Y14
+	VMOVUPS      Y14, 192(R9)
+	VANDPS       Y4, Y13, Y15
+	VADDPS       32(R9), Y15, Y15
+	VMOVUPS      Y15, 32(R9)
+	VADDPS       96(R9), Y4, Y4
+	VMOVUPS      Y4, 96(R9)
+	VANDPS       avx2One<>+0(SB), Y13, Y15
+	VADDPS       160(R9), Y15, Y15
+	VMOVUPS      Y15, 160(R9)
+	VSUBPS       Y1, Y2, Y15
+	VMULPS       Y6, Y15, Y15
+	VANDPS       Y15, Y13, Y15
+	VADDPS       224(R9), Y15, Y15
+	VMOVUPS      Y15, 224(R9)
+	VMOVSS       X5, (SP)(R10*4)
+	VMOVSS       X6, 32(SP)(R10*4)
+	INCQ         R10
+	CMPQ         R10, $0x08
+	JNE          lossAVX2_next
+	VMOVUPS      (SP), Y0
+	VPSRLD       $0x17, Y0, Y1
+	VCVTDQ2PS    Y1, Y1
+	VSUBPS       avx2Bias<>+0(SB), Y1, Y1
+	VANDPS       avx2Mantissa<>+0(SB), Y0, Y2
+	VORPS        avx2One<>+0(SB), Y2, Y2
+	VSUBPS       avx2One<>+0(SB), Y2, Y3
+	VADDPS       avx2One<>+0(SB), Y2, Y2
+	VDIVPS       Y2, Y3, Y3
+	VMULPS       Y3, Y3, Y4
+	VMOVUPS      avx2Log13<>+0(SB), Y14
+	VFMADD213PS  avx2Log11<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log9<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log7<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log5<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log3<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log1<>+0(SB), Y4, Y14
+	VMULPS       Y3, Y14, Y14
+	VFMADD231PS  avx2Ln2<>+0(SB), Y1, Y14
+	VSUBPS       Y0, Y0, Y0
+	VADDPS       Y0, Y14, Y14
+	VMULPS       32(SP), Y14, Y14
+	VADDPS       192(R9), Y14, Y14
+	VMOVUPS      Y14, 192(R9)
+	VMOVUPS      avx2One<>+0(SB), Y7
+	VMOVUPS      Y7, (SP)
+	VXORPS       Y7, Y7, Y7
+	VMOVUPS      Y7, 32(SP)
+	XORQ         R10, R10
+
+lossAVX2_next:
+	ADDQ        $0x40, SI
+	INCQ        DI
+	DECQ        CX
+	JNE         lossAVX2_voxel
+	VMOVUPS     (SP), Y0
+	VPSRLD      $0x17, Y0, Y1
+	VCVTDQ2PS   Y1, Y1
+	VSUBPS      avx2Bias<>+0(SB), Y1, Y1
+	VANDPS      avx2Mantissa<>+0(SB), Y0, Y2
+	VORPS       avx2One<>+0(SB), Y2, Y2
+	VSUBPS      avx2One<>+0(SB), Y2, Y3
+	VADDPS      avx2One<>+0(SB), Y2, Y2
+	VDIVPS      Y2, Y3, Y3
+	VMULPS      Y3, Y3, Y4
+	VMOVUPS     avx2Log13<>+0(SB), Y14
+	VFMADD213PS avx2Log11<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log9<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log7<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log5<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log3<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log1<>+0(SB), Y4, Y14
+	VMULPS      Y3, Y14, Y14
+	VFMADD231PS avx2Ln2<>+0(SB), Y1, Y14
+	VSUBPS      Y0, Y0, Y0
+	VADDPS      Y0, Y14, Y14
+	VMULPS      32(SP), Y14, Y14
+	VADDPS      192(R9), Y14, Y14
+	VMOVUPS     Y14, 192(R9)
+	VZEROUPPER
+	RET
+
+// func lossGradAVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·lossGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    16(R15), DI
+	MOVQ    56(R15), BX
+	MOVQ    48(R15), DX
+	MOVQ    72(R15), CX
+	MOVQ    24(R15), R8
+	VMOVUPS (R8), Y10
+	VPSRAD  $0x1f, Y10, Y10
+	VMOVUPS 32(R8), Y11
+	VPSRAD  $0x1f, Y11, Y11
+	MOVQ    8(R15), R9
+	MOVQ    32(R15), R10
+	MOVQ    40(R15), R11
+
+lossGradAVX2_voxel:
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	MOVBLZX      (DI), AX
+	CMPL         (BX)(AX*4), $0x00
+	JE           lossGradAVX2_store
+	VBROADCASTSS (DX)(AX*4), Y6
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Y7
+	VPCMPEQD     avx2Lanes<>+0(SB), Y7, Y12
+	VPCMPEQD     avx2Lanes<>+32(SB), Y7, Y13
+	VMOVUPS      (SI), Y0
+	VADDPS       (R8), Y0, Y0
+	VMOVUPS      32(SI), Y1
+	VADDPS       32(R8), Y1, Y1
+	VMAXPS       Y1, Y0, Y2
+	VPERM2F128   $0x01, Y2, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VPERMILPS    $0x4e, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VPERMILPS    $0xb1, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VSUBPS       Y2, Y0, Y3
+	VMOVUPS      avx2Lowest<>+0(SB), Y7
+	VMAXPS       Y3, Y7, Y3
+	VMULPS       avx2Log2e<>+0(SB), Y3, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS avx2Ln2Hi<>+0(SB), Y7, Y3
+	VFNMADD231PS avx2Ln2Lo<>+0(SB), Y7, Y3
+	VMOVUPS      avx2P0<>+0(SB), Y8
+	VFMADD213PS  avx2P1<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P2<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P3<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P4<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P5<>+0(SB), Y3, Y8
+	VMULPS       Y3, Y3, Y9
+	VADDPS       avx2One<>+0(SB), Y3, Y3
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VANDNPS      Y3, Y10, Y3
+	VSUBPS       Y2, Y1, Y4
+	VMOVUPS      avx2Lowest<>+0(SB), Y7
+	VMAXPS       Y4, Y7, Y4
+	VMULPS       avx2Log2e<>+0(SB), Y4, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS avx2Ln2Hi<>+0(SB), Y7, Y4
+	VFNMADD231PS avx2Ln2Lo<>+0(SB), Y7, Y4
+	VMOVUPS      avx2P0<>+0(SB), Y8
+	VFMADD213PS  avx2P1<>+0(SB), Y4, Y8
+	VFMADD213PS  avx2P2<>+0(SB), Y4, Y8
+	VFMADD213PS  avx2P3<>+0(SB), Y4, Y8
+	VFMADD213PS  avx2P4<>+0(SB), Y4, Y8
+	VFMADD213PS  avx2P5<>+0(SB), Y4, Y8
+	VMULPS       Y4, Y4, Y9
+	VADDPS       avx2One<>+0(SB), Y4, Y4
+	VFMADD231PS  Y9, Y8, Y4
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VANDNPS      Y4, Y11, Y4
+	VADDPS       Y4, Y3, Y5
+	VPERM2F128   $0x01, Y5, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VPERMILPS    $0x4e, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VPERMILPS    $0xb1, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VDIVPS       Y5, Y3, Y3
+	VDIVPS       Y5, Y4, Y4
+	VMULPS       (R11), Y3, Y7
+	VANDPS       Y7, Y12, Y7
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  (R10), Y3, Y0
+	VMULPS       32(R11), Y4, Y8
+	VANDPS       Y8, Y13, Y8
+	VMOVAPS      Y8, Y1
+	VFMADD231PS  32(R10), Y4, Y1
+	VADDPS       Y1, Y0, Y14
+	VPERM2F128   $0x01, Y14, Y14, Y15
+	VADDPS       Y15, Y14, Y14
+	VPERMILPS    $0x4e, Y14, Y15
+	VADDPS       Y15, Y14, Y14
+	VPERMILPS    $0xb1, Y14, Y15
+	VADDPS       Y15, Y14, Y14
+	VADDPS       (R10), Y6, Y0
+	VSUBPS       Y14, Y0, Y0
+	VFMADD213PS  Y7, Y3, Y0
+	VANDPS       Y6, Y12, Y7
+	VSUBPS       Y7, Y0, Y0
+	VADDPS       32(R10), Y6, Y1
+	VSUBPS       Y14, Y1, Y1
+	VFMADD213PS  Y8, Y4, Y1
+	VANDPS       Y6, Y13, Y8
+	VSUBPS       Y8, Y1, Y1
+
+lossGradAVX2_store:
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, R9
+	INCQ    DI
+	DECQ    CX
+	JNE     lossGradAVX2_voxel
+	VZEROUPPER
+	RET
+
 // func sgdAVX2(a *byte)
 // Requires: AVX, FMA3
 TEXT ·sgdAVX2(SB), NOSPLIT, $0-8

@@ -44,6 +44,6 @@ func avx2Table() *table {
 		},
 		pack: packAVX2, transpose: transposeAVX2, sum: sumAVX2,
 		normSums: normSumsAVX2, normApply: normApplyAVX2, sgd: sgdAVX2, adamw: adamwAVX2,
-		squares: squaresAVX2, add: addAVX2, loss: genericLoss, lossGrad: genericLossGrad,
+		squares: squaresAVX2, add: addAVX2, loss: lossAVX2, lossGrad: lossGradAVX2,
 	}
 }

@@ -20,6 +20,9 @@ func avx2() {
 		g.write()
 	}
 	ymmPasses()
+	c := newYmmLoss()
+	c.loss()
+	c.lossGrad()
 	vectors{ys[:avx2Registers], 32, "AVX2"}.updates()
 }
 
