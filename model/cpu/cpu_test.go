@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,13 +25,12 @@ func opener(t *table, threads int, s sizes) func() device.Device {
 // TestDevice holds every path to package ref.
 func TestDevice(t *testing.T) {
 	notShort(t)
-	for _, name := range []string{"avx512", "avx2", "generic"} {
-		t.Run(name, func(t *testing.T) {
-			table, err := chooseTable(name)
-			if err != nil {
-				t.Skipf("needs %s: %v", name, err)
+	for _, p := range paths() {
+		t.Run(p.table.name, func(t *testing.T) {
+			if !p.here {
+				t.Skipf("%s needs %s", p.table.name, p.needs)
 			}
-			devicetest.Run(t, opener(table, 2, standard))
+			devicetest.Run(t, opener(p.table, 2, standard))
 		})
 	}
 }
@@ -39,7 +39,9 @@ func TestDevice(t *testing.T) {
 // channels, rings and partial sums are many.
 func TestParts(t *testing.T) {
 	notShort(t)
-	devicetest.Run(t, opener(tables()[0], 3, splinters))
+	for _, table := range tables() {
+		t.Run(table.name, func(t *testing.T) { devicetest.Run(t, opener(table, 3, splinters)) })
+	}
 }
 
 // TestThreads demands the same bytes from any number of threads. It is what the
@@ -120,7 +122,8 @@ func TestOpen(t *testing.T) {
 		{"", -1, false},
 		{"", 1 << 20, false},
 		{"sse", 1, false},
-		{"avx512", 1, tables()[0].name == "avx512"},
+		{"avx512", 1, offered("avx512")},
+		{"avx2", 1, offered("avx2")},
 	} {
 		t.Setenv("NOISYSTUDENT_CPU", c.env)
 		d, err := Open(Options{Threads: c.threads})
@@ -134,6 +137,29 @@ func TestOpen(t *testing.T) {
 			t.Errorf("NOISYSTUDENT_CPU=%s opens %s", c.env, d.Name())
 		}
 		must(t, d.Close())
+	}
+}
+
+func offered(name string) bool {
+	return slices.ContainsFunc(tables(), func(t *table) bool { return t.name == name })
+}
+
+// TestChooseTable demands that a refusal says what is missing and what runs.
+func TestChooseTable(t *testing.T) {
+	if _, err := chooseTable("sse"); err == nil || !strings.Contains(err.Error(), "generic") {
+		t.Errorf("unknown kernels: error %v", err)
+	}
+	for _, p := range paths() {
+		table, err := chooseTable(p.table.name)
+		if p.here {
+			if err != nil || table.name != p.table.name {
+				t.Errorf("%s runs here: error %v", p.table.name, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), p.needs) || !strings.Contains(err.Error(), tables()[0].name) {
+			t.Errorf("%s does not run here: error %v", p.table.name, err)
+		}
 	}
 }
 

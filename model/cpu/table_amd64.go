@@ -6,18 +6,14 @@ import "golang.org/x/sys/cpu"
 
 //go:generate sh -c "cd _asm && for set in avx512 avx2; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
 
-// nativeTables lists the assembly that this CPU and operating system run. The
-// checks of x/sys/cpu include that the system saves the registers.
-func nativeTables() []*table {
+// nativePaths lists the assembly, fastest first. The checks of x/sys/cpu include
+// that the system saves the registers.
+func nativePaths() []path {
 	x := cpu.X86
-	var list []*table
-	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
-		list = append(list, avx512Table())
+	return []path{
+		{avx512Table(), "AVX-512 F, BW, DQ and VL", x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL},
+		{avx2Table(), "AVX2 and FMA", x.HasAVX2 && x.HasFMA},
 	}
-	if x.HasAVX2 && x.HasFMA {
-		list = append(list, avx2Table())
-	}
-	return list
 }
 
 func avx512Table() *table {
