@@ -79,7 +79,7 @@ func (g *gradOp) mapRows(in []*source) {
 // op cuts the work and finishes the plan.
 func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) op {
 	for b := 0; b < g.ySource.blocks; {
-		v := widthFor(g.ySource.channels-b*lanes, func(v width) bool { return g.kernels()[v].run != nil })
+		v := widthFor(g.ySource.channels-b*lanes, g.offers)
 		g.groups = append(g.groups, gradGroup{b, v})
 		b += v.blocks()
 	}
@@ -93,6 +93,15 @@ func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) 
 		{g.ySource.blocks, func(w *worker, b int) { g.reduce(w, dw, b) }, g.parts * g.size()},
 	}
 	return op{name, append(phases, bias...)}
+}
+
+// offers reports whether there are kernels of a width. Those of half a block with
+// three taps take input pixels that lie next to each other.
+func (g *gradOp) offers(v width) bool {
+	if v == half && g.wide && g.inStep != pixelBytes {
+		return false
+	}
+	return g.kernels()[v].run != nil
 }
 
 // divide chooses units, parts and spans by shape alone.

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func convWide1H2P1AVX2(a *byte)
+// func convWide1H1P1(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H2P1AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -14,18 +14,16 @@ TEXT ·convWide1H2P1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H2P1AVX2_add
+	JNE     convWide1H1P1_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
-	VMOVUPS 32(R11), Y1
-	JMP     convWide1H2P1AVX2_row
+	JMP     convWide1H1P1_row
 
-convWide1H2P1AVX2_add:
+convWide1H1P1_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
 
-convWide1H2P1AVX2_row:
+convWide1H1P1_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -33,560 +31,7 @@ convWide1H2P1AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H2P1AVX2_channel:
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VMOVUPS      64(DX), Y4
-	VMOVUPS      96(DX), Y5
-	VMOVUPS      128(DX), Y6
-	VMOVUPS      160(DX), Y7
-	VBROADCASTSS (AX), Y8
-	VFMADD231PS  Y8, Y2, Y0
-	VFMADD231PS  Y8, Y3, Y1
-	VBROADCASTSS 64(AX), Y9
-	VFMADD231PS  Y9, Y4, Y0
-	VFMADD231PS  Y9, Y5, Y1
-	VBROADCASTSS 128(AX), Y10
-	VFMADD231PS  Y10, Y6, Y0
-	VFMADD231PS  Y10, Y7, Y1
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convWide1H2P1AVX2_channel
-	DECQ         CX
-	JNE          convWide1H2P1AVX2_row
-	MOVQ         16(R15), R8
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y1, 32(R8)
-	VZEROUPPER
-	RET
-
-// func convWide1H2P2AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·convWide1H2P2AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), R15
-	MOVQ    (R15), SI
-	MOVQ    8(R15), DI
-	MOVQ    32(R15), BX
-	MOVQ    40(R15), CX
-	MOVQ    56(R15), R10
-	CMPQ    80(R15), $0x00
-	JNE     convWide1H2P2AVX2_add
-	MOVQ    24(R15), R11
-	VMOVUPS (R11), Y0
-	VMOVAPS Y0, Y1
-	VMOVUPS 32(R11), Y2
-	VMOVAPS Y2, Y3
-	JMP     convWide1H2P2AVX2_row
-
-convWide1H2P2AVX2_add:
-	MOVQ    16(R15), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y2
-	VMOVUPS 64(R8), Y1
-	VMOVUPS 96(R8), Y3
-
-convWide1H2P2AVX2_row:
-	MOVQ (BX), AX
-	MOVQ 8(BX), DX
-	MOVQ 16(BX), R12
-	ADDQ $0x18, BX
-	ADDQ SI, AX
-	ADDQ DI, DX
-
-convWide1H2P2AVX2_channel:
-	VMOVUPS      (DX), Y4
-	VMOVUPS      32(DX), Y5
-	VMOVUPS      64(DX), Y6
-	VMOVUPS      96(DX), Y7
-	VMOVUPS      128(DX), Y8
-	VMOVUPS      160(DX), Y9
-	VBROADCASTSS (AX), Y10
-	VFMADD231PS  Y10, Y4, Y0
-	VFMADD231PS  Y10, Y5, Y2
-	VBROADCASTSS 64(AX), Y11
-	VFMADD231PS  Y11, Y4, Y1
-	VFMADD231PS  Y11, Y5, Y3
-	VFMADD231PS  Y11, Y6, Y0
-	VFMADD231PS  Y11, Y7, Y2
-	VBROADCASTSS 128(AX), Y12
-	VFMADD231PS  Y12, Y6, Y1
-	VFMADD231PS  Y12, Y7, Y3
-	VFMADD231PS  Y12, Y8, Y0
-	VFMADD231PS  Y12, Y9, Y2
-	VBROADCASTSS 192(AX), Y13
-	VFMADD231PS  Y13, Y8, Y1
-	VFMADD231PS  Y13, Y9, Y3
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convWide1H2P2AVX2_channel
-	DECQ         CX
-	JNE          convWide1H2P2AVX2_row
-	MOVQ         16(R15), R8
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y2, 32(R8)
-	VMOVUPS      Y1, 64(R8)
-	VMOVUPS      Y3, 96(R8)
-	VZEROUPPER
-	RET
-
-// func convWide1H2P3AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·convWide1H2P3AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), R15
-	MOVQ    (R15), SI
-	MOVQ    8(R15), DI
-	MOVQ    32(R15), BX
-	MOVQ    40(R15), CX
-	MOVQ    56(R15), R10
-	CMPQ    80(R15), $0x00
-	JNE     convWide1H2P3AVX2_add
-	MOVQ    24(R15), R11
-	VMOVUPS (R11), Y0
-	VMOVAPS Y0, Y1
-	VMOVAPS Y0, Y2
-	VMOVUPS 32(R11), Y3
-	VMOVAPS Y3, Y4
-	VMOVAPS Y3, Y5
-	JMP     convWide1H2P3AVX2_row
-
-convWide1H2P3AVX2_add:
-	MOVQ    16(R15), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y3
-	VMOVUPS 64(R8), Y1
-	VMOVUPS 96(R8), Y4
-	VMOVUPS 128(R8), Y2
-	VMOVUPS 160(R8), Y5
-
-convWide1H2P3AVX2_row:
-	MOVQ (BX), AX
-	MOVQ 8(BX), DX
-	MOVQ 16(BX), R12
-	ADDQ $0x18, BX
-	ADDQ SI, AX
-	ADDQ DI, DX
-
-convWide1H2P3AVX2_channel:
-	VMOVUPS      (DX), Y6
-	VMOVUPS      32(DX), Y7
-	VMOVUPS      64(DX), Y8
-	VMOVUPS      96(DX), Y9
-	VMOVUPS      128(DX), Y10
-	VMOVUPS      160(DX), Y11
-	VBROADCASTSS (AX), Y12
-	VFMADD231PS  Y12, Y6, Y0
-	VFMADD231PS  Y12, Y7, Y3
-	VBROADCASTSS 64(AX), Y13
-	VFMADD231PS  Y13, Y6, Y1
-	VFMADD231PS  Y13, Y7, Y4
-	VFMADD231PS  Y13, Y8, Y0
-	VFMADD231PS  Y13, Y9, Y3
-	VBROADCASTSS 128(AX), Y14
-	VFMADD231PS  Y14, Y6, Y2
-	VFMADD231PS  Y14, Y7, Y5
-	VFMADD231PS  Y14, Y8, Y1
-	VFMADD231PS  Y14, Y9, Y4
-	VFMADD231PS  Y14, Y10, Y0
-	VFMADD231PS  Y14, Y11, Y3
-	VBROADCASTSS 192(AX), Y15
-	VFMADD231PS  Y15, Y8, Y2
-	VFMADD231PS  Y15, Y9, Y5
-	VFMADD231PS  Y15, Y10, Y1
-	VFMADD231PS  Y15, Y11, Y4
-	VBROADCASTSS 256(AX), Y12
-	VFMADD231PS  Y12, Y10, Y2
-	VFMADD231PS  Y12, Y11, Y5
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convWide1H2P3AVX2_channel
-	DECQ         CX
-	JNE          convWide1H2P3AVX2_row
-	MOVQ         16(R15), R8
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y3, 32(R8)
-	VMOVUPS      Y1, 64(R8)
-	VMOVUPS      Y4, 96(R8)
-	VMOVUPS      Y2, 128(R8)
-	VMOVUPS      Y5, 160(R8)
-	VZEROUPPER
-	RET
-
-// func convWide1H2P4AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·convWide1H2P4AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), R15
-	MOVQ    (R15), SI
-	MOVQ    8(R15), DI
-	MOVQ    32(R15), BX
-	MOVQ    40(R15), CX
-	MOVQ    56(R15), R10
-	CMPQ    80(R15), $0x00
-	JNE     convWide1H2P4AVX2_add
-	MOVQ    24(R15), R11
-	VMOVUPS (R11), Y0
-	VMOVAPS Y0, Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y0, Y3
-	VMOVUPS 32(R11), Y4
-	VMOVAPS Y4, Y5
-	VMOVAPS Y4, Y6
-	VMOVAPS Y4, Y7
-	JMP     convWide1H2P4AVX2_row
-
-convWide1H2P4AVX2_add:
-	MOVQ    16(R15), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y4
-	VMOVUPS 64(R8), Y1
-	VMOVUPS 96(R8), Y5
-	VMOVUPS 128(R8), Y2
-	VMOVUPS 160(R8), Y6
-	VMOVUPS 192(R8), Y3
-	VMOVUPS 224(R8), Y7
-
-convWide1H2P4AVX2_row:
-	MOVQ (BX), AX
-	MOVQ 8(BX), DX
-	MOVQ 16(BX), R12
-	ADDQ $0x18, BX
-	ADDQ SI, AX
-	ADDQ DI, DX
-
-convWide1H2P4AVX2_channel:
-	VMOVUPS      (DX), Y8
-	VMOVUPS      32(DX), Y9
-	VMOVUPS      64(DX), Y10
-	VMOVUPS      96(DX), Y11
-	VMOVUPS      128(DX), Y12
-	VMOVUPS      160(DX), Y13
-	VBROADCASTSS (AX), Y14
-	VFMADD231PS  Y14, Y8, Y0
-	VFMADD231PS  Y14, Y9, Y4
-	VBROADCASTSS 64(AX), Y15
-	VFMADD231PS  Y15, Y8, Y1
-	VFMADD231PS  Y15, Y9, Y5
-	VFMADD231PS  Y15, Y10, Y0
-	VFMADD231PS  Y15, Y11, Y4
-	VBROADCASTSS 128(AX), Y14
-	VFMADD231PS  Y14, Y8, Y2
-	VFMADD231PS  Y14, Y9, Y6
-	VFMADD231PS  Y14, Y10, Y1
-	VFMADD231PS  Y14, Y11, Y5
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y4
-	VBROADCASTSS 192(AX), Y15
-	VFMADD231PS  Y15, Y8, Y3
-	VFMADD231PS  Y15, Y9, Y7
-	VFMADD231PS  Y15, Y10, Y2
-	VFMADD231PS  Y15, Y11, Y6
-	VFMADD231PS  Y15, Y12, Y1
-	VFMADD231PS  Y15, Y13, Y5
-	VBROADCASTSS 256(AX), Y14
-	VFMADD231PS  Y14, Y10, Y3
-	VFMADD231PS  Y14, Y11, Y7
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y6
-	VBROADCASTSS 320(AX), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y7
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convWide1H2P4AVX2_channel
-	DECQ         CX
-	JNE          convWide1H2P4AVX2_row
-	MOVQ         16(R15), R8
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y4, 32(R8)
-	VMOVUPS      Y1, 64(R8)
-	VMOVUPS      Y5, 96(R8)
-	VMOVUPS      Y2, 128(R8)
-	VMOVUPS      Y6, 160(R8)
-	VMOVUPS      Y3, 192(R8)
-	VMOVUPS      Y7, 224(R8)
-	VZEROUPPER
-	RET
-
-// func convWide1H2P5AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·convWide1H2P5AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), R15
-	MOVQ    (R15), SI
-	MOVQ    8(R15), DI
-	MOVQ    32(R15), BX
-	MOVQ    40(R15), CX
-	MOVQ    56(R15), R10
-	CMPQ    80(R15), $0x00
-	JNE     convWide1H2P5AVX2_add
-	MOVQ    24(R15), R11
-	VMOVUPS (R11), Y0
-	VMOVAPS Y0, Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y4
-	VMOVUPS 32(R11), Y5
-	VMOVAPS Y5, Y6
-	VMOVAPS Y5, Y7
-	VMOVAPS Y5, Y8
-	VMOVAPS Y5, Y9
-	JMP     convWide1H2P5AVX2_row
-
-convWide1H2P5AVX2_add:
-	MOVQ    16(R15), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y5
-	VMOVUPS 64(R8), Y1
-	VMOVUPS 96(R8), Y6
-	VMOVUPS 128(R8), Y2
-	VMOVUPS 160(R8), Y7
-	VMOVUPS 192(R8), Y3
-	VMOVUPS 224(R8), Y8
-	VMOVUPS 256(R8), Y4
-	VMOVUPS 288(R8), Y9
-
-convWide1H2P5AVX2_row:
-	MOVQ (BX), AX
-	MOVQ 8(BX), DX
-	MOVQ 16(BX), R12
-	ADDQ $0x18, BX
-	ADDQ SI, AX
-	ADDQ DI, DX
-
-convWide1H2P5AVX2_channel:
-	VMOVUPS      (DX), Y10
-	VMOVUPS      32(DX), Y11
-	VBROADCASTSS (AX), Y12
-	VFMADD231PS  Y12, Y10, Y0
-	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 64(AX), Y13
-	VFMADD231PS  Y13, Y10, Y1
-	VFMADD231PS  Y13, Y11, Y6
-	VBROADCASTSS 128(AX), Y14
-	VFMADD231PS  Y14, Y10, Y2
-	VFMADD231PS  Y14, Y11, Y7
-	VBROADCASTSS 192(AX), Y15
-	VFMADD231PS  Y15, Y10, Y3
-	VFMADD231PS  Y15, Y11, Y8
-	VBROADCASTSS 256(AX), Y12
-	VFMADD231PS  Y12, Y10, Y4
-	VFMADD231PS  Y12, Y11, Y9
-	VMOVUPS      64(DX), Y10
-	VMOVUPS      96(DX), Y11
-	VBROADCASTSS 64(AX), Y12
-	VFMADD231PS  Y12, Y10, Y0
-	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 128(AX), Y13
-	VFMADD231PS  Y13, Y10, Y1
-	VFMADD231PS  Y13, Y11, Y6
-	VBROADCASTSS 192(AX), Y14
-	VFMADD231PS  Y14, Y10, Y2
-	VFMADD231PS  Y14, Y11, Y7
-	VBROADCASTSS 256(AX), Y15
-	VFMADD231PS  Y15, Y10, Y3
-	VFMADD231PS  Y15, Y11, Y8
-	VBROADCASTSS 320(AX), Y12
-	VFMADD231PS  Y12, Y10, Y4
-	VFMADD231PS  Y12, Y11, Y9
-	VMOVUPS      128(DX), Y10
-	VMOVUPS      160(DX), Y11
-	VBROADCASTSS 128(AX), Y12
-	VFMADD231PS  Y12, Y10, Y0
-	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 192(AX), Y13
-	VFMADD231PS  Y13, Y10, Y1
-	VFMADD231PS  Y13, Y11, Y6
-	VBROADCASTSS 256(AX), Y14
-	VFMADD231PS  Y14, Y10, Y2
-	VFMADD231PS  Y14, Y11, Y7
-	VBROADCASTSS 320(AX), Y15
-	VFMADD231PS  Y15, Y10, Y3
-	VFMADD231PS  Y15, Y11, Y8
-	VBROADCASTSS 384(AX), Y12
-	VFMADD231PS  Y12, Y10, Y4
-	VFMADD231PS  Y12, Y11, Y9
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convWide1H2P5AVX2_channel
-	DECQ         CX
-	JNE          convWide1H2P5AVX2_row
-	MOVQ         16(R15), R8
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y5, 32(R8)
-	VMOVUPS      Y1, 64(R8)
-	VMOVUPS      Y6, 96(R8)
-	VMOVUPS      Y2, 128(R8)
-	VMOVUPS      Y7, 160(R8)
-	VMOVUPS      Y3, 192(R8)
-	VMOVUPS      Y8, 224(R8)
-	VMOVUPS      Y4, 256(R8)
-	VMOVUPS      Y9, 288(R8)
-	VZEROUPPER
-	RET
-
-// func convWide1H2P6AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·convWide1H2P6AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), R15
-	MOVQ    (R15), SI
-	MOVQ    8(R15), DI
-	MOVQ    32(R15), BX
-	MOVQ    40(R15), CX
-	MOVQ    56(R15), R10
-	CMPQ    80(R15), $0x00
-	JNE     convWide1H2P6AVX2_add
-	MOVQ    24(R15), R11
-	VMOVUPS (R11), Y0
-	VMOVAPS Y0, Y1
-	VMOVAPS Y0, Y2
-	VMOVAPS Y0, Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y0, Y5
-	VMOVUPS 32(R11), Y6
-	VMOVAPS Y6, Y7
-	VMOVAPS Y6, Y8
-	VMOVAPS Y6, Y9
-	VMOVAPS Y6, Y10
-	VMOVAPS Y6, Y11
-	JMP     convWide1H2P6AVX2_row
-
-convWide1H2P6AVX2_add:
-	MOVQ    16(R15), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y6
-	VMOVUPS 64(R8), Y1
-	VMOVUPS 96(R8), Y7
-	VMOVUPS 128(R8), Y2
-	VMOVUPS 160(R8), Y8
-	VMOVUPS 192(R8), Y3
-	VMOVUPS 224(R8), Y9
-	VMOVUPS 256(R8), Y4
-	VMOVUPS 288(R8), Y10
-	VMOVUPS 320(R8), Y5
-	VMOVUPS 352(R8), Y11
-
-convWide1H2P6AVX2_row:
-	MOVQ (BX), AX
-	MOVQ 8(BX), DX
-	MOVQ 16(BX), R12
-	ADDQ $0x18, BX
-	ADDQ SI, AX
-	ADDQ DI, DX
-
-convWide1H2P6AVX2_channel:
-	VMOVUPS      (DX), Y12
-	VMOVUPS      32(DX), Y13
-	VBROADCASTSS (AX), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y6
-	VBROADCASTSS 64(AX), Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VFMADD231PS  Y15, Y13, Y7
-	VBROADCASTSS 128(AX), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y8
-	VBROADCASTSS 192(AX), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y9
-	VBROADCASTSS 256(AX), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y14, Y13, Y10
-	VBROADCASTSS 320(AX), Y15
-	VFMADD231PS  Y15, Y12, Y5
-	VFMADD231PS  Y15, Y13, Y11
-	VMOVUPS      64(DX), Y12
-	VMOVUPS      96(DX), Y13
-	VBROADCASTSS 64(AX), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y6
-	VBROADCASTSS 128(AX), Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VFMADD231PS  Y15, Y13, Y7
-	VBROADCASTSS 192(AX), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y8
-	VBROADCASTSS 256(AX), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y9
-	VBROADCASTSS 320(AX), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y14, Y13, Y10
-	VBROADCASTSS 384(AX), Y15
-	VFMADD231PS  Y15, Y12, Y5
-	VFMADD231PS  Y15, Y13, Y11
-	VMOVUPS      128(DX), Y12
-	VMOVUPS      160(DX), Y13
-	VBROADCASTSS 128(AX), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y6
-	VBROADCASTSS 192(AX), Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VFMADD231PS  Y15, Y13, Y7
-	VBROADCASTSS 256(AX), Y14
-	VFMADD231PS  Y14, Y12, Y2
-	VFMADD231PS  Y14, Y13, Y8
-	VBROADCASTSS 320(AX), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y9
-	VBROADCASTSS 384(AX), Y14
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y14, Y13, Y10
-	VBROADCASTSS 448(AX), Y15
-	VFMADD231PS  Y15, Y12, Y5
-	VFMADD231PS  Y15, Y13, Y11
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convWide1H2P6AVX2_channel
-	DECQ         CX
-	JNE          convWide1H2P6AVX2_row
-	MOVQ         16(R15), R8
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y6, 32(R8)
-	VMOVUPS      Y1, 64(R8)
-	VMOVUPS      Y7, 96(R8)
-	VMOVUPS      Y2, 128(R8)
-	VMOVUPS      Y8, 160(R8)
-	VMOVUPS      Y3, 192(R8)
-	VMOVUPS      Y9, 224(R8)
-	VMOVUPS      Y4, 256(R8)
-	VMOVUPS      Y10, 288(R8)
-	VMOVUPS      Y5, 320(R8)
-	VMOVUPS      Y11, 352(R8)
-	VZEROUPPER
-	RET
-
-// func convWide1H1P1AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·convWide1H1P1AVX2(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), R15
-	MOVQ    (R15), SI
-	MOVQ    8(R15), DI
-	MOVQ    32(R15), BX
-	MOVQ    40(R15), CX
-	MOVQ    56(R15), R10
-	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P1AVX2_add
-	MOVQ    24(R15), R11
-	VMOVUPS (R11), Y0
-	JMP     convWide1H1P1AVX2_row
-
-convWide1H1P1AVX2_add:
-	MOVQ    16(R15), R8
-	VMOVUPS (R8), Y0
-
-convWide1H1P1AVX2_row:
-	MOVQ (BX), AX
-	MOVQ 8(BX), DX
-	MOVQ 16(BX), R12
-	ADDQ $0x18, BX
-	ADDQ SI, AX
-	ADDQ DI, DX
-
-convWide1H1P1AVX2_channel:
+convWide1H1P1_channel:
 	VMOVUPS      (DX), Y1
 	VMOVUPS      64(DX), Y2
 	VMOVUPS      128(DX), Y3
@@ -599,9 +44,9 @@ convWide1H1P1AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P1AVX2_channel
+	JNE          convWide1H1P1_channel
 	DECQ         CX
-	JNE          convWide1H1P1AVX2_row
+	JNE          convWide1H1P1_row
 	VXORPS       Y1, Y1, Y1
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -609,9 +54,9 @@ convWide1H1P1AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P2AVX2(a *byte)
+// func convWide1H1P2(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P2AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -619,18 +64,18 @@ TEXT ·convWide1H1P2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P2AVX2_add
+	JNE     convWide1H1P2_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
-	JMP     convWide1H1P2AVX2_row
+	JMP     convWide1H1P2_row
 
-convWide1H1P2AVX2_add:
+convWide1H1P2_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
 
-convWide1H1P2AVX2_row:
+convWide1H1P2_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -638,7 +83,7 @@ convWide1H1P2AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P2AVX2_channel:
+convWide1H1P2_channel:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      64(DX), Y3
 	VMOVUPS      128(DX), Y4
@@ -655,9 +100,9 @@ convWide1H1P2AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P2AVX2_channel
+	JNE          convWide1H1P2_channel
 	DECQ         CX
-	JNE          convWide1H1P2AVX2_row
+	JNE          convWide1H1P2_row
 	VXORPS       Y2, Y2, Y2
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -667,9 +112,9 @@ convWide1H1P2AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P3AVX2(a *byte)
+// func convWide1H1P3(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P3AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -677,20 +122,20 @@ TEXT ·convWide1H1P3AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P3AVX2_add
+	JNE     convWide1H1P3_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
-	JMP     convWide1H1P3AVX2_row
+	JMP     convWide1H1P3_row
 
-convWide1H1P3AVX2_add:
+convWide1H1P3_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
 	VMOVUPS 128(R8), Y2
 
-convWide1H1P3AVX2_row:
+convWide1H1P3_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -698,7 +143,7 @@ convWide1H1P3AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P3AVX2_channel:
+convWide1H1P3_channel:
 	VMOVUPS      (DX), Y3
 	VMOVUPS      64(DX), Y4
 	VMOVUPS      128(DX), Y5
@@ -719,9 +164,9 @@ convWide1H1P3AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P3AVX2_channel
+	JNE          convWide1H1P3_channel
 	DECQ         CX
-	JNE          convWide1H1P3AVX2_row
+	JNE          convWide1H1P3_row
 	VXORPS       Y3, Y3, Y3
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -733,9 +178,9 @@ convWide1H1P3AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P4AVX2(a *byte)
+// func convWide1H1P4(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P4AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P4(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -743,22 +188,22 @@ TEXT ·convWide1H1P4AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P4AVX2_add
+	JNE     convWide1H1P4_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
-	JMP     convWide1H1P4AVX2_row
+	JMP     convWide1H1P4_row
 
-convWide1H1P4AVX2_add:
+convWide1H1P4_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
 	VMOVUPS 128(R8), Y2
 	VMOVUPS 192(R8), Y3
 
-convWide1H1P4AVX2_row:
+convWide1H1P4_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -766,7 +211,7 @@ convWide1H1P4AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P4AVX2_channel:
+convWide1H1P4_channel:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      64(DX), Y5
 	VMOVUPS      128(DX), Y6
@@ -791,9 +236,9 @@ convWide1H1P4AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P4AVX2_channel
+	JNE          convWide1H1P4_channel
 	DECQ         CX
-	JNE          convWide1H1P4AVX2_row
+	JNE          convWide1H1P4_row
 	VXORPS       Y4, Y4, Y4
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -807,9 +252,9 @@ convWide1H1P4AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P5AVX2(a *byte)
+// func convWide1H1P5(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P5AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P5(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -817,16 +262,16 @@ TEXT ·convWide1H1P5AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P5AVX2_add
+	JNE     convWide1H1P5_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
-	JMP     convWide1H1P5AVX2_row
+	JMP     convWide1H1P5_row
 
-convWide1H1P5AVX2_add:
+convWide1H1P5_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -834,7 +279,7 @@ convWide1H1P5AVX2_add:
 	VMOVUPS 192(R8), Y3
 	VMOVUPS 256(R8), Y4
 
-convWide1H1P5AVX2_row:
+convWide1H1P5_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -842,7 +287,7 @@ convWide1H1P5AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P5AVX2_channel:
+convWide1H1P5_channel:
 	VMOVUPS      (DX), Y5
 	VMOVUPS      64(DX), Y6
 	VMOVUPS      128(DX), Y7
@@ -871,9 +316,9 @@ convWide1H1P5AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P5AVX2_channel
+	JNE          convWide1H1P5_channel
 	DECQ         CX
-	JNE          convWide1H1P5AVX2_row
+	JNE          convWide1H1P5_row
 	VXORPS       Y5, Y5, Y5
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -889,9 +334,9 @@ convWide1H1P5AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P6AVX2(a *byte)
+// func convWide1H1P6(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P6AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P6(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -899,7 +344,7 @@ TEXT ·convWide1H1P6AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P6AVX2_add
+	JNE     convWide1H1P6_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -907,9 +352,9 @@ TEXT ·convWide1H1P6AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
 	VMOVAPS Y0, Y5
-	JMP     convWide1H1P6AVX2_row
+	JMP     convWide1H1P6_row
 
-convWide1H1P6AVX2_add:
+convWide1H1P6_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -918,7 +363,7 @@ convWide1H1P6AVX2_add:
 	VMOVUPS 256(R8), Y4
 	VMOVUPS 320(R8), Y5
 
-convWide1H1P6AVX2_row:
+convWide1H1P6_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -926,7 +371,7 @@ convWide1H1P6AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P6AVX2_channel:
+convWide1H1P6_channel:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      64(DX), Y7
 	VMOVUPS      128(DX), Y8
@@ -959,9 +404,9 @@ convWide1H1P6AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P6AVX2_channel
+	JNE          convWide1H1P6_channel
 	DECQ         CX
-	JNE          convWide1H1P6AVX2_row
+	JNE          convWide1H1P6_row
 	VXORPS       Y6, Y6, Y6
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -979,9 +424,9 @@ convWide1H1P6AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P7AVX2(a *byte)
+// func convWide1H1P7(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P7AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P7(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -989,7 +434,7 @@ TEXT ·convWide1H1P7AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P7AVX2_add
+	JNE     convWide1H1P7_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -998,9 +443,9 @@ TEXT ·convWide1H1P7AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y4
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
-	JMP     convWide1H1P7AVX2_row
+	JMP     convWide1H1P7_row
 
-convWide1H1P7AVX2_add:
+convWide1H1P7_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -1010,7 +455,7 @@ convWide1H1P7AVX2_add:
 	VMOVUPS 320(R8), Y5
 	VMOVUPS 384(R8), Y6
 
-convWide1H1P7AVX2_row:
+convWide1H1P7_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1018,7 +463,7 @@ convWide1H1P7AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P7AVX2_channel:
+convWide1H1P7_channel:
 	VMOVUPS      (DX), Y7
 	VMOVUPS      64(DX), Y8
 	VMOVUPS      128(DX), Y9
@@ -1055,9 +500,9 @@ convWide1H1P7AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P7AVX2_channel
+	JNE          convWide1H1P7_channel
 	DECQ         CX
-	JNE          convWide1H1P7AVX2_row
+	JNE          convWide1H1P7_row
 	VXORPS       Y7, Y7, Y7
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -1077,9 +522,9 @@ convWide1H1P7AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P8AVX2(a *byte)
+// func convWide1H1P8(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P8AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P8(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -1087,7 +532,7 @@ TEXT ·convWide1H1P8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P8AVX2_add
+	JNE     convWide1H1P8_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -1097,9 +542,9 @@ TEXT ·convWide1H1P8AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
 	VMOVAPS Y0, Y7
-	JMP     convWide1H1P8AVX2_row
+	JMP     convWide1H1P8_row
 
-convWide1H1P8AVX2_add:
+convWide1H1P8_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -1110,7 +555,7 @@ convWide1H1P8AVX2_add:
 	VMOVUPS 384(R8), Y6
 	VMOVUPS 448(R8), Y7
 
-convWide1H1P8AVX2_row:
+convWide1H1P8_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1118,7 +563,7 @@ convWide1H1P8AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P8AVX2_channel:
+convWide1H1P8_channel:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      64(DX), Y9
 	VMOVUPS      128(DX), Y10
@@ -1159,9 +604,9 @@ convWide1H1P8AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P8AVX2_channel
+	JNE          convWide1H1P8_channel
 	DECQ         CX
-	JNE          convWide1H1P8AVX2_row
+	JNE          convWide1H1P8_row
 	VXORPS       Y8, Y8, Y8
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -1183,9 +628,9 @@ convWide1H1P8AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P9AVX2(a *byte)
+// func convWide1H1P9(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P9AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P9(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -1193,7 +638,7 @@ TEXT ·convWide1H1P9AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P9AVX2_add
+	JNE     convWide1H1P9_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -1204,9 +649,9 @@ TEXT ·convWide1H1P9AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y6
 	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y8
-	JMP     convWide1H1P9AVX2_row
+	JMP     convWide1H1P9_row
 
-convWide1H1P9AVX2_add:
+convWide1H1P9_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -1218,7 +663,7 @@ convWide1H1P9AVX2_add:
 	VMOVUPS 448(R8), Y7
 	VMOVUPS 512(R8), Y8
 
-convWide1H1P9AVX2_row:
+convWide1H1P9_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1226,7 +671,7 @@ convWide1H1P9AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P9AVX2_channel:
+convWide1H1P9_channel:
 	VMOVUPS      (DX), Y9
 	VMOVUPS      64(DX), Y10
 	VMOVUPS      128(DX), Y11
@@ -1271,9 +716,9 @@ convWide1H1P9AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P9AVX2_channel
+	JNE          convWide1H1P9_channel
 	DECQ         CX
-	JNE          convWide1H1P9AVX2_row
+	JNE          convWide1H1P9_row
 	VXORPS       Y9, Y9, Y9
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -1297,9 +742,9 @@ convWide1H1P9AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P10AVX2(a *byte)
+// func convWide1H1P10(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P10AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P10(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -1307,7 +752,7 @@ TEXT ·convWide1H1P10AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P10AVX2_add
+	JNE     convWide1H1P10_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -1319,9 +764,9 @@ TEXT ·convWide1H1P10AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y8
 	VMOVAPS Y0, Y9
-	JMP     convWide1H1P10AVX2_row
+	JMP     convWide1H1P10_row
 
-convWide1H1P10AVX2_add:
+convWide1H1P10_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -1334,7 +779,7 @@ convWide1H1P10AVX2_add:
 	VMOVUPS 512(R8), Y8
 	VMOVUPS 576(R8), Y9
 
-convWide1H1P10AVX2_row:
+convWide1H1P10_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1342,7 +787,7 @@ convWide1H1P10AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P10AVX2_channel:
+convWide1H1P10_channel:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      64(DX), Y11
 	VMOVUPS      128(DX), Y12
@@ -1391,9 +836,9 @@ convWide1H1P10AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P10AVX2_channel
+	JNE          convWide1H1P10_channel
 	DECQ         CX
-	JNE          convWide1H1P10AVX2_row
+	JNE          convWide1H1P10_row
 	VXORPS       Y10, Y10, Y10
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -1419,9 +864,9 @@ convWide1H1P10AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P11AVX2(a *byte)
+// func convWide1H1P11(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P11AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P11(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -1429,7 +874,7 @@ TEXT ·convWide1H1P11AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P11AVX2_add
+	JNE     convWide1H1P11_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -1442,9 +887,9 @@ TEXT ·convWide1H1P11AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y8
 	VMOVAPS Y0, Y9
 	VMOVAPS Y0, Y10
-	JMP     convWide1H1P11AVX2_row
+	JMP     convWide1H1P11_row
 
-convWide1H1P11AVX2_add:
+convWide1H1P11_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -1458,7 +903,7 @@ convWide1H1P11AVX2_add:
 	VMOVUPS 576(R8), Y9
 	VMOVUPS 640(R8), Y10
 
-convWide1H1P11AVX2_row:
+convWide1H1P11_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1466,7 +911,7 @@ convWide1H1P11AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P11AVX2_channel:
+convWide1H1P11_channel:
 	VMOVUPS      (DX), Y11
 	VMOVUPS      64(DX), Y12
 	VMOVUPS      128(DX), Y13
@@ -1519,9 +964,9 @@ convWide1H1P11AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P11AVX2_channel
+	JNE          convWide1H1P11_channel
 	DECQ         CX
-	JNE          convWide1H1P11AVX2_row
+	JNE          convWide1H1P11_row
 	VXORPS       Y11, Y11, Y11
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -1549,9 +994,9 @@ convWide1H1P11AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide1H1P12AVX2(a *byte)
+// func convWide1H1P12(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide1H1P12AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H1P12(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -1559,7 +1004,7 @@ TEXT ·convWide1H1P12AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide1H1P12AVX2_add
+	JNE     convWide1H1P12_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -1573,9 +1018,9 @@ TEXT ·convWide1H1P12AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y9
 	VMOVAPS Y0, Y10
 	VMOVAPS Y0, Y11
-	JMP     convWide1H1P12AVX2_row
+	JMP     convWide1H1P12_row
 
-convWide1H1P12AVX2_add:
+convWide1H1P12_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -1590,7 +1035,7 @@ convWide1H1P12AVX2_add:
 	VMOVUPS 640(R8), Y10
 	VMOVUPS 704(R8), Y11
 
-convWide1H1P12AVX2_row:
+convWide1H1P12_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1598,7 +1043,7 @@ convWide1H1P12AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide1H1P12AVX2_channel:
+convWide1H1P12_channel:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      64(DX), Y13
 	VMOVUPS      128(DX), Y14
@@ -1655,9 +1100,9 @@ convWide1H1P12AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide1H1P12AVX2_channel
+	JNE          convWide1H1P12_channel
 	DECQ         CX
-	JNE          convWide1H1P12AVX2_row
+	JNE          convWide1H1P12_row
 	VXORPS       Y12, Y12, Y12
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -1687,9 +1132,9 @@ convWide1H1P12AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H2P1AVX2(a *byte)
+// func convWide1H2P1(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H2P1AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H2P1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -1697,18 +1142,18 @@ TEXT ·convWide2H2P1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H2P1AVX2_add
+	JNE     convWide1H2P1_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVUPS 32(R11), Y1
-	JMP     convWide2H2P1AVX2_row
+	JMP     convWide1H2P1_row
 
-convWide2H2P1AVX2_add:
+convWide1H2P1_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y1
 
-convWide2H2P1AVX2_row:
+convWide1H2P1_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1716,7 +1161,7 @@ convWide2H2P1AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H2P1AVX2_channel:
+convWide1H2P1_channel:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VMOVUPS      64(DX), Y4
@@ -1735,18 +1180,18 @@ convWide2H2P1AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H2P1AVX2_channel
+	JNE          convWide1H2P1_channel
 	DECQ         CX
-	JNE          convWide2H2P1AVX2_row
+	JNE          convWide1H2P1_row
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y1, 32(R8)
 	VZEROUPPER
 	RET
 
-// func convWide2H2P2AVX2(a *byte)
+// func convWide1H2P2(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H2P2AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H2P2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -1754,22 +1199,22 @@ TEXT ·convWide2H2P2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H2P2AVX2_add
+	JNE     convWide1H2P2_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVUPS 32(R11), Y2
 	VMOVAPS Y2, Y3
-	JMP     convWide2H2P2AVX2_row
+	JMP     convWide1H2P2_row
 
-convWide2H2P2AVX2_add:
+convWide1H2P2_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y2
 	VMOVUPS 64(R8), Y1
 	VMOVUPS 96(R8), Y3
 
-convWide2H2P2AVX2_row:
+convWide1H2P2_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1777,7 +1222,7 @@ convWide2H2P2AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H2P2AVX2_channel:
+convWide1H2P2_channel:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
 	VMOVUPS      64(DX), Y6
@@ -1788,25 +1233,24 @@ convWide2H2P2AVX2_channel:
 	VFMADD231PS  Y10, Y4, Y0
 	VFMADD231PS  Y10, Y5, Y2
 	VBROADCASTSS 64(AX), Y11
+	VFMADD231PS  Y11, Y4, Y1
+	VFMADD231PS  Y11, Y5, Y3
 	VFMADD231PS  Y11, Y6, Y0
 	VFMADD231PS  Y11, Y7, Y2
 	VBROADCASTSS 128(AX), Y12
-	VFMADD231PS  Y12, Y4, Y1
-	VFMADD231PS  Y12, Y5, Y3
+	VFMADD231PS  Y12, Y6, Y1
+	VFMADD231PS  Y12, Y7, Y3
 	VFMADD231PS  Y12, Y8, Y0
 	VFMADD231PS  Y12, Y9, Y2
 	VBROADCASTSS 192(AX), Y13
-	VFMADD231PS  Y13, Y6, Y1
-	VFMADD231PS  Y13, Y7, Y3
-	VBROADCASTSS 256(AX), Y14
-	VFMADD231PS  Y14, Y8, Y1
-	VFMADD231PS  Y14, Y9, Y3
+	VFMADD231PS  Y13, Y8, Y1
+	VFMADD231PS  Y13, Y9, Y3
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H2P2AVX2_channel
+	JNE          convWide1H2P2_channel
 	DECQ         CX
-	JNE          convWide2H2P2AVX2_row
+	JNE          convWide1H2P2_row
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y2, 32(R8)
@@ -1815,9 +1259,9 @@ convWide2H2P2AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H2P3AVX2(a *byte)
+// func convWide1H2P3(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H2P3AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H2P3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -1825,7 +1269,7 @@ TEXT ·convWide2H2P3AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H2P3AVX2_add
+	JNE     convWide1H2P3_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -1833,9 +1277,9 @@ TEXT ·convWide2H2P3AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS 32(R11), Y3
 	VMOVAPS Y3, Y4
 	VMOVAPS Y3, Y5
-	JMP     convWide2H2P3AVX2_row
+	JMP     convWide1H2P3_row
 
-convWide2H2P3AVX2_add:
+convWide1H2P3_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y3
@@ -1844,7 +1288,7 @@ convWide2H2P3AVX2_add:
 	VMOVUPS 128(R8), Y2
 	VMOVUPS 160(R8), Y5
 
-convWide2H2P3AVX2_row:
+convWide1H2P3_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1852,7 +1296,7 @@ convWide2H2P3AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H2P3AVX2_channel:
+convWide1H2P3_channel:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VMOVUPS      64(DX), Y8
@@ -1863,33 +1307,31 @@ convWide2H2P3AVX2_channel:
 	VFMADD231PS  Y12, Y6, Y0
 	VFMADD231PS  Y12, Y7, Y3
 	VBROADCASTSS 64(AX), Y13
+	VFMADD231PS  Y13, Y6, Y1
+	VFMADD231PS  Y13, Y7, Y4
 	VFMADD231PS  Y13, Y8, Y0
 	VFMADD231PS  Y13, Y9, Y3
 	VBROADCASTSS 128(AX), Y14
-	VFMADD231PS  Y14, Y6, Y1
-	VFMADD231PS  Y14, Y7, Y4
+	VFMADD231PS  Y14, Y6, Y2
+	VFMADD231PS  Y14, Y7, Y5
+	VFMADD231PS  Y14, Y8, Y1
+	VFMADD231PS  Y14, Y9, Y4
 	VFMADD231PS  Y14, Y10, Y0
 	VFMADD231PS  Y14, Y11, Y3
 	VBROADCASTSS 192(AX), Y15
-	VFMADD231PS  Y15, Y8, Y1
-	VFMADD231PS  Y15, Y9, Y4
+	VFMADD231PS  Y15, Y8, Y2
+	VFMADD231PS  Y15, Y9, Y5
+	VFMADD231PS  Y15, Y10, Y1
+	VFMADD231PS  Y15, Y11, Y4
 	VBROADCASTSS 256(AX), Y12
-	VFMADD231PS  Y12, Y6, Y2
-	VFMADD231PS  Y12, Y7, Y5
-	VFMADD231PS  Y12, Y10, Y1
-	VFMADD231PS  Y12, Y11, Y4
-	VBROADCASTSS 320(AX), Y13
-	VFMADD231PS  Y13, Y8, Y2
-	VFMADD231PS  Y13, Y9, Y5
-	VBROADCASTSS 384(AX), Y14
-	VFMADD231PS  Y14, Y10, Y2
-	VFMADD231PS  Y14, Y11, Y5
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y5
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H2P3AVX2_channel
+	JNE          convWide1H2P3_channel
 	DECQ         CX
-	JNE          convWide2H2P3AVX2_row
+	JNE          convWide1H2P3_row
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y3, 32(R8)
@@ -1900,9 +1342,9 @@ convWide2H2P3AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H2P4AVX2(a *byte)
+// func convWide1H2P4(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H2P4AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H2P4(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -1910,7 +1352,7 @@ TEXT ·convWide2H2P4AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H2P4AVX2_add
+	JNE     convWide1H2P4_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -1920,9 +1362,9 @@ TEXT ·convWide2H2P4AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y4, Y5
 	VMOVAPS Y4, Y6
 	VMOVAPS Y4, Y7
-	JMP     convWide2H2P4AVX2_row
+	JMP     convWide1H2P4_row
 
-convWide2H2P4AVX2_add:
+convWide1H2P4_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y4
@@ -1933,7 +1375,7 @@ convWide2H2P4AVX2_add:
 	VMOVUPS 192(R8), Y3
 	VMOVUPS 224(R8), Y7
 
-convWide2H2P4AVX2_row:
+convWide1H2P4_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -1941,7 +1383,7 @@ convWide2H2P4AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H2P4AVX2_channel:
+convWide1H2P4_channel:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
 	VMOVUPS      64(DX), Y10
@@ -1952,41 +1394,38 @@ convWide2H2P4AVX2_channel:
 	VFMADD231PS  Y14, Y8, Y0
 	VFMADD231PS  Y14, Y9, Y4
 	VBROADCASTSS 64(AX), Y15
+	VFMADD231PS  Y15, Y8, Y1
+	VFMADD231PS  Y15, Y9, Y5
 	VFMADD231PS  Y15, Y10, Y0
 	VFMADD231PS  Y15, Y11, Y4
 	VBROADCASTSS 128(AX), Y14
-	VFMADD231PS  Y14, Y8, Y1
-	VFMADD231PS  Y14, Y9, Y5
+	VFMADD231PS  Y14, Y8, Y2
+	VFMADD231PS  Y14, Y9, Y6
+	VFMADD231PS  Y14, Y10, Y1
+	VFMADD231PS  Y14, Y11, Y5
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y4
 	VBROADCASTSS 192(AX), Y15
-	VFMADD231PS  Y15, Y10, Y1
-	VFMADD231PS  Y15, Y11, Y5
-	VBROADCASTSS 256(AX), Y14
-	VFMADD231PS  Y14, Y8, Y2
-	VFMADD231PS  Y14, Y9, Y6
-	VFMADD231PS  Y14, Y12, Y1
-	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS 320(AX), Y15
+	VFMADD231PS  Y15, Y8, Y3
+	VFMADD231PS  Y15, Y9, Y7
 	VFMADD231PS  Y15, Y10, Y2
 	VFMADD231PS  Y15, Y11, Y6
-	VBROADCASTSS 384(AX), Y14
-	VFMADD231PS  Y14, Y8, Y3
-	VFMADD231PS  Y14, Y9, Y7
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y13, Y5
+	VBROADCASTSS 256(AX), Y14
+	VFMADD231PS  Y14, Y10, Y3
+	VFMADD231PS  Y14, Y11, Y7
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y6
-	VBROADCASTSS 448(AX), Y15
-	VFMADD231PS  Y15, Y10, Y3
-	VFMADD231PS  Y15, Y11, Y7
-	VBROADCASTSS 512(AX), Y14
-	VFMADD231PS  Y14, Y12, Y3
-	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 320(AX), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y7
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H2P4AVX2_channel
+	JNE          convWide1H2P4_channel
 	DECQ         CX
-	JNE          convWide2H2P4AVX2_row
+	JNE          convWide1H2P4_row
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y4, 32(R8)
@@ -1999,9 +1438,9 @@ convWide2H2P4AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H2P5AVX2(a *byte)
+// func convWide1H2P5(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H2P5AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H2P5(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2009,7 +1448,7 @@ TEXT ·convWide2H2P5AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H2P5AVX2_add
+	JNE     convWide1H2P5_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -2021,9 +1460,9 @@ TEXT ·convWide2H2P5AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y5, Y7
 	VMOVAPS Y5, Y8
 	VMOVAPS Y5, Y9
-	JMP     convWide2H2P5AVX2_row
+	JMP     convWide1H2P5_row
 
-convWide2H2P5AVX2_add:
+convWide1H2P5_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y5
@@ -2036,7 +1475,7 @@ convWide2H2P5AVX2_add:
 	VMOVUPS 256(R8), Y4
 	VMOVUPS 288(R8), Y9
 
-convWide2H2P5AVX2_row:
+convWide1H2P5_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2044,22 +1483,22 @@ convWide2H2P5AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H2P5AVX2_channel:
+convWide1H2P5_channel:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 128(AX), Y13
+	VBROADCASTSS 64(AX), Y13
 	VFMADD231PS  Y13, Y10, Y1
 	VFMADD231PS  Y13, Y11, Y6
-	VBROADCASTSS 256(AX), Y14
+	VBROADCASTSS 128(AX), Y14
 	VFMADD231PS  Y14, Y10, Y2
 	VFMADD231PS  Y14, Y11, Y7
-	VBROADCASTSS 384(AX), Y15
+	VBROADCASTSS 192(AX), Y15
 	VFMADD231PS  Y15, Y10, Y3
 	VFMADD231PS  Y15, Y11, Y8
-	VBROADCASTSS 512(AX), Y12
+	VBROADCASTSS 256(AX), Y12
 	VFMADD231PS  Y12, Y10, Y4
 	VFMADD231PS  Y12, Y11, Y9
 	VMOVUPS      64(DX), Y10
@@ -2067,16 +1506,16 @@ convWide2H2P5AVX2_channel:
 	VBROADCASTSS 64(AX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 192(AX), Y13
+	VBROADCASTSS 128(AX), Y13
 	VFMADD231PS  Y13, Y10, Y1
 	VFMADD231PS  Y13, Y11, Y6
-	VBROADCASTSS 320(AX), Y14
+	VBROADCASTSS 192(AX), Y14
 	VFMADD231PS  Y14, Y10, Y2
 	VFMADD231PS  Y14, Y11, Y7
-	VBROADCASTSS 448(AX), Y15
+	VBROADCASTSS 256(AX), Y15
 	VFMADD231PS  Y15, Y10, Y3
 	VFMADD231PS  Y15, Y11, Y8
-	VBROADCASTSS 576(AX), Y12
+	VBROADCASTSS 320(AX), Y12
 	VFMADD231PS  Y12, Y10, Y4
 	VFMADD231PS  Y12, Y11, Y9
 	VMOVUPS      128(DX), Y10
@@ -2084,24 +1523,24 @@ convWide2H2P5AVX2_channel:
 	VBROADCASTSS 128(AX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 256(AX), Y13
+	VBROADCASTSS 192(AX), Y13
 	VFMADD231PS  Y13, Y10, Y1
 	VFMADD231PS  Y13, Y11, Y6
-	VBROADCASTSS 384(AX), Y14
+	VBROADCASTSS 256(AX), Y14
 	VFMADD231PS  Y14, Y10, Y2
 	VFMADD231PS  Y14, Y11, Y7
-	VBROADCASTSS 512(AX), Y15
+	VBROADCASTSS 320(AX), Y15
 	VFMADD231PS  Y15, Y10, Y3
 	VFMADD231PS  Y15, Y11, Y8
-	VBROADCASTSS 640(AX), Y12
+	VBROADCASTSS 384(AX), Y12
 	VFMADD231PS  Y12, Y10, Y4
 	VFMADD231PS  Y12, Y11, Y9
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H2P5AVX2_channel
+	JNE          convWide1H2P5_channel
 	DECQ         CX
-	JNE          convWide2H2P5AVX2_row
+	JNE          convWide1H2P5_row
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y5, 32(R8)
@@ -2116,9 +1555,9 @@ convWide2H2P5AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H2P6AVX2(a *byte)
+// func convWide1H2P6(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H2P6AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide1H2P6(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2126,7 +1565,7 @@ TEXT ·convWide2H2P6AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H2P6AVX2_add
+	JNE     convWide1H2P6_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -2140,9 +1579,9 @@ TEXT ·convWide2H2P6AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y6, Y9
 	VMOVAPS Y6, Y10
 	VMOVAPS Y6, Y11
-	JMP     convWide2H2P6AVX2_row
+	JMP     convWide1H2P6_row
 
-convWide2H2P6AVX2_add:
+convWide1H2P6_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y6
@@ -2157,7 +1596,7 @@ convWide2H2P6AVX2_add:
 	VMOVUPS 320(R8), Y5
 	VMOVUPS 352(R8), Y11
 
-convWide2H2P6AVX2_row:
+convWide1H2P6_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2165,25 +1604,25 @@ convWide2H2P6AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H2P6AVX2_channel:
+convWide1H2P6_channel:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y6
-	VBROADCASTSS 128(AX), Y15
+	VBROADCASTSS 64(AX), Y15
 	VFMADD231PS  Y15, Y12, Y1
 	VFMADD231PS  Y15, Y13, Y7
-	VBROADCASTSS 256(AX), Y14
+	VBROADCASTSS 128(AX), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y8
-	VBROADCASTSS 384(AX), Y15
+	VBROADCASTSS 192(AX), Y15
 	VFMADD231PS  Y15, Y12, Y3
 	VFMADD231PS  Y15, Y13, Y9
-	VBROADCASTSS 512(AX), Y14
+	VBROADCASTSS 256(AX), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y10
-	VBROADCASTSS 640(AX), Y15
+	VBROADCASTSS 320(AX), Y15
 	VFMADD231PS  Y15, Y12, Y5
 	VFMADD231PS  Y15, Y13, Y11
 	VMOVUPS      64(DX), Y12
@@ -2191,19 +1630,19 @@ convWide2H2P6AVX2_channel:
 	VBROADCASTSS 64(AX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y6
-	VBROADCASTSS 192(AX), Y15
+	VBROADCASTSS 128(AX), Y15
 	VFMADD231PS  Y15, Y12, Y1
 	VFMADD231PS  Y15, Y13, Y7
-	VBROADCASTSS 320(AX), Y14
+	VBROADCASTSS 192(AX), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y8
-	VBROADCASTSS 448(AX), Y15
+	VBROADCASTSS 256(AX), Y15
 	VFMADD231PS  Y15, Y12, Y3
 	VFMADD231PS  Y15, Y13, Y9
-	VBROADCASTSS 576(AX), Y14
+	VBROADCASTSS 320(AX), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y10
-	VBROADCASTSS 704(AX), Y15
+	VBROADCASTSS 384(AX), Y15
 	VFMADD231PS  Y15, Y12, Y5
 	VFMADD231PS  Y15, Y13, Y11
 	VMOVUPS      128(DX), Y12
@@ -2211,27 +1650,27 @@ convWide2H2P6AVX2_channel:
 	VBROADCASTSS 128(AX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y6
-	VBROADCASTSS 256(AX), Y15
+	VBROADCASTSS 192(AX), Y15
 	VFMADD231PS  Y15, Y12, Y1
 	VFMADD231PS  Y15, Y13, Y7
-	VBROADCASTSS 384(AX), Y14
+	VBROADCASTSS 256(AX), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y8
-	VBROADCASTSS 512(AX), Y15
+	VBROADCASTSS 320(AX), Y15
 	VFMADD231PS  Y15, Y12, Y3
 	VFMADD231PS  Y15, Y13, Y9
-	VBROADCASTSS 640(AX), Y14
+	VBROADCASTSS 384(AX), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y10
-	VBROADCASTSS 768(AX), Y15
+	VBROADCASTSS 448(AX), Y15
 	VFMADD231PS  Y15, Y12, Y5
 	VFMADD231PS  Y15, Y13, Y11
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H2P6AVX2_channel
+	JNE          convWide1H2P6_channel
 	DECQ         CX
-	JNE          convWide2H2P6AVX2_row
+	JNE          convWide1H2P6_row
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y6, 32(R8)
@@ -2248,9 +1687,9 @@ convWide2H2P6AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P1AVX2(a *byte)
+// func convWide2H1P1(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P1AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2258,16 +1697,16 @@ TEXT ·convWide2H1P1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P1AVX2_add
+	JNE     convWide2H1P1_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
-	JMP     convWide2H1P1AVX2_row
+	JMP     convWide2H1P1_row
 
-convWide2H1P1AVX2_add:
+convWide2H1P1_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 
-convWide2H1P1AVX2_row:
+convWide2H1P1_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2275,7 +1714,7 @@ convWide2H1P1AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P1AVX2_channel:
+convWide2H1P1_channel:
 	VMOVUPS      (DX), Y1
 	VMOVUPS      64(DX), Y2
 	VMOVUPS      128(DX), Y3
@@ -2288,9 +1727,9 @@ convWide2H1P1AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P1AVX2_channel
+	JNE          convWide2H1P1_channel
 	DECQ         CX
-	JNE          convWide2H1P1AVX2_row
+	JNE          convWide2H1P1_row
 	VXORPS       Y1, Y1, Y1
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -2298,9 +1737,9 @@ convWide2H1P1AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P2AVX2(a *byte)
+// func convWide2H1P2(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P2AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2308,18 +1747,18 @@ TEXT ·convWide2H1P2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P2AVX2_add
+	JNE     convWide2H1P2_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
-	JMP     convWide2H1P2AVX2_row
+	JMP     convWide2H1P2_row
 
-convWide2H1P2AVX2_add:
+convWide2H1P2_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
 
-convWide2H1P2AVX2_row:
+convWide2H1P2_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2327,7 +1766,7 @@ convWide2H1P2AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P2AVX2_channel:
+convWide2H1P2_channel:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      64(DX), Y3
 	VMOVUPS      128(DX), Y4
@@ -2345,9 +1784,9 @@ convWide2H1P2AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P2AVX2_channel
+	JNE          convWide2H1P2_channel
 	DECQ         CX
-	JNE          convWide2H1P2AVX2_row
+	JNE          convWide2H1P2_row
 	VXORPS       Y2, Y2, Y2
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -2357,9 +1796,9 @@ convWide2H1P2AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P3AVX2(a *byte)
+// func convWide2H1P3(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P3AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2367,20 +1806,20 @@ TEXT ·convWide2H1P3AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P3AVX2_add
+	JNE     convWide2H1P3_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
-	JMP     convWide2H1P3AVX2_row
+	JMP     convWide2H1P3_row
 
-convWide2H1P3AVX2_add:
+convWide2H1P3_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
 	VMOVUPS 128(R8), Y2
 
-convWide2H1P3AVX2_row:
+convWide2H1P3_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2388,7 +1827,7 @@ convWide2H1P3AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P3AVX2_channel:
+convWide2H1P3_channel:
 	VMOVUPS      (DX), Y3
 	VMOVUPS      64(DX), Y4
 	VMOVUPS      128(DX), Y5
@@ -2411,9 +1850,9 @@ convWide2H1P3AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P3AVX2_channel
+	JNE          convWide2H1P3_channel
 	DECQ         CX
-	JNE          convWide2H1P3AVX2_row
+	JNE          convWide2H1P3_row
 	VXORPS       Y3, Y3, Y3
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -2425,9 +1864,9 @@ convWide2H1P3AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P4AVX2(a *byte)
+// func convWide2H1P4(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P4AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P4(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2435,22 +1874,22 @@ TEXT ·convWide2H1P4AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P4AVX2_add
+	JNE     convWide2H1P4_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
-	JMP     convWide2H1P4AVX2_row
+	JMP     convWide2H1P4_row
 
-convWide2H1P4AVX2_add:
+convWide2H1P4_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
 	VMOVUPS 128(R8), Y2
 	VMOVUPS 192(R8), Y3
 
-convWide2H1P4AVX2_row:
+convWide2H1P4_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2458,7 +1897,7 @@ convWide2H1P4AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P4AVX2_channel:
+convWide2H1P4_channel:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      64(DX), Y5
 	VMOVUPS      128(DX), Y6
@@ -2486,9 +1925,9 @@ convWide2H1P4AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P4AVX2_channel
+	JNE          convWide2H1P4_channel
 	DECQ         CX
-	JNE          convWide2H1P4AVX2_row
+	JNE          convWide2H1P4_row
 	VXORPS       Y4, Y4, Y4
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -2502,9 +1941,9 @@ convWide2H1P4AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P5AVX2(a *byte)
+// func convWide2H1P5(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P5AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P5(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2512,16 +1951,16 @@ TEXT ·convWide2H1P5AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P5AVX2_add
+	JNE     convWide2H1P5_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
-	JMP     convWide2H1P5AVX2_row
+	JMP     convWide2H1P5_row
 
-convWide2H1P5AVX2_add:
+convWide2H1P5_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -2529,7 +1968,7 @@ convWide2H1P5AVX2_add:
 	VMOVUPS 192(R8), Y3
 	VMOVUPS 256(R8), Y4
 
-convWide2H1P5AVX2_row:
+convWide2H1P5_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2537,7 +1976,7 @@ convWide2H1P5AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P5AVX2_channel:
+convWide2H1P5_channel:
 	VMOVUPS      (DX), Y5
 	VMOVUPS      64(DX), Y6
 	VMOVUPS      128(DX), Y7
@@ -2570,9 +2009,9 @@ convWide2H1P5AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P5AVX2_channel
+	JNE          convWide2H1P5_channel
 	DECQ         CX
-	JNE          convWide2H1P5AVX2_row
+	JNE          convWide2H1P5_row
 	VXORPS       Y5, Y5, Y5
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -2588,9 +2027,9 @@ convWide2H1P5AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P6AVX2(a *byte)
+// func convWide2H1P6(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P6AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P6(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2598,7 +2037,7 @@ TEXT ·convWide2H1P6AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P6AVX2_add
+	JNE     convWide2H1P6_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -2606,9 +2045,9 @@ TEXT ·convWide2H1P6AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
 	VMOVAPS Y0, Y5
-	JMP     convWide2H1P6AVX2_row
+	JMP     convWide2H1P6_row
 
-convWide2H1P6AVX2_add:
+convWide2H1P6_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -2617,7 +2056,7 @@ convWide2H1P6AVX2_add:
 	VMOVUPS 256(R8), Y4
 	VMOVUPS 320(R8), Y5
 
-convWide2H1P6AVX2_row:
+convWide2H1P6_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2625,7 +2064,7 @@ convWide2H1P6AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P6AVX2_channel:
+convWide2H1P6_channel:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      64(DX), Y7
 	VMOVUPS      128(DX), Y8
@@ -2663,9 +2102,9 @@ convWide2H1P6AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P6AVX2_channel
+	JNE          convWide2H1P6_channel
 	DECQ         CX
-	JNE          convWide2H1P6AVX2_row
+	JNE          convWide2H1P6_row
 	VXORPS       Y6, Y6, Y6
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -2683,9 +2122,9 @@ convWide2H1P6AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P7AVX2(a *byte)
+// func convWide2H1P7(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P7AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P7(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2693,7 +2132,7 @@ TEXT ·convWide2H1P7AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P7AVX2_add
+	JNE     convWide2H1P7_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -2702,9 +2141,9 @@ TEXT ·convWide2H1P7AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y4
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
-	JMP     convWide2H1P7AVX2_row
+	JMP     convWide2H1P7_row
 
-convWide2H1P7AVX2_add:
+convWide2H1P7_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -2714,7 +2153,7 @@ convWide2H1P7AVX2_add:
 	VMOVUPS 320(R8), Y5
 	VMOVUPS 384(R8), Y6
 
-convWide2H1P7AVX2_row:
+convWide2H1P7_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2722,7 +2161,7 @@ convWide2H1P7AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P7AVX2_channel:
+convWide2H1P7_channel:
 	VMOVUPS      (DX), Y7
 	VMOVUPS      64(DX), Y8
 	VMOVUPS      128(DX), Y9
@@ -2765,9 +2204,9 @@ convWide2H1P7AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P7AVX2_channel
+	JNE          convWide2H1P7_channel
 	DECQ         CX
-	JNE          convWide2H1P7AVX2_row
+	JNE          convWide2H1P7_row
 	VXORPS       Y7, Y7, Y7
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -2787,9 +2226,9 @@ convWide2H1P7AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P8AVX2(a *byte)
+// func convWide2H1P8(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P8AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P8(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2797,7 +2236,7 @@ TEXT ·convWide2H1P8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P8AVX2_add
+	JNE     convWide2H1P8_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -2807,9 +2246,9 @@ TEXT ·convWide2H1P8AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
 	VMOVAPS Y0, Y7
-	JMP     convWide2H1P8AVX2_row
+	JMP     convWide2H1P8_row
 
-convWide2H1P8AVX2_add:
+convWide2H1P8_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -2820,7 +2259,7 @@ convWide2H1P8AVX2_add:
 	VMOVUPS 384(R8), Y6
 	VMOVUPS 448(R8), Y7
 
-convWide2H1P8AVX2_row:
+convWide2H1P8_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2828,7 +2267,7 @@ convWide2H1P8AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P8AVX2_channel:
+convWide2H1P8_channel:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      64(DX), Y9
 	VMOVUPS      128(DX), Y10
@@ -2876,9 +2315,9 @@ convWide2H1P8AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P8AVX2_channel
+	JNE          convWide2H1P8_channel
 	DECQ         CX
-	JNE          convWide2H1P8AVX2_row
+	JNE          convWide2H1P8_row
 	VXORPS       Y8, Y8, Y8
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -2900,9 +2339,9 @@ convWide2H1P8AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P9AVX2(a *byte)
+// func convWide2H1P9(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P9AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P9(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -2910,7 +2349,7 @@ TEXT ·convWide2H1P9AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P9AVX2_add
+	JNE     convWide2H1P9_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -2921,9 +2360,9 @@ TEXT ·convWide2H1P9AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y6
 	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y8
-	JMP     convWide2H1P9AVX2_row
+	JMP     convWide2H1P9_row
 
-convWide2H1P9AVX2_add:
+convWide2H1P9_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -2935,7 +2374,7 @@ convWide2H1P9AVX2_add:
 	VMOVUPS 448(R8), Y7
 	VMOVUPS 512(R8), Y8
 
-convWide2H1P9AVX2_row:
+convWide2H1P9_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -2943,7 +2382,7 @@ convWide2H1P9AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P9AVX2_channel:
+convWide2H1P9_channel:
 	VMOVUPS      (DX), Y9
 	VMOVUPS      64(DX), Y10
 	VMOVUPS      128(DX), Y11
@@ -2996,9 +2435,9 @@ convWide2H1P9AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P9AVX2_channel
+	JNE          convWide2H1P9_channel
 	DECQ         CX
-	JNE          convWide2H1P9AVX2_row
+	JNE          convWide2H1P9_row
 	VXORPS       Y9, Y9, Y9
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -3022,9 +2461,9 @@ convWide2H1P9AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P10AVX2(a *byte)
+// func convWide2H1P10(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P10AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P10(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3032,7 +2471,7 @@ TEXT ·convWide2H1P10AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P10AVX2_add
+	JNE     convWide2H1P10_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -3044,9 +2483,9 @@ TEXT ·convWide2H1P10AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y8
 	VMOVAPS Y0, Y9
-	JMP     convWide2H1P10AVX2_row
+	JMP     convWide2H1P10_row
 
-convWide2H1P10AVX2_add:
+convWide2H1P10_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -3059,7 +2498,7 @@ convWide2H1P10AVX2_add:
 	VMOVUPS 512(R8), Y8
 	VMOVUPS 576(R8), Y9
 
-convWide2H1P10AVX2_row:
+convWide2H1P10_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3067,7 +2506,7 @@ convWide2H1P10AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P10AVX2_channel:
+convWide2H1P10_channel:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      64(DX), Y11
 	VMOVUPS      128(DX), Y12
@@ -3125,9 +2564,9 @@ convWide2H1P10AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P10AVX2_channel
+	JNE          convWide2H1P10_channel
 	DECQ         CX
-	JNE          convWide2H1P10AVX2_row
+	JNE          convWide2H1P10_row
 	VXORPS       Y10, Y10, Y10
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -3153,9 +2592,9 @@ convWide2H1P10AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P11AVX2(a *byte)
+// func convWide2H1P11(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P11AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P11(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3163,7 +2602,7 @@ TEXT ·convWide2H1P11AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P11AVX2_add
+	JNE     convWide2H1P11_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -3176,9 +2615,9 @@ TEXT ·convWide2H1P11AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y8
 	VMOVAPS Y0, Y9
 	VMOVAPS Y0, Y10
-	JMP     convWide2H1P11AVX2_row
+	JMP     convWide2H1P11_row
 
-convWide2H1P11AVX2_add:
+convWide2H1P11_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -3192,7 +2631,7 @@ convWide2H1P11AVX2_add:
 	VMOVUPS 576(R8), Y9
 	VMOVUPS 640(R8), Y10
 
-convWide2H1P11AVX2_row:
+convWide2H1P11_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3200,7 +2639,7 @@ convWide2H1P11AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P11AVX2_channel:
+convWide2H1P11_channel:
 	VMOVUPS      (DX), Y11
 	VMOVUPS      64(DX), Y12
 	VMOVUPS      128(DX), Y13
@@ -3263,9 +2702,9 @@ convWide2H1P11AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P11AVX2_channel
+	JNE          convWide2H1P11_channel
 	DECQ         CX
-	JNE          convWide2H1P11AVX2_row
+	JNE          convWide2H1P11_row
 	VXORPS       Y11, Y11, Y11
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -3293,9 +2732,9 @@ convWide2H1P11AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convWide2H1P12AVX2(a *byte)
+// func convWide2H1P12(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convWide2H1P12AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H1P12(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3303,7 +2742,7 @@ TEXT ·convWide2H1P12AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convWide2H1P12AVX2_add
+	JNE     convWide2H1P12_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -3317,9 +2756,9 @@ TEXT ·convWide2H1P12AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y9
 	VMOVAPS Y0, Y10
 	VMOVAPS Y0, Y11
-	JMP     convWide2H1P12AVX2_row
+	JMP     convWide2H1P12_row
 
-convWide2H1P12AVX2_add:
+convWide2H1P12_add:
 	MOVQ    16(R15), R8
 	VMOVUPS (R8), Y0
 	VMOVUPS 64(R8), Y1
@@ -3334,7 +2773,7 @@ convWide2H1P12AVX2_add:
 	VMOVUPS 640(R8), Y10
 	VMOVUPS 704(R8), Y11
 
-convWide2H1P12AVX2_row:
+convWide2H1P12_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3342,7 +2781,7 @@ convWide2H1P12AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convWide2H1P12AVX2_channel:
+convWide2H1P12_channel:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      64(DX), Y13
 	VMOVUPS      128(DX), Y14
@@ -3410,9 +2849,9 @@ convWide2H1P12AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convWide2H1P12AVX2_channel
+	JNE          convWide2H1P12_channel
 	DECQ         CX
-	JNE          convWide2H1P12AVX2_row
+	JNE          convWide2H1P12_row
 	VXORPS       Y12, Y12, Y12
 	MOVQ         16(R15), R8
 	VMOVUPS      Y0, (R8)
@@ -3442,9 +2881,9 @@ convWide2H1P12AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH2P1AVX2(a *byte)
+// func convWide2H2P1(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH2P1AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H2P1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3452,19 +2891,18 @@ TEXT ·convPointH2P1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH2P1AVX2_add
+	JNE     convWide2H2P1_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVUPS 32(R11), Y1
-	JMP     convPointH2P1AVX2_row
+	JMP     convWide2H2P1_row
 
-convPointH2P1AVX2_add:
+convWide2H2P1_add:
 	MOVQ    16(R15), R8
-	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y1
 
-convPointH2P1AVX2_row:
+convWide2H2P1_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3472,28 +2910,37 @@ convPointH2P1AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH2P1AVX2_channel:
+convWide2H2P1_channel:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
-	VBROADCASTSS (AX), Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
+	VMOVUPS      64(DX), Y4
+	VMOVUPS      96(DX), Y5
+	VMOVUPS      128(DX), Y6
+	VMOVUPS      160(DX), Y7
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  Y8, Y2, Y0
+	VFMADD231PS  Y8, Y3, Y1
+	VBROADCASTSS 64(AX), Y9
+	VFMADD231PS  Y9, Y4, Y0
+	VFMADD231PS  Y9, Y5, Y1
+	VBROADCASTSS 128(AX), Y10
+	VFMADD231PS  Y10, Y6, Y0
+	VFMADD231PS  Y10, Y7, Y1
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH2P1AVX2_channel
+	JNE          convWide2H2P1_channel
 	DECQ         CX
-	JNE          convPointH2P1AVX2_row
+	JNE          convWide2H2P1_row
 	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y1, 32(R8)
 	VZEROUPPER
 	RET
 
-// func convPointH2P2AVX2(a *byte)
+// func convWide2H2P2(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH2P2AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H2P2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3501,24 +2948,22 @@ TEXT ·convPointH2P2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH2P2AVX2_add
+	JNE     convWide2H2P2_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVUPS 32(R11), Y2
 	VMOVAPS Y2, Y3
-	JMP     convPointH2P2AVX2_row
+	JMP     convWide2H2P2_row
 
-convPointH2P2AVX2_add:
+convWide2H2P2_add:
 	MOVQ    16(R15), R8
-	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y2
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y1
-	VMOVUPS 32(R8), Y3
+	VMOVUPS 64(R8), Y1
+	VMOVUPS 96(R8), Y3
 
-convPointH2P2AVX2_row:
+convWide2H2P2_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3526,34 +2971,47 @@ convPointH2P2AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH2P2AVX2_channel:
+convWide2H2P2_channel:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
-	VBROADCASTSS (AX), Y6
-	VFMADD231PS  Y6, Y4, Y0
-	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS 64(AX), Y7
-	VFMADD231PS  Y7, Y4, Y1
-	VFMADD231PS  Y7, Y5, Y3
+	VMOVUPS      64(DX), Y6
+	VMOVUPS      96(DX), Y7
+	VMOVUPS      128(DX), Y8
+	VMOVUPS      160(DX), Y9
+	VBROADCASTSS (AX), Y10
+	VFMADD231PS  Y10, Y4, Y0
+	VFMADD231PS  Y10, Y5, Y2
+	VBROADCASTSS 64(AX), Y11
+	VFMADD231PS  Y11, Y6, Y0
+	VFMADD231PS  Y11, Y7, Y2
+	VBROADCASTSS 128(AX), Y12
+	VFMADD231PS  Y12, Y4, Y1
+	VFMADD231PS  Y12, Y5, Y3
+	VFMADD231PS  Y12, Y8, Y0
+	VFMADD231PS  Y12, Y9, Y2
+	VBROADCASTSS 192(AX), Y13
+	VFMADD231PS  Y13, Y6, Y1
+	VFMADD231PS  Y13, Y7, Y3
+	VBROADCASTSS 256(AX), Y14
+	VFMADD231PS  Y14, Y8, Y1
+	VFMADD231PS  Y14, Y9, Y3
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH2P2AVX2_channel
+	JNE          convWide2H2P2_channel
 	DECQ         CX
-	JNE          convPointH2P2AVX2_row
+	JNE          convWide2H2P2_row
 	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y2, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y1, (R8)
-	VMOVUPS      Y3, 32(R8)
+	VMOVUPS      Y1, 64(R8)
+	VMOVUPS      Y3, 96(R8)
 	VZEROUPPER
 	RET
 
-// func convPointH2P3AVX2(a *byte)
+// func convWide2H2P3(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH2P3AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H2P3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3561,7 +3019,7 @@ TEXT ·convPointH2P3AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH2P3AVX2_add
+	JNE     convWide2H2P3_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -3569,21 +3027,18 @@ TEXT ·convPointH2P3AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS 32(R11), Y3
 	VMOVAPS Y3, Y4
 	VMOVAPS Y3, Y5
-	JMP     convPointH2P3AVX2_row
+	JMP     convWide2H2P3_row
 
-convPointH2P3AVX2_add:
+convWide2H2P3_add:
 	MOVQ    16(R15), R8
-	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y3
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y1
-	VMOVUPS 32(R8), Y4
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y2
-	VMOVUPS 32(R8), Y5
+	VMOVUPS 64(R8), Y1
+	VMOVUPS 96(R8), Y4
+	VMOVUPS 128(R8), Y2
+	VMOVUPS 160(R8), Y5
 
-convPointH2P3AVX2_row:
+convWide2H2P3_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3591,40 +3046,57 @@ convPointH2P3AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH2P3AVX2_channel:
+convWide2H2P3_channel:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
-	VBROADCASTSS (AX), Y8
-	VFMADD231PS  Y8, Y6, Y0
-	VFMADD231PS  Y8, Y7, Y3
-	VBROADCASTSS 64(AX), Y9
-	VFMADD231PS  Y9, Y6, Y1
-	VFMADD231PS  Y9, Y7, Y4
-	VBROADCASTSS 128(AX), Y10
-	VFMADD231PS  Y10, Y6, Y2
-	VFMADD231PS  Y10, Y7, Y5
+	VMOVUPS      64(DX), Y8
+	VMOVUPS      96(DX), Y9
+	VMOVUPS      128(DX), Y10
+	VMOVUPS      160(DX), Y11
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y12, Y6, Y0
+	VFMADD231PS  Y12, Y7, Y3
+	VBROADCASTSS 64(AX), Y13
+	VFMADD231PS  Y13, Y8, Y0
+	VFMADD231PS  Y13, Y9, Y3
+	VBROADCASTSS 128(AX), Y14
+	VFMADD231PS  Y14, Y6, Y1
+	VFMADD231PS  Y14, Y7, Y4
+	VFMADD231PS  Y14, Y10, Y0
+	VFMADD231PS  Y14, Y11, Y3
+	VBROADCASTSS 192(AX), Y15
+	VFMADD231PS  Y15, Y8, Y1
+	VFMADD231PS  Y15, Y9, Y4
+	VBROADCASTSS 256(AX), Y12
+	VFMADD231PS  Y12, Y6, Y2
+	VFMADD231PS  Y12, Y7, Y5
+	VFMADD231PS  Y12, Y10, Y1
+	VFMADD231PS  Y12, Y11, Y4
+	VBROADCASTSS 320(AX), Y13
+	VFMADD231PS  Y13, Y8, Y2
+	VFMADD231PS  Y13, Y9, Y5
+	VBROADCASTSS 384(AX), Y14
+	VFMADD231PS  Y14, Y10, Y2
+	VFMADD231PS  Y14, Y11, Y5
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH2P3AVX2_channel
+	JNE          convWide2H2P3_channel
 	DECQ         CX
-	JNE          convPointH2P3AVX2_row
+	JNE          convWide2H2P3_row
 	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y3, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y1, (R8)
-	VMOVUPS      Y4, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y2, (R8)
-	VMOVUPS      Y5, 32(R8)
+	VMOVUPS      Y1, 64(R8)
+	VMOVUPS      Y4, 96(R8)
+	VMOVUPS      Y2, 128(R8)
+	VMOVUPS      Y5, 160(R8)
 	VZEROUPPER
 	RET
 
-// func convPointH2P4AVX2(a *byte)
+// func convWide2H2P4(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH2P4AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H2P4(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3632,7 +3104,7 @@ TEXT ·convPointH2P4AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH2P4AVX2_add
+	JNE     convWide2H2P4_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -3642,24 +3114,20 @@ TEXT ·convPointH2P4AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y4, Y5
 	VMOVAPS Y4, Y6
 	VMOVAPS Y4, Y7
-	JMP     convPointH2P4AVX2_row
+	JMP     convWide2H2P4_row
 
-convPointH2P4AVX2_add:
+convWide2H2P4_add:
 	MOVQ    16(R15), R8
-	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y4
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y1
-	VMOVUPS 32(R8), Y5
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y2
-	VMOVUPS 32(R8), Y6
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y3
-	VMOVUPS 32(R8), Y7
+	VMOVUPS 64(R8), Y1
+	VMOVUPS 96(R8), Y5
+	VMOVUPS 128(R8), Y2
+	VMOVUPS 160(R8), Y6
+	VMOVUPS 192(R8), Y3
+	VMOVUPS 224(R8), Y7
 
-convPointH2P4AVX2_row:
+convWide2H2P4_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3667,46 +3135,67 @@ convPointH2P4AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH2P4AVX2_channel:
+convWide2H2P4_channel:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
-	VBROADCASTSS (AX), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y4
-	VBROADCASTSS 64(AX), Y11
-	VFMADD231PS  Y11, Y8, Y1
-	VFMADD231PS  Y11, Y9, Y5
-	VBROADCASTSS 128(AX), Y12
-	VFMADD231PS  Y12, Y8, Y2
-	VFMADD231PS  Y12, Y9, Y6
-	VBROADCASTSS 192(AX), Y13
-	VFMADD231PS  Y13, Y8, Y3
-	VFMADD231PS  Y13, Y9, Y7
+	VMOVUPS      64(DX), Y10
+	VMOVUPS      96(DX), Y11
+	VMOVUPS      128(DX), Y12
+	VMOVUPS      160(DX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS  Y14, Y8, Y0
+	VFMADD231PS  Y14, Y9, Y4
+	VBROADCASTSS 64(AX), Y15
+	VFMADD231PS  Y15, Y10, Y0
+	VFMADD231PS  Y15, Y11, Y4
+	VBROADCASTSS 128(AX), Y14
+	VFMADD231PS  Y14, Y8, Y1
+	VFMADD231PS  Y14, Y9, Y5
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y4
+	VBROADCASTSS 192(AX), Y15
+	VFMADD231PS  Y15, Y10, Y1
+	VFMADD231PS  Y15, Y11, Y5
+	VBROADCASTSS 256(AX), Y14
+	VFMADD231PS  Y14, Y8, Y2
+	VFMADD231PS  Y14, Y9, Y6
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 320(AX), Y15
+	VFMADD231PS  Y15, Y10, Y2
+	VFMADD231PS  Y15, Y11, Y6
+	VBROADCASTSS 384(AX), Y14
+	VFMADD231PS  Y14, Y8, Y3
+	VFMADD231PS  Y14, Y9, Y7
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 448(AX), Y15
+	VFMADD231PS  Y15, Y10, Y3
+	VFMADD231PS  Y15, Y11, Y7
+	VBROADCASTSS 512(AX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y7
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH2P4AVX2_channel
+	JNE          convWide2H2P4_channel
 	DECQ         CX
-	JNE          convPointH2P4AVX2_row
+	JNE          convWide2H2P4_row
 	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y4, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y1, (R8)
-	VMOVUPS      Y5, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y2, (R8)
-	VMOVUPS      Y6, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y3, (R8)
-	VMOVUPS      Y7, 32(R8)
+	VMOVUPS      Y1, 64(R8)
+	VMOVUPS      Y5, 96(R8)
+	VMOVUPS      Y2, 128(R8)
+	VMOVUPS      Y6, 160(R8)
+	VMOVUPS      Y3, 192(R8)
+	VMOVUPS      Y7, 224(R8)
 	VZEROUPPER
 	RET
 
-// func convPointH2P5AVX2(a *byte)
+// func convWide2H2P5(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH2P5AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H2P5(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3714,7 +3203,7 @@ TEXT ·convPointH2P5AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH2P5AVX2_add
+	JNE     convWide2H2P5_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -3726,27 +3215,22 @@ TEXT ·convPointH2P5AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y5, Y7
 	VMOVAPS Y5, Y8
 	VMOVAPS Y5, Y9
-	JMP     convPointH2P5AVX2_row
+	JMP     convWide2H2P5_row
 
-convPointH2P5AVX2_add:
+convWide2H2P5_add:
 	MOVQ    16(R15), R8
-	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y5
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y1
-	VMOVUPS 32(R8), Y6
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y2
-	VMOVUPS 32(R8), Y7
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y3
-	VMOVUPS 32(R8), Y8
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y4
-	VMOVUPS 32(R8), Y9
+	VMOVUPS 64(R8), Y1
+	VMOVUPS 96(R8), Y6
+	VMOVUPS 128(R8), Y2
+	VMOVUPS 160(R8), Y7
+	VMOVUPS 192(R8), Y3
+	VMOVUPS 224(R8), Y8
+	VMOVUPS 256(R8), Y4
+	VMOVUPS 288(R8), Y9
 
-convPointH2P5AVX2_row:
+convWide2H2P5_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3754,52 +3238,81 @@ convPointH2P5AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH2P5AVX2_channel:
+convWide2H2P5_channel:
 	VMOVUPS      (DX), Y10
 	VMOVUPS      32(DX), Y11
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y5
-	VBROADCASTSS 64(AX), Y13
+	VBROADCASTSS 128(AX), Y13
 	VFMADD231PS  Y13, Y10, Y1
 	VFMADD231PS  Y13, Y11, Y6
-	VBROADCASTSS 128(AX), Y14
+	VBROADCASTSS 256(AX), Y14
 	VFMADD231PS  Y14, Y10, Y2
 	VFMADD231PS  Y14, Y11, Y7
-	VBROADCASTSS 192(AX), Y15
+	VBROADCASTSS 384(AX), Y15
 	VFMADD231PS  Y15, Y10, Y3
 	VFMADD231PS  Y15, Y11, Y8
-	VBROADCASTSS 256(AX), Y12
+	VBROADCASTSS 512(AX), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y9
+	VMOVUPS      64(DX), Y10
+	VMOVUPS      96(DX), Y11
+	VBROADCASTSS 64(AX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 192(AX), Y13
+	VFMADD231PS  Y13, Y10, Y1
+	VFMADD231PS  Y13, Y11, Y6
+	VBROADCASTSS 320(AX), Y14
+	VFMADD231PS  Y14, Y10, Y2
+	VFMADD231PS  Y14, Y11, Y7
+	VBROADCASTSS 448(AX), Y15
+	VFMADD231PS  Y15, Y10, Y3
+	VFMADD231PS  Y15, Y11, Y8
+	VBROADCASTSS 576(AX), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y9
+	VMOVUPS      128(DX), Y10
+	VMOVUPS      160(DX), Y11
+	VBROADCASTSS 128(AX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 256(AX), Y13
+	VFMADD231PS  Y13, Y10, Y1
+	VFMADD231PS  Y13, Y11, Y6
+	VBROADCASTSS 384(AX), Y14
+	VFMADD231PS  Y14, Y10, Y2
+	VFMADD231PS  Y14, Y11, Y7
+	VBROADCASTSS 512(AX), Y15
+	VFMADD231PS  Y15, Y10, Y3
+	VFMADD231PS  Y15, Y11, Y8
+	VBROADCASTSS 640(AX), Y12
 	VFMADD231PS  Y12, Y10, Y4
 	VFMADD231PS  Y12, Y11, Y9
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH2P5AVX2_channel
+	JNE          convWide2H2P5_channel
 	DECQ         CX
-	JNE          convPointH2P5AVX2_row
+	JNE          convWide2H2P5_row
 	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y5, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y1, (R8)
-	VMOVUPS      Y6, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y2, (R8)
-	VMOVUPS      Y7, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y3, (R8)
-	VMOVUPS      Y8, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y9, 32(R8)
+	VMOVUPS      Y1, 64(R8)
+	VMOVUPS      Y6, 96(R8)
+	VMOVUPS      Y2, 128(R8)
+	VMOVUPS      Y7, 160(R8)
+	VMOVUPS      Y3, 192(R8)
+	VMOVUPS      Y8, 224(R8)
+	VMOVUPS      Y4, 256(R8)
+	VMOVUPS      Y9, 288(R8)
 	VZEROUPPER
 	RET
 
-// func convPointH2P6AVX2(a *byte)
+// func convWide2H2P6(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH2P6AVX2(SB), NOSPLIT, $0-8
+TEXT ·convWide2H2P6(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3807,7 +3320,7 @@ TEXT ·convPointH2P6AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH2P6AVX2_add
+	JNE     convWide2H2P6_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -3821,30 +3334,24 @@ TEXT ·convPointH2P6AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y6, Y9
 	VMOVAPS Y6, Y10
 	VMOVAPS Y6, Y11
-	JMP     convPointH2P6AVX2_row
+	JMP     convWide2H2P6_row
 
-convPointH2P6AVX2_add:
+convWide2H2P6_add:
 	MOVQ    16(R15), R8
-	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y6
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y1
-	VMOVUPS 32(R8), Y7
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y2
-	VMOVUPS 32(R8), Y8
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y3
-	VMOVUPS 32(R8), Y9
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y4
-	VMOVUPS 32(R8), Y10
-	ADDQ    R14, R8
-	VMOVUPS (R8), Y5
-	VMOVUPS 32(R8), Y11
+	VMOVUPS 64(R8), Y1
+	VMOVUPS 96(R8), Y7
+	VMOVUPS 128(R8), Y2
+	VMOVUPS 160(R8), Y8
+	VMOVUPS 192(R8), Y3
+	VMOVUPS 224(R8), Y9
+	VMOVUPS 256(R8), Y4
+	VMOVUPS 288(R8), Y10
+	VMOVUPS 320(R8), Y5
+	VMOVUPS 352(R8), Y11
 
-convPointH2P6AVX2_row:
+convWide2H2P6_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3852,58 +3359,92 @@ convPointH2P6AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH2P6AVX2_channel:
+convWide2H2P6_channel:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y6
-	VBROADCASTSS 64(AX), Y15
+	VBROADCASTSS 128(AX), Y15
 	VFMADD231PS  Y15, Y12, Y1
 	VFMADD231PS  Y15, Y13, Y7
-	VBROADCASTSS 128(AX), Y14
+	VBROADCASTSS 256(AX), Y14
 	VFMADD231PS  Y14, Y12, Y2
 	VFMADD231PS  Y14, Y13, Y8
-	VBROADCASTSS 192(AX), Y15
+	VBROADCASTSS 384(AX), Y15
 	VFMADD231PS  Y15, Y12, Y3
 	VFMADD231PS  Y15, Y13, Y9
-	VBROADCASTSS 256(AX), Y14
+	VBROADCASTSS 512(AX), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y10
-	VBROADCASTSS 320(AX), Y15
+	VBROADCASTSS 640(AX), Y15
+	VFMADD231PS  Y15, Y12, Y5
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      64(DX), Y12
+	VMOVUPS      96(DX), Y13
+	VBROADCASTSS 64(AX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 192(AX), Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 320(AX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
+	VBROADCASTSS 448(AX), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y9
+	VBROADCASTSS 576(AX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
+	VBROADCASTSS 704(AX), Y15
+	VFMADD231PS  Y15, Y12, Y5
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      128(DX), Y12
+	VMOVUPS      160(DX), Y13
+	VBROADCASTSS 128(AX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 256(AX), Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 384(AX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
+	VBROADCASTSS 512(AX), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y9
+	VBROADCASTSS 640(AX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
+	VBROADCASTSS 768(AX), Y15
 	VFMADD231PS  Y15, Y12, Y5
 	VFMADD231PS  Y15, Y13, Y11
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH2P6AVX2_channel
+	JNE          convWide2H2P6_channel
 	DECQ         CX
-	JNE          convPointH2P6AVX2_row
+	JNE          convWide2H2P6_row
 	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
 	VMOVUPS      Y0, (R8)
 	VMOVUPS      Y6, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y1, (R8)
-	VMOVUPS      Y7, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y2, (R8)
-	VMOVUPS      Y8, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y3, (R8)
-	VMOVUPS      Y9, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y10, 32(R8)
-	ADDQ         R14, R8
-	VMOVUPS      Y5, (R8)
-	VMOVUPS      Y11, 32(R8)
+	VMOVUPS      Y1, 64(R8)
+	VMOVUPS      Y7, 96(R8)
+	VMOVUPS      Y2, 128(R8)
+	VMOVUPS      Y8, 160(R8)
+	VMOVUPS      Y3, 192(R8)
+	VMOVUPS      Y9, 224(R8)
+	VMOVUPS      Y4, 256(R8)
+	VMOVUPS      Y10, 288(R8)
+	VMOVUPS      Y5, 320(R8)
+	VMOVUPS      Y11, 352(R8)
 	VZEROUPPER
 	RET
 
-// func convPointH1P1AVX2(a *byte)
+// func convPointH1P1(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P1AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3911,17 +3452,17 @@ TEXT ·convPointH1P1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P1AVX2_add
+	JNE     convPointH1P1_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
-	JMP     convPointH1P1AVX2_row
+	JMP     convPointH1P1_row
 
-convPointH1P1AVX2_add:
+convPointH1P1_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
 
-convPointH1P1AVX2_row:
+convPointH1P1_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3929,16 +3470,16 @@ convPointH1P1AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P1AVX2_channel:
+convPointH1P1_channel:
 	VMOVUPS      (DX), Y1
 	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y2, Y1, Y0
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P1AVX2_channel
+	JNE          convPointH1P1_channel
 	DECQ         CX
-	JNE          convPointH1P1AVX2_row
+	JNE          convPointH1P1_row
 	VXORPS       Y1, Y1, Y1
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -3947,9 +3488,9 @@ convPointH1P1AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P2AVX2(a *byte)
+// func convPointH1P2(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P2AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -3957,20 +3498,20 @@ TEXT ·convPointH1P2AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P2AVX2_add
+	JNE     convPointH1P2_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
-	JMP     convPointH1P2AVX2_row
+	JMP     convPointH1P2_row
 
-convPointH1P2AVX2_add:
+convPointH1P2_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y1
 
-convPointH1P2AVX2_row:
+convPointH1P2_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -3978,7 +3519,7 @@ convPointH1P2AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P2AVX2_channel:
+convPointH1P2_channel:
 	VMOVUPS      (DX), Y2
 	VBROADCASTSS (AX), Y3
 	VFMADD231PS  Y3, Y2, Y0
@@ -3987,9 +3528,9 @@ convPointH1P2AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P2AVX2_channel
+	JNE          convPointH1P2_channel
 	DECQ         CX
-	JNE          convPointH1P2AVX2_row
+	JNE          convPointH1P2_row
 	VXORPS       Y2, Y2, Y2
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4001,9 +3542,9 @@ convPointH1P2AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P3AVX2(a *byte)
+// func convPointH1P3(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P3AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4011,14 +3552,14 @@ TEXT ·convPointH1P3AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P3AVX2_add
+	JNE     convPointH1P3_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
-	JMP     convPointH1P3AVX2_row
+	JMP     convPointH1P3_row
 
-convPointH1P3AVX2_add:
+convPointH1P3_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4027,7 +3568,7 @@ convPointH1P3AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y2
 
-convPointH1P3AVX2_row:
+convPointH1P3_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4035,7 +3576,7 @@ convPointH1P3AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P3AVX2_channel:
+convPointH1P3_channel:
 	VMOVUPS      (DX), Y3
 	VBROADCASTSS (AX), Y4
 	VFMADD231PS  Y4, Y3, Y0
@@ -4046,9 +3587,9 @@ convPointH1P3AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P3AVX2_channel
+	JNE          convPointH1P3_channel
 	DECQ         CX
-	JNE          convPointH1P3AVX2_row
+	JNE          convPointH1P3_row
 	VXORPS       Y3, Y3, Y3
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4063,9 +3604,9 @@ convPointH1P3AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P4AVX2(a *byte)
+// func convPointH1P4(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P4AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P4(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4073,15 +3614,15 @@ TEXT ·convPointH1P4AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P4AVX2_add
+	JNE     convPointH1P4_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
-	JMP     convPointH1P4AVX2_row
+	JMP     convPointH1P4_row
 
-convPointH1P4AVX2_add:
+convPointH1P4_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4092,7 +3633,7 @@ convPointH1P4AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y3
 
-convPointH1P4AVX2_row:
+convPointH1P4_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4100,7 +3641,7 @@ convPointH1P4AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P4AVX2_channel:
+convPointH1P4_channel:
 	VMOVUPS      (DX), Y4
 	VBROADCASTSS (AX), Y5
 	VFMADD231PS  Y5, Y4, Y0
@@ -4113,9 +3654,9 @@ convPointH1P4AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P4AVX2_channel
+	JNE          convPointH1P4_channel
 	DECQ         CX
-	JNE          convPointH1P4AVX2_row
+	JNE          convPointH1P4_row
 	VXORPS       Y4, Y4, Y4
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4133,9 +3674,9 @@ convPointH1P4AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P5AVX2(a *byte)
+// func convPointH1P5(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P5AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P5(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4143,16 +3684,16 @@ TEXT ·convPointH1P5AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P5AVX2_add
+	JNE     convPointH1P5_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
-	JMP     convPointH1P5AVX2_row
+	JMP     convPointH1P5_row
 
-convPointH1P5AVX2_add:
+convPointH1P5_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4165,7 +3706,7 @@ convPointH1P5AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y4
 
-convPointH1P5AVX2_row:
+convPointH1P5_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4173,7 +3714,7 @@ convPointH1P5AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P5AVX2_channel:
+convPointH1P5_channel:
 	VMOVUPS      (DX), Y5
 	VBROADCASTSS (AX), Y6
 	VFMADD231PS  Y6, Y5, Y0
@@ -4188,9 +3729,9 @@ convPointH1P5AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P5AVX2_channel
+	JNE          convPointH1P5_channel
 	DECQ         CX
-	JNE          convPointH1P5AVX2_row
+	JNE          convPointH1P5_row
 	VXORPS       Y5, Y5, Y5
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4211,9 +3752,9 @@ convPointH1P5AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P6AVX2(a *byte)
+// func convPointH1P6(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P6AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P6(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4221,7 +3762,7 @@ TEXT ·convPointH1P6AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P6AVX2_add
+	JNE     convPointH1P6_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -4229,9 +3770,9 @@ TEXT ·convPointH1P6AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y3
 	VMOVAPS Y0, Y4
 	VMOVAPS Y0, Y5
-	JMP     convPointH1P6AVX2_row
+	JMP     convPointH1P6_row
 
-convPointH1P6AVX2_add:
+convPointH1P6_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4246,7 +3787,7 @@ convPointH1P6AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y5
 
-convPointH1P6AVX2_row:
+convPointH1P6_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4254,7 +3795,7 @@ convPointH1P6AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P6AVX2_channel:
+convPointH1P6_channel:
 	VMOVUPS      (DX), Y6
 	VBROADCASTSS (AX), Y7
 	VFMADD231PS  Y7, Y6, Y0
@@ -4271,9 +3812,9 @@ convPointH1P6AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P6AVX2_channel
+	JNE          convPointH1P6_channel
 	DECQ         CX
-	JNE          convPointH1P6AVX2_row
+	JNE          convPointH1P6_row
 	VXORPS       Y6, Y6, Y6
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4297,9 +3838,9 @@ convPointH1P6AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P7AVX2(a *byte)
+// func convPointH1P7(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P7AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P7(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4307,7 +3848,7 @@ TEXT ·convPointH1P7AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P7AVX2_add
+	JNE     convPointH1P7_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -4316,9 +3857,9 @@ TEXT ·convPointH1P7AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y4
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
-	JMP     convPointH1P7AVX2_row
+	JMP     convPointH1P7_row
 
-convPointH1P7AVX2_add:
+convPointH1P7_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4335,7 +3876,7 @@ convPointH1P7AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y6
 
-convPointH1P7AVX2_row:
+convPointH1P7_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4343,7 +3884,7 @@ convPointH1P7AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P7AVX2_channel:
+convPointH1P7_channel:
 	VMOVUPS      (DX), Y7
 	VBROADCASTSS (AX), Y8
 	VFMADD231PS  Y8, Y7, Y0
@@ -4362,9 +3903,9 @@ convPointH1P7AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P7AVX2_channel
+	JNE          convPointH1P7_channel
 	DECQ         CX
-	JNE          convPointH1P7AVX2_row
+	JNE          convPointH1P7_row
 	VXORPS       Y7, Y7, Y7
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4391,9 +3932,9 @@ convPointH1P7AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P8AVX2(a *byte)
+// func convPointH1P8(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P8AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P8(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4401,7 +3942,7 @@ TEXT ·convPointH1P8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P8AVX2_add
+	JNE     convPointH1P8_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -4411,9 +3952,9 @@ TEXT ·convPointH1P8AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
 	VMOVAPS Y0, Y7
-	JMP     convPointH1P8AVX2_row
+	JMP     convPointH1P8_row
 
-convPointH1P8AVX2_add:
+convPointH1P8_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4432,7 +3973,7 @@ convPointH1P8AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y7
 
-convPointH1P8AVX2_row:
+convPointH1P8_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4440,7 +3981,7 @@ convPointH1P8AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P8AVX2_channel:
+convPointH1P8_channel:
 	VMOVUPS      (DX), Y8
 	VBROADCASTSS (AX), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -4461,9 +4002,9 @@ convPointH1P8AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P8AVX2_channel
+	JNE          convPointH1P8_channel
 	DECQ         CX
-	JNE          convPointH1P8AVX2_row
+	JNE          convPointH1P8_row
 	VXORPS       Y8, Y8, Y8
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4493,9 +4034,9 @@ convPointH1P8AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P9AVX2(a *byte)
+// func convPointH1P9(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P9AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P9(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4503,7 +4044,7 @@ TEXT ·convPointH1P9AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P9AVX2_add
+	JNE     convPointH1P9_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -4514,9 +4055,9 @@ TEXT ·convPointH1P9AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y6
 	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y8
-	JMP     convPointH1P9AVX2_row
+	JMP     convPointH1P9_row
 
-convPointH1P9AVX2_add:
+convPointH1P9_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4537,7 +4078,7 @@ convPointH1P9AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y8
 
-convPointH1P9AVX2_row:
+convPointH1P9_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4545,7 +4086,7 @@ convPointH1P9AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P9AVX2_channel:
+convPointH1P9_channel:
 	VMOVUPS      (DX), Y9
 	VBROADCASTSS (AX), Y10
 	VFMADD231PS  Y10, Y9, Y0
@@ -4568,9 +4109,9 @@ convPointH1P9AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P9AVX2_channel
+	JNE          convPointH1P9_channel
 	DECQ         CX
-	JNE          convPointH1P9AVX2_row
+	JNE          convPointH1P9_row
 	VXORPS       Y9, Y9, Y9
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4603,9 +4144,9 @@ convPointH1P9AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P10AVX2(a *byte)
+// func convPointH1P10(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P10AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P10(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4613,7 +4154,7 @@ TEXT ·convPointH1P10AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P10AVX2_add
+	JNE     convPointH1P10_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -4625,9 +4166,9 @@ TEXT ·convPointH1P10AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y7
 	VMOVAPS Y0, Y8
 	VMOVAPS Y0, Y9
-	JMP     convPointH1P10AVX2_row
+	JMP     convPointH1P10_row
 
-convPointH1P10AVX2_add:
+convPointH1P10_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4650,7 +4191,7 @@ convPointH1P10AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y9
 
-convPointH1P10AVX2_row:
+convPointH1P10_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4658,7 +4199,7 @@ convPointH1P10AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P10AVX2_channel:
+convPointH1P10_channel:
 	VMOVUPS      (DX), Y10
 	VBROADCASTSS (AX), Y11
 	VFMADD231PS  Y11, Y10, Y0
@@ -4683,9 +4224,9 @@ convPointH1P10AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P10AVX2_channel
+	JNE          convPointH1P10_channel
 	DECQ         CX
-	JNE          convPointH1P10AVX2_row
+	JNE          convPointH1P10_row
 	VXORPS       Y10, Y10, Y10
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4721,9 +4262,9 @@ convPointH1P10AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P11AVX2(a *byte)
+// func convPointH1P11(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P11AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P11(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4731,7 +4272,7 @@ TEXT ·convPointH1P11AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P11AVX2_add
+	JNE     convPointH1P11_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -4744,9 +4285,9 @@ TEXT ·convPointH1P11AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y8
 	VMOVAPS Y0, Y9
 	VMOVAPS Y0, Y10
-	JMP     convPointH1P11AVX2_row
+	JMP     convPointH1P11_row
 
-convPointH1P11AVX2_add:
+convPointH1P11_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4771,7 +4312,7 @@ convPointH1P11AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y10
 
-convPointH1P11AVX2_row:
+convPointH1P11_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4779,7 +4320,7 @@ convPointH1P11AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P11AVX2_channel:
+convPointH1P11_channel:
 	VMOVUPS      (DX), Y11
 	VBROADCASTSS (AX), Y12
 	VFMADD231PS  Y12, Y11, Y0
@@ -4806,9 +4347,9 @@ convPointH1P11AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P11AVX2_channel
+	JNE          convPointH1P11_channel
 	DECQ         CX
-	JNE          convPointH1P11AVX2_row
+	JNE          convPointH1P11_row
 	VXORPS       Y11, Y11, Y11
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4847,9 +4388,9 @@ convPointH1P11AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func convPointH1P12AVX2(a *byte)
+// func convPointH1P12(a *byte)
 // Requires: AVX, FMA3
-TEXT ·convPointH1P12AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH1P12(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    8(R15), DI
@@ -4857,7 +4398,7 @@ TEXT ·convPointH1P12AVX2(SB), NOSPLIT, $0-8
 	MOVQ    40(R15), CX
 	MOVQ    56(R15), R10
 	CMPQ    80(R15), $0x00
-	JNE     convPointH1P12AVX2_add
+	JNE     convPointH1P12_add
 	MOVQ    24(R15), R11
 	VMOVUPS (R11), Y0
 	VMOVAPS Y0, Y1
@@ -4871,9 +4412,9 @@ TEXT ·convPointH1P12AVX2(SB), NOSPLIT, $0-8
 	VMOVAPS Y0, Y9
 	VMOVAPS Y0, Y10
 	VMOVAPS Y0, Y11
-	JMP     convPointH1P12AVX2_row
+	JMP     convPointH1P12_row
 
-convPointH1P12AVX2_add:
+convPointH1P12_add:
 	MOVQ    16(R15), R8
 	MOVQ    72(R15), R14
 	VMOVUPS (R8), Y0
@@ -4900,7 +4441,7 @@ convPointH1P12AVX2_add:
 	ADDQ    R14, R8
 	VMOVUPS (R8), Y11
 
-convPointH1P12AVX2_row:
+convPointH1P12_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 16(BX), R12
@@ -4908,7 +4449,7 @@ convPointH1P12AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-convPointH1P12AVX2_channel:
+convPointH1P12_channel:
 	VMOVUPS      (DX), Y12
 	VBROADCASTSS (AX), Y13
 	VFMADD231PS  Y13, Y12, Y0
@@ -4937,9 +4478,9 @@ convPointH1P12AVX2_channel:
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
-	JNE          convPointH1P12AVX2_channel
+	JNE          convPointH1P12_channel
 	DECQ         CX
-	JNE          convPointH1P12AVX2_row
+	JNE          convPointH1P12_row
 	VXORPS       Y12, Y12, Y12
 	MOVQ         16(R15), R8
 	MOVQ         72(R15), R14
@@ -4981,9 +4522,468 @@ convPointH1P12AVX2_channel:
 	VZEROUPPER
 	RET
 
-// func gradWideH2C2AVX2(a *byte)
+// func convPointH2P1(a *byte)
 // Requires: AVX, FMA3
-TEXT ·gradWideH2C2AVX2(SB), NOSPLIT, $0-8
+TEXT ·convPointH2P1(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    8(R15), DI
+	MOVQ    32(R15), BX
+	MOVQ    40(R15), CX
+	MOVQ    56(R15), R10
+	CMPQ    80(R15), $0x00
+	JNE     convPointH2P1_add
+	MOVQ    24(R15), R11
+	VMOVUPS (R11), Y0
+	VMOVUPS 32(R11), Y1
+	JMP     convPointH2P1_row
+
+convPointH2P1_add:
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+
+convPointH2P1_row:
+	MOVQ (BX), AX
+	MOVQ 8(BX), DX
+	MOVQ 16(BX), R12
+	ADDQ $0x18, BX
+	ADDQ SI, AX
+	ADDQ DI, DX
+
+convPointH2P1_channel:
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VBROADCASTSS (AX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         $0x04, AX
+	ADDQ         R10, DX
+	DECQ         R12
+	JNE          convPointH2P1_channel
+	DECQ         CX
+	JNE          convPointH2P1_row
+	MOVQ         16(R15), R8
+	MOVQ         72(R15), R14
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	VZEROUPPER
+	RET
+
+// func convPointH2P2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·convPointH2P2(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    8(R15), DI
+	MOVQ    32(R15), BX
+	MOVQ    40(R15), CX
+	MOVQ    56(R15), R10
+	CMPQ    80(R15), $0x00
+	JNE     convPointH2P2_add
+	MOVQ    24(R15), R11
+	VMOVUPS (R11), Y0
+	VMOVAPS Y0, Y1
+	VMOVUPS 32(R11), Y2
+	VMOVAPS Y2, Y3
+	JMP     convPointH2P2_row
+
+convPointH2P2_add:
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y2
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y1
+	VMOVUPS 32(R8), Y3
+
+convPointH2P2_row:
+	MOVQ (BX), AX
+	MOVQ 8(BX), DX
+	MOVQ 16(BX), R12
+	ADDQ $0x18, BX
+	ADDQ SI, AX
+	ADDQ DI, DX
+
+convPointH2P2_channel:
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y5
+	VBROADCASTSS (AX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS 64(AX), Y7
+	VFMADD231PS  Y7, Y4, Y1
+	VFMADD231PS  Y7, Y5, Y3
+	ADDQ         $0x04, AX
+	ADDQ         R10, DX
+	DECQ         R12
+	JNE          convPointH2P2_channel
+	DECQ         CX
+	JNE          convPointH2P2_row
+	MOVQ         16(R15), R8
+	MOVQ         72(R15), R14
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y2, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y1, (R8)
+	VMOVUPS      Y3, 32(R8)
+	VZEROUPPER
+	RET
+
+// func convPointH2P3(a *byte)
+// Requires: AVX, FMA3
+TEXT ·convPointH2P3(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    8(R15), DI
+	MOVQ    32(R15), BX
+	MOVQ    40(R15), CX
+	MOVQ    56(R15), R10
+	CMPQ    80(R15), $0x00
+	JNE     convPointH2P3_add
+	MOVQ    24(R15), R11
+	VMOVUPS (R11), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVUPS 32(R11), Y3
+	VMOVAPS Y3, Y4
+	VMOVAPS Y3, Y5
+	JMP     convPointH2P3_row
+
+convPointH2P3_add:
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y3
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y1
+	VMOVUPS 32(R8), Y4
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y5
+
+convPointH2P3_row:
+	MOVQ (BX), AX
+	MOVQ 8(BX), DX
+	MOVQ 16(BX), R12
+	ADDQ $0x18, BX
+	ADDQ SI, AX
+	ADDQ DI, DX
+
+convPointH2P3_channel:
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VBROADCASTSS (AX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 64(AX), Y9
+	VFMADD231PS  Y9, Y6, Y1
+	VFMADD231PS  Y9, Y7, Y4
+	VBROADCASTSS 128(AX), Y10
+	VFMADD231PS  Y10, Y6, Y2
+	VFMADD231PS  Y10, Y7, Y5
+	ADDQ         $0x04, AX
+	ADDQ         R10, DX
+	DECQ         R12
+	JNE          convPointH2P3_channel
+	DECQ         CX
+	JNE          convPointH2P3_row
+	MOVQ         16(R15), R8
+	MOVQ         72(R15), R14
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y3, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y1, (R8)
+	VMOVUPS      Y4, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y5, 32(R8)
+	VZEROUPPER
+	RET
+
+// func convPointH2P4(a *byte)
+// Requires: AVX, FMA3
+TEXT ·convPointH2P4(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    8(R15), DI
+	MOVQ    32(R15), BX
+	MOVQ    40(R15), CX
+	MOVQ    56(R15), R10
+	CMPQ    80(R15), $0x00
+	JNE     convPointH2P4_add
+	MOVQ    24(R15), R11
+	VMOVUPS (R11), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVUPS 32(R11), Y4
+	VMOVAPS Y4, Y5
+	VMOVAPS Y4, Y6
+	VMOVAPS Y4, Y7
+	JMP     convPointH2P4_row
+
+convPointH2P4_add:
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y4
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y1
+	VMOVUPS 32(R8), Y5
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y6
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y3
+	VMOVUPS 32(R8), Y7
+
+convPointH2P4_row:
+	MOVQ (BX), AX
+	MOVQ 8(BX), DX
+	MOVQ 16(BX), R12
+	ADDQ $0x18, BX
+	ADDQ SI, AX
+	ADDQ DI, DX
+
+convPointH2P4_channel:
+	VMOVUPS      (DX), Y8
+	VMOVUPS      32(DX), Y9
+	VBROADCASTSS (AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VBROADCASTSS 64(AX), Y11
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y11, Y9, Y5
+	VBROADCASTSS 128(AX), Y12
+	VFMADD231PS  Y12, Y8, Y2
+	VFMADD231PS  Y12, Y9, Y6
+	VBROADCASTSS 192(AX), Y13
+	VFMADD231PS  Y13, Y8, Y3
+	VFMADD231PS  Y13, Y9, Y7
+	ADDQ         $0x04, AX
+	ADDQ         R10, DX
+	DECQ         R12
+	JNE          convPointH2P4_channel
+	DECQ         CX
+	JNE          convPointH2P4_row
+	MOVQ         16(R15), R8
+	MOVQ         72(R15), R14
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y4, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y1, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y6, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y3, (R8)
+	VMOVUPS      Y7, 32(R8)
+	VZEROUPPER
+	RET
+
+// func convPointH2P5(a *byte)
+// Requires: AVX, FMA3
+TEXT ·convPointH2P5(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    8(R15), DI
+	MOVQ    32(R15), BX
+	MOVQ    40(R15), CX
+	MOVQ    56(R15), R10
+	CMPQ    80(R15), $0x00
+	JNE     convPointH2P5_add
+	MOVQ    24(R15), R11
+	VMOVUPS (R11), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVUPS 32(R11), Y5
+	VMOVAPS Y5, Y6
+	VMOVAPS Y5, Y7
+	VMOVAPS Y5, Y8
+	VMOVAPS Y5, Y9
+	JMP     convPointH2P5_row
+
+convPointH2P5_add:
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y5
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y1
+	VMOVUPS 32(R8), Y6
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y7
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y3
+	VMOVUPS 32(R8), Y8
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y4
+	VMOVUPS 32(R8), Y9
+
+convPointH2P5_row:
+	MOVQ (BX), AX
+	MOVQ 8(BX), DX
+	MOVQ 16(BX), R12
+	ADDQ $0x18, BX
+	ADDQ SI, AX
+	ADDQ DI, DX
+
+convPointH2P5_channel:
+	VMOVUPS      (DX), Y10
+	VMOVUPS      32(DX), Y11
+	VBROADCASTSS (AX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 64(AX), Y13
+	VFMADD231PS  Y13, Y10, Y1
+	VFMADD231PS  Y13, Y11, Y6
+	VBROADCASTSS 128(AX), Y14
+	VFMADD231PS  Y14, Y10, Y2
+	VFMADD231PS  Y14, Y11, Y7
+	VBROADCASTSS 192(AX), Y15
+	VFMADD231PS  Y15, Y10, Y3
+	VFMADD231PS  Y15, Y11, Y8
+	VBROADCASTSS 256(AX), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         $0x04, AX
+	ADDQ         R10, DX
+	DECQ         R12
+	JNE          convPointH2P5_channel
+	DECQ         CX
+	JNE          convPointH2P5_row
+	MOVQ         16(R15), R8
+	MOVQ         72(R15), R14
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y1, (R8)
+	VMOVUPS      Y6, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y7, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y3, (R8)
+	VMOVUPS      Y8, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y9, 32(R8)
+	VZEROUPPER
+	RET
+
+// func convPointH2P6(a *byte)
+// Requires: AVX, FMA3
+TEXT ·convPointH2P6(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    8(R15), DI
+	MOVQ    32(R15), BX
+	MOVQ    40(R15), CX
+	MOVQ    56(R15), R10
+	CMPQ    80(R15), $0x00
+	JNE     convPointH2P6_add
+	MOVQ    24(R15), R11
+	VMOVUPS (R11), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVUPS 32(R11), Y6
+	VMOVAPS Y6, Y7
+	VMOVAPS Y6, Y8
+	VMOVAPS Y6, Y9
+	VMOVAPS Y6, Y10
+	VMOVAPS Y6, Y11
+	JMP     convPointH2P6_row
+
+convPointH2P6_add:
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y6
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y1
+	VMOVUPS 32(R8), Y7
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y8
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y3
+	VMOVUPS 32(R8), Y9
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y4
+	VMOVUPS 32(R8), Y10
+	ADDQ    R14, R8
+	VMOVUPS (R8), Y5
+	VMOVUPS 32(R8), Y11
+
+convPointH2P6_row:
+	MOVQ (BX), AX
+	MOVQ 8(BX), DX
+	MOVQ 16(BX), R12
+	ADDQ $0x18, BX
+	ADDQ SI, AX
+	ADDQ DI, DX
+
+convPointH2P6_channel:
+	VMOVUPS      (DX), Y12
+	VMOVUPS      32(DX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 64(AX), Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 128(AX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
+	VBROADCASTSS 192(AX), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y9
+	VBROADCASTSS 256(AX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
+	VBROADCASTSS 320(AX), Y15
+	VFMADD231PS  Y15, Y12, Y5
+	VFMADD231PS  Y15, Y13, Y11
+	ADDQ         $0x04, AX
+	ADDQ         R10, DX
+	DECQ         R12
+	JNE          convPointH2P6_channel
+	DECQ         CX
+	JNE          convPointH2P6_row
+	MOVQ         16(R15), R8
+	MOVQ         72(R15), R14
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y6, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y1, (R8)
+	VMOVUPS      Y7, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y8, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y3, (R8)
+	VMOVUPS      Y9, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y10, 32(R8)
+	ADDQ         R14, R8
+	VMOVUPS      Y5, (R8)
+	VMOVUPS      Y11, 32(R8)
+	VZEROUPPER
+	RET
+
+// func gradWideH2C2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·gradWideH2C2(SB), NOSPLIT, $0-8
 	MOVQ   a+0(FP), R15
 	MOVQ   (R15), SI
 	MOVQ   8(R15), DI
@@ -5003,7 +5003,7 @@ TEXT ·gradWideH2C2AVX2(SB), NOSPLIT, $0-8
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-gradWideH2C2AVX2_row:
+gradWideH2C2_row:
 	MOVQ (BX), AX
 	MOVQ 8(BX), DX
 	MOVQ 40(R15), R10
@@ -5011,7 +5011,7 @@ gradWideH2C2AVX2_row:
 	ADDQ SI, AX
 	ADDQ DI, DX
 
-gradWideH2C2AVX2_px:
+gradWideH2C2_px:
 	VMOVUPS      (DX), Y12
 	VMOVUPS      32(DX), Y13
 	VBROADCASTSS (AX), Y14
@@ -5035,9 +5035,9 @@ gradWideH2C2AVX2_px:
 	ADDQ         R8, AX
 	ADDQ         $0x40, DX
 	DECQ         R10
-	JNE          gradWideH2C2AVX2_px
+	JNE          gradWideH2C2_px
 	DECQ         CX
-	JNE          gradWideH2C2AVX2_row
+	JNE          gradWideH2C2_row
 	MOVQ         16(R15), SI
 	MOVQ         72(R15), BX
 	VADDPS       (SI), Y0, Y0
@@ -5068,9 +5068,158 @@ gradWideH2C2AVX2_px:
 	VZEROUPPER
 	RET
 
-// func gradWideH1C4AVX2(a *byte)
+// func gradPointH2C4(a *byte)
 // Requires: AVX, FMA3
-TEXT ·gradWideH1C4AVX2(SB), NOSPLIT, $0-8
+TEXT ·gradPointH2C4(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), R15
+	MOVQ   (R15), SI
+	MOVQ   8(R15), DI
+	MOVQ   24(R15), BX
+	MOVQ   32(R15), CX
+	MOVQ   48(R15), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+gradPointH2C4_row:
+	MOVQ (BX), AX
+	MOVQ 8(BX), DX
+	MOVQ 40(R15), R10
+	ADDQ $0x10, BX
+	ADDQ SI, AX
+	ADDQ DI, DX
+
+gradPointH2C4_px:
+	VMOVUPS      (DX), Y8
+	VMOVUPS      32(DX), Y9
+	VBROADCASTSS (AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 4(AX), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VBROADCASTSS 8(AX), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VBROADCASTSS 12(AX), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	ADDQ         R8, AX
+	ADDQ         $0x40, DX
+	DECQ         R10
+	JNE          gradPointH2C4_px
+	DECQ         CX
+	JNE          gradPointH2C4_row
+	MOVQ         16(R15), SI
+	MOVQ         72(R15), BX
+	VADDPS       (SI), Y0, Y0
+	VMOVUPS      Y0, (SI)
+	VADDPS       32(SI), Y1, Y1
+	VMOVUPS      Y1, 32(SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (SI)
+	VADDPS       32(SI), Y3, Y3
+	VMOVUPS      Y3, 32(SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SI)
+	VADDPS       32(SI), Y5, Y5
+	VMOVUPS      Y5, 32(SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y6, Y6
+	VMOVUPS      Y6, (SI)
+	VADDPS       32(SI), Y7, Y7
+	VMOVUPS      Y7, 32(SI)
+	VZEROUPPER
+	RET
+
+// func gradPointH1C8(a *byte)
+// Requires: AVX, FMA3
+TEXT ·gradPointH1C8(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), R15
+	MOVQ   (R15), SI
+	MOVQ   8(R15), DI
+	MOVQ   24(R15), BX
+	MOVQ   32(R15), CX
+	MOVQ   48(R15), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+gradPointH1C8_row:
+	MOVQ (BX), AX
+	MOVQ 8(BX), DX
+	MOVQ 40(R15), R10
+	ADDQ $0x10, BX
+	ADDQ SI, AX
+	ADDQ DI, DX
+
+gradPointH1C8_px:
+	VMOVUPS      (DX), Y8
+	VBROADCASTSS (AX), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS 4(AX), Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 8(AX), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VBROADCASTSS 12(AX), Y12
+	VFMADD231PS  Y12, Y8, Y3
+	VBROADCASTSS 16(AX), Y13
+	VFMADD231PS  Y13, Y8, Y4
+	VBROADCASTSS 20(AX), Y14
+	VFMADD231PS  Y14, Y8, Y5
+	VBROADCASTSS 24(AX), Y15
+	VFMADD231PS  Y15, Y8, Y6
+	VBROADCASTSS 28(AX), Y9
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         R8, AX
+	ADDQ         $0x40, DX
+	DECQ         R10
+	JNE          gradPointH1C8_px
+	DECQ         CX
+	JNE          gradPointH1C8_row
+	MOVQ         16(R15), SI
+	MOVQ         72(R15), BX
+	VADDPS       (SI), Y0, Y0
+	VMOVUPS      Y0, (SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y1, Y1
+	VMOVUPS      Y1, (SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y5, Y5
+	VMOVUPS      Y5, (SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y6, Y6
+	VMOVUPS      Y6, (SI)
+	ADDQ         BX, SI
+	VADDPS       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VZEROUPPER
+	RET
+
+// func gradWideH1C4(a *byte)
+// Requires: AVX, FMA3
+TEXT ·gradWideH1C4(SB), NOSPLIT, $0-8
 	MOVQ   a+0(FP), R15
 	MOVQ   (R15), SI
 	MOVQ   8(R15), DI
@@ -5090,46 +5239,63 @@ TEXT ·gradWideH1C4AVX2(SB), NOSPLIT, $0-8
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-gradWideH1C4AVX2_row:
-	MOVQ (BX), AX
-	MOVQ 8(BX), DX
-	MOVQ 40(R15), R10
-	ADDQ $0x10, BX
-	ADDQ SI, AX
-	ADDQ DI, DX
+gradWideH1C4_row:
+	MOVQ    (BX), AX
+	MOVQ    8(BX), DX
+	MOVQ    40(R15), R10
+	ADDQ    $0x10, BX
+	ADDQ    SI, AX
+	ADDQ    DI, DX
+	VXORPS  Y14, Y14, Y14
+	VMOVUPS (DX), Y13
+	DECQ    R10
+	JE      gradWideH1C4_last
 
-gradWideH1C4AVX2_px:
-	VMOVUPS      (DX), Y12
-	VBROADCASTSS (AX), Y13
-	VFMADD231PS  Y13, Y12, Y0
-	VBROADCASTSS 4(AX), Y14
-	VFMADD231PS  Y14, Y12, Y3
-	VBROADCASTSS 8(AX), Y15
-	VFMADD231PS  Y15, Y12, Y6
-	VBROADCASTSS 12(AX), Y13
-	VFMADD231PS  Y13, Y12, Y9
-	VBROADCASTSS 64(AX), Y14
-	VFMADD231PS  Y14, Y12, Y1
+gradWideH1C4_px:
+	VMOVUPS      64(DX), Y12
+	VBROADCASTSS 64(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
 	VBROADCASTSS 68(AX), Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VBROADCASTSS 72(AX), Y13
-	VFMADD231PS  Y13, Y12, Y7
-	VBROADCASTSS 76(AX), Y14
-	VFMADD231PS  Y14, Y12, Y10
-	VBROADCASTSS 128(AX), Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS 132(AX), Y13
-	VFMADD231PS  Y13, Y12, Y5
-	VBROADCASTSS 136(AX), Y14
-	VFMADD231PS  Y14, Y12, Y8
-	VBROADCASTSS 140(AX), Y15
-	VFMADD231PS  Y15, Y12, Y11
-	ADDQ         R8, AX
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VBROADCASTSS 72(AX), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VBROADCASTSS 76(AX), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VMOVAPS      Y13, Y14
+	VMOVAPS      Y12, Y13
+	ADDQ         $0x40, AX
 	ADDQ         $0x40, DX
 	DECQ         R10
-	JNE          gradWideH1C4AVX2_px
+	JNE          gradWideH1C4_px
+
+gradWideH1C4_last:
+	VXORPS       Y12, Y12, Y12
+	VBROADCASTSS 64(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VBROADCASTSS 68(AX), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VBROADCASTSS 72(AX), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VBROADCASTSS 76(AX), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
 	DECQ         CX
-	JNE          gradWideH1C4AVX2_row
+	JNE          gradWideH1C4_row
 	MOVQ         16(R15), SI
 	MOVQ         72(R15), BX
 	VADDPS       (SI), Y0, Y0
@@ -5159,155 +5325,6 @@ gradWideH1C4AVX2_px:
 	VMOVUPS      Y10, 64(SI)
 	VADDPS       128(SI), Y11, Y11
 	VMOVUPS      Y11, 128(SI)
-	VZEROUPPER
-	RET
-
-// func gradPointH2C4AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·gradPointH2C4AVX2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), R15
-	MOVQ   (R15), SI
-	MOVQ   8(R15), DI
-	MOVQ   24(R15), BX
-	MOVQ   32(R15), CX
-	MOVQ   48(R15), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-
-gradPointH2C4AVX2_row:
-	MOVQ (BX), AX
-	MOVQ 8(BX), DX
-	MOVQ 40(R15), R10
-	ADDQ $0x10, BX
-	ADDQ SI, AX
-	ADDQ DI, DX
-
-gradPointH2C4AVX2_px:
-	VMOVUPS      (DX), Y8
-	VMOVUPS      32(DX), Y9
-	VBROADCASTSS (AX), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 4(AX), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y11, Y9, Y3
-	VBROADCASTSS 8(AX), Y12
-	VFMADD231PS  Y12, Y8, Y4
-	VFMADD231PS  Y12, Y9, Y5
-	VBROADCASTSS 12(AX), Y13
-	VFMADD231PS  Y13, Y8, Y6
-	VFMADD231PS  Y13, Y9, Y7
-	ADDQ         R8, AX
-	ADDQ         $0x40, DX
-	DECQ         R10
-	JNE          gradPointH2C4AVX2_px
-	DECQ         CX
-	JNE          gradPointH2C4AVX2_row
-	MOVQ         16(R15), SI
-	MOVQ         72(R15), BX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (SI)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (SI)
-	VADDPS       32(SI), Y3, Y3
-	VMOVUPS      Y3, 32(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (SI)
-	VADDPS       32(SI), Y5, Y5
-	VMOVUPS      Y5, 32(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (SI)
-	VADDPS       32(SI), Y7, Y7
-	VMOVUPS      Y7, 32(SI)
-	VZEROUPPER
-	RET
-
-// func gradPointH1C8AVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·gradPointH1C8AVX2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), R15
-	MOVQ   (R15), SI
-	MOVQ   8(R15), DI
-	MOVQ   24(R15), BX
-	MOVQ   32(R15), CX
-	MOVQ   48(R15), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-
-gradPointH1C8AVX2_row:
-	MOVQ (BX), AX
-	MOVQ 8(BX), DX
-	MOVQ 40(R15), R10
-	ADDQ $0x10, BX
-	ADDQ SI, AX
-	ADDQ DI, DX
-
-gradPointH1C8AVX2_px:
-	VMOVUPS      (DX), Y8
-	VBROADCASTSS (AX), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 4(AX), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 8(AX), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VBROADCASTSS 12(AX), Y12
-	VFMADD231PS  Y12, Y8, Y3
-	VBROADCASTSS 16(AX), Y13
-	VFMADD231PS  Y13, Y8, Y4
-	VBROADCASTSS 20(AX), Y14
-	VFMADD231PS  Y14, Y8, Y5
-	VBROADCASTSS 24(AX), Y15
-	VFMADD231PS  Y15, Y8, Y6
-	VBROADCASTSS 28(AX), Y9
-	VFMADD231PS  Y9, Y8, Y7
-	ADDQ         R8, AX
-	ADDQ         $0x40, DX
-	DECQ         R10
-	JNE          gradPointH1C8AVX2_px
-	DECQ         CX
-	JNE          gradPointH1C8AVX2_row
-	MOVQ         16(R15), SI
-	MOVQ         72(R15), BX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Y7, Y7
-	VMOVUPS      Y7, (SI)
 	VZEROUPPER
 	RET
 

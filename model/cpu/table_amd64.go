@@ -11,23 +11,29 @@ import "golang.org/x/sys/cpu"
 func nativePaths() []path {
 	x := cpu.X86
 	return []path{
-		{avx512Table(), "AVX-512 F, BW, DQ and VL", x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL},
+		{avx512Table(), "AVX-512 F, BW, DQ and VL", x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX2 && x.HasFMA},
 		{avx2Table(), "AVX2 and FMA", x.HasAVX2 && x.HasFMA},
 	}
 }
 
+// avx512Table takes kernels for at most 8 output channels from AVX2, whose shorter
+// instructions make up for half the registers.
 func avx512Table() *table {
-	return &table{
+	t := &table{
 		name: "avx512",
 		conv: convAVX512,
 		wgrad: [2][widths]gradKernel{
-			{{8, gradWideV1C8}, {4, gradWideV2C4}, {8, gradWideH1C8}},
-			{{16, gradPointV1C16}, {8, gradPointV2C8}, {16, gradPointH1C16}},
+			{{8, gradWideV1C8}, {4, gradWideV2C4}, {4, gradWideH1C4}},
+			{{16, gradPointV1C16}, {8, gradPointV2C8}, {8, gradPointH1C8}},
 		},
 		pack: packAVX512, transpose: transposeAVX512, sum: sumAVX512,
 		normSums: normSumsAVX512, normApply: normApplyAVX512, sgd: sgdAVX512, adamw: adamwAVX512,
 		squares: squaresAVX512, add: addAVX512, loss: lossAVX512, lossGrad: lossGradAVX512,
 	}
+	for k := range kinds {
+		t.conv[k][half] = convAVX2[k][half]
+	}
+	return t
 }
 
 func avx2Table() *table {
@@ -35,8 +41,8 @@ func avx2Table() *table {
 		name: "avx2",
 		conv: convAVX2,
 		wgrad: [2][widths]gradKernel{
-			{one: {2, gradWideH2C2AVX2}, half: {4, gradWideH1C4AVX2}},
-			{one: {4, gradPointH2C4AVX2}, half: {8, gradPointH1C8AVX2}},
+			{one: {2, gradWideH2C2}, half: {4, gradWideH1C4}},
+			{one: {4, gradPointH2C4}, half: {8, gradPointH1C8}},
 		},
 		pack: packAVX2, transpose: transposeAVX2, sum: sumAVX2,
 		normSums: normSumsAVX2, normApply: normApplyAVX2, sgd: sgdAVX2, adamw: adamwAVX2,

@@ -29,9 +29,6 @@ func convolutions() {
 				tile{k, ov, px}.write()
 			}
 		}
-		for _, t := range ymmTiles(k, 1, len(ys), "") {
-			t.write()
-		}
 	}
 }
 

@@ -14,9 +14,6 @@ func gradients() {
 	for _, g := range []gradTile{{3, 1, 8}, {3, 2, 4}, {1, 1, 16}, {1, 2, 8}} {
 		g.write()
 	}
-	for _, g := range []ymmGrad{{taps: 3, halves: 1, channels: 8, registers: len(ys)}, {taps: 1, halves: 1, channels: 16, registers: len(ys)}} {
-		g.write()
-	}
 }
 
 type gradTile struct{ taps, ov, channels int }

@@ -136,7 +136,6 @@ func avx512Tables(b *strings.Builder) {
 				names[ov-1] = append(names[ov-1], convName(k, ov, px))
 			}
 		}
-		names[2] = ymmNames(k, 1, len(ys), "")
 		return names
 	})
 }

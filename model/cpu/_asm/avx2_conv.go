@@ -8,15 +8,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Kernels whose vectors are 32 bytes, half a block: all of AVX2, which has 16
-// registers, and what AVX-512, which has 32, uses for at most 8 output channels.
-
 var ys = []reg.VecPhysical{
 	reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7,
 	reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
-	reg.Y16, reg.Y17, reg.Y18, reg.Y19, reg.Y20, reg.Y21, reg.Y22, reg.Y23,
-	reg.Y24, reg.Y25, reg.Y26, reg.Y27, reg.Y28, reg.Y29, reg.Y30, reg.Y31,
 }
+
+// ymmSums is how many sums a tile has.
+const ymmSums = 12
 
 // ymmTile is one micro-kernel: one or both halves of a block of output channels by
 // px pixels, all sums in registers. Where weights of all taps fit beside the sums,
@@ -25,21 +23,24 @@ var ys = []reg.VecPhysical{
 type ymmTile struct {
 	convKind
 	halves, px int
-	registers  int
-	suffix     string
 }
 
-// ymmPixels is how many pixels leave room for weights and a broadcast.
-func ymmPixels(halves, registers int) int { return registers * 3 / 4 / halves }
+// ymmTiles lists the tiles of a kind by pixels.
+func ymmTiles(k convKind, halves int) (list []ymmTile) {
+	for px := 1; px <= ymmSums/halves; px++ {
+		list = append(list, ymmTile{k, halves, px})
+	}
+	return list
+}
 
 func (t ymmTile) name() string {
-	return fmt.Sprintf("conv%sH%dP%d%s", t.convKind.name, t.halves, t.px, t.suffix)
+	return fmt.Sprintf("conv%sH%dP%d", t.convKind.name, t.halves, t.px)
 }
 
 func (t ymmTile) sum(h, p int) reg.VecPhysical { return ys[h*t.px+p] }
 
 // together reports whether the weights of all taps fit.
-func (t ymmTile) together() bool { return t.halves*(t.px+t.taps) < t.registers }
+func (t ymmTile) together() bool { return t.halves*(t.px+t.taps) < len(ys) }
 
 // weight returns the register of half h of tap k.
 func (t ymmTile) weight(h, k int) reg.VecPhysical {
@@ -55,7 +56,7 @@ func (t ymmTile) input(i int) reg.VecPhysical {
 	if t.together() {
 		first = t.halves * (t.px + t.taps)
 	}
-	return ys[first+i%(t.registers-first)]
+	return ys[first+i%(len(ys)-first)]
 }
 
 func (t ymmTile) write() {
@@ -190,84 +191,5 @@ func (t ymmTile) loadWeights(wp reg.Register, k int) {
 func (t ymmTile) addTo(p, k int, x reg.VecPhysical) {
 	for h := range t.halves {
 		VFMADD231PS(x, t.weight(h, k), t.sum(h, p))
-	}
-}
-
-// ymmGrad is the kernel of the gradient by weight, as gradTile.
-type ymmGrad struct {
-	taps, halves, channels int
-	registers              int
-	suffix                 string
-}
-
-func (g ymmGrad) name() string {
-	kind := map[int]string{1: "Point", 3: "Wide"}[g.taps]
-	return fmt.Sprintf("grad%sH%dC%d%s", kind, g.halves, g.channels, g.suffix)
-}
-
-func (g ymmGrad) sum(c, k, h int) reg.VecPhysical { return ys[(c*g.taps+k)*g.halves+h] }
-
-func (g ymmGrad) write() {
-	name := g.name()
-	text(name, "gradArgs")
-	a := arguments("gradArgs", reg.R15)
-	in, dy, list, n := a.load("in", reg.RSI), a.load("dy", reg.RDI), a.load("list", reg.RBX), a.load("n", reg.RCX)
-	step, px := a.load("inStep", reg.R8), reg.R10
-	for _, y := range ys[:g.channels*g.taps*g.halves] {
-		VXORPS(y, y, y)
-	}
-	ip, gp := reg.RAX, reg.RDX
-	Label(name + "_row")
-	MOVQ(Mem{Base: list}, ip)
-	MOVQ(Mem{Base: list, Disp: 8}, gp)
-	a.load("px", px)
-	ADDQ(Imm(16), list)
-	ADDQ(in, ip)
-	ADDQ(dy, gp)
-	Label(name + "_px")
-	g.multiply(ip, gp)
-	ADDQ(step, ip)
-	ADDQ(Imm(64), gp)
-	DECQ(px)
-	JNE(LabelRef(name + "_px"))
-	DECQ(n)
-	JNE(LabelRef(name + "_row"))
-	g.store(a)
-	VZEROUPPER()
-	RET()
-}
-
-func (g ymmGrad) multiply(ip, gp reg.Register) {
-	free := ys[g.channels*g.taps*g.halves : g.registers]
-	y, x := free[:g.halves], free[g.halves:]
-	for h := range g.halves {
-		VMOVUPS(Mem{Base: gp, Disp: 32 * h}, y[h])
-	}
-	turn := 0
-	for k := range g.taps {
-		for c := range g.channels {
-			VBROADCASTSS(Mem{Base: ip, Disp: 64*k + 4*c}, x[turn%len(x)])
-			for h := range g.halves {
-				VFMADD231PS(x[turn%len(x)], y[h], g.sum(c, k, h))
-			}
-			turn++
-		}
-	}
-}
-
-// store adds the sums to dw.
-func (g ymmGrad) store(a frame) {
-	dw, step := a.load("dw", reg.RSI), a.load("dwStep", reg.RBX)
-	for c := range g.channels {
-		for k := range g.taps {
-			for h := range g.halves {
-				m := Mem{Base: dw, Disp: 64*k + 32*h}
-				VADDPS(m, g.sum(c, k, h), g.sum(c, k, h))
-				VMOVUPS(g.sum(c, k, h), m)
-			}
-		}
-		if c+1 < g.channels {
-			ADDQ(step, dw)
-		}
 	}
 }
