@@ -18,8 +18,15 @@ type network struct {
 	batch int
 }
 
-// demo trains in a minute; paper is what nnU-Net plans for FLARE22 with 16 features.
+// small is what the command demo plans, demo is twice as wide, paper is what
+// nnU-Net plans for FLARE22 with 16 features.
 var (
+	small = network{unet.Spec{
+		InChannels: 1, Classes: 5, Features: []int{8, 16, 32, 64},
+		Kernels:      [][3]int{{3, 3, 3}, {3, 3, 3}, {3, 3, 3}, {3, 3, 3}},
+		Strides:      [][3]int{{1, 1, 1}, {2, 2, 2}, {2, 2, 2}, {1, 2, 2}},
+		ConvsEncoder: []int{2, 2, 2, 2}, ConvsDecoder: []int{2, 2, 2}, DeepSupervision: true,
+	}, [3]int{16, 48, 64}, 1}
 	demo = network{unet.Spec{
 		InChannels: 1, Classes: 5, Features: []int{16, 32, 64, 64},
 		Kernels:      [][3]int{{1, 3, 3}, {3, 3, 3}, {3, 3, 3}, {3, 3, 3}},
