@@ -171,8 +171,8 @@ type table struct {
 	sgd, adamw func(*updateArgs)
 	squares    func(*squareArgs)
 	add        func(*addArgs)
-	// loss and lossGrad have one block of classes; loss.go has the general form.
-	loss, lossGrad func(*lossArgs)
+	// loss and lossGrad by width of the classes; plain Go does more than one block.
+	loss, lossGrad [widths]func(*lossArgs)
 }
 
 // gradKernel covers channels input channels at once; run is nil where not offered.

@@ -6205,9 +6205,244 @@ DATA avx2Lanes<>+56(SB)/4, $0x0000000e
 DATA avx2Lanes<>+60(SB)/4, $0x0000000f
 GLOBL avx2Lanes<>(SB), RODATA|NOPTR, $64
 
-// func lossAVX2(a *byte)
+// func lossH1(a *byte)
 // Requires: AVX, AVX2, FMA3
-TEXT ·lossAVX2(SB), NOSPLIT, $64-8
+TEXT ·lossH1(SB), NOSPLIT, $64-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    16(R15), DI
+	MOVQ    56(R15), BX
+	MOVQ    48(R15), DX
+	MOVQ    72(R15), CX
+	MOVQ    24(R15), R8
+	VMOVUPS (R8), Y10
+	VPSRAD  $0x1f, Y10, Y10
+	MOVQ    64(R15), R9
+	VMOVUPS avx2One<>+0(SB), Y7
+	VMOVUPS Y7, (SP)
+	VXORPS  Y7, Y7, Y7
+	VMOVUPS Y7, 32(SP)
+	XORQ    R10, R10
+
+lossH1_voxel:
+	MOVBLZX      (DI), AX
+	CMPL         (BX)(AX*4), $0x00
+	JE           lossH1_next
+	VBROADCASTSS (DX)(AX*4), Y6
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Y7
+	VPCMPEQD     avx2Lanes<>+0(SB), Y7, Y12
+	VMOVUPS      (SI), Y0
+	VADDPS       (R8), Y0, Y0
+	VMOVAPS      Y0, Y2
+	VPERM2F128   $0x01, Y2, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VPERMILPS    $0x4e, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VPERMILPS    $0xb1, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VSUBPS       Y2, Y0, Y3
+	VMOVUPS      avx2Lowest<>+0(SB), Y7
+	VMAXPS       Y3, Y7, Y3
+	VMULPS       avx2Log2e<>+0(SB), Y3, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS avx2Ln2Hi<>+0(SB), Y7, Y3
+	VFNMADD231PS avx2Ln2Lo<>+0(SB), Y7, Y3
+	VMOVUPS      avx2P0<>+0(SB), Y8
+	VFMADD213PS  avx2P1<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P2<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P3<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P4<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P5<>+0(SB), Y3, Y8
+	VMULPS       Y3, Y3, Y9
+	VADDPS       avx2One<>+0(SB), Y3, Y3
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VANDNPS      Y3, Y10, Y3
+	VMOVAPS      Y3, Y5
+	VPERM2F128   $0x01, Y5, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VPERMILPS    $0x4e, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VPERMILPS    $0xb1, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VDIVPS       Y5, Y3, Y3
+	VANDPS       Y3, Y12, Y14
+	VADDPS       (R9), Y14, Y14
+	VMOVUPS      Y14, (R9)
+	VADDPS       64(R9), Y3, Y3
+	VMOVUPS      Y3, 64(R9)
+	VANDPS       avx2One<>+0(SB), Y12, Y14
+	VADDPS       128(R9), Y14, Y14
+	VMOVUPS      Y14, 128(R9)
+	VSUBPS       Y0, Y2, Y14
+	VMULPS       Y6, Y14, Y14
+	VANDPS       Y14, Y12, Y14
+	VADDPS       192(R9), Y14, Y14
+	VMOVUPS      Y14, 192(R9)
+	VMOVSS       X5, (SP)(R10*4)
+	VMOVSS       X6, 32(SP)(R10*4)
+	INCQ         R10
+	CMPQ         R10, $0x08
+	JNE          lossH1_next
+	VMOVUPS      (SP), Y0
+	VPSRLD       $0x17, Y0, Y1
+	VCVTDQ2PS    Y1, Y1
+	VSUBPS       avx2Bias<>+0(SB), Y1, Y1
+	VANDPS       avx2Mantissa<>+0(SB), Y0, Y2
+	VORPS        avx2One<>+0(SB), Y2, Y2
+	VSUBPS       avx2One<>+0(SB), Y2, Y3
+	VADDPS       avx2One<>+0(SB), Y2, Y2
+	VDIVPS       Y2, Y3, Y3
+	VMULPS       Y3, Y3, Y4
+	VMOVUPS      avx2Log13<>+0(SB), Y14
+	VFMADD213PS  avx2Log11<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log9<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log7<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log5<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log3<>+0(SB), Y4, Y14
+	VFMADD213PS  avx2Log1<>+0(SB), Y4, Y14
+	VMULPS       Y3, Y14, Y14
+	VFMADD231PS  avx2Ln2<>+0(SB), Y1, Y14
+	VSUBPS       Y0, Y0, Y0
+	VADDPS       Y0, Y14, Y14
+	VMULPS       32(SP), Y14, Y14
+	VADDPS       192(R9), Y14, Y14
+	VMOVUPS      Y14, 192(R9)
+	VMOVUPS      avx2One<>+0(SB), Y7
+	VMOVUPS      Y7, (SP)
+	VXORPS       Y7, Y7, Y7
+	VMOVUPS      Y7, 32(SP)
+	XORQ         R10, R10
+
+lossH1_next:
+	ADDQ        $0x40, SI
+	INCQ        DI
+	DECQ        CX
+	JNE         lossH1_voxel
+	VMOVUPS     (SP), Y0
+	VPSRLD      $0x17, Y0, Y1
+	VCVTDQ2PS   Y1, Y1
+	VSUBPS      avx2Bias<>+0(SB), Y1, Y1
+	VANDPS      avx2Mantissa<>+0(SB), Y0, Y2
+	VORPS       avx2One<>+0(SB), Y2, Y2
+	VSUBPS      avx2One<>+0(SB), Y2, Y3
+	VADDPS      avx2One<>+0(SB), Y2, Y2
+	VDIVPS      Y2, Y3, Y3
+	VMULPS      Y3, Y3, Y4
+	VMOVUPS     avx2Log13<>+0(SB), Y14
+	VFMADD213PS avx2Log11<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log9<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log7<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log5<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log3<>+0(SB), Y4, Y14
+	VFMADD213PS avx2Log1<>+0(SB), Y4, Y14
+	VMULPS      Y3, Y14, Y14
+	VFMADD231PS avx2Ln2<>+0(SB), Y1, Y14
+	VSUBPS      Y0, Y0, Y0
+	VADDPS      Y0, Y14, Y14
+	VMULPS      32(SP), Y14, Y14
+	VADDPS      192(R9), Y14, Y14
+	VMOVUPS     Y14, 192(R9)
+	VZEROUPPER
+	RET
+
+// func lossGradH1(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·lossGradH1(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), R15
+	MOVQ    (R15), SI
+	MOVQ    16(R15), DI
+	MOVQ    56(R15), BX
+	MOVQ    48(R15), DX
+	MOVQ    72(R15), CX
+	MOVQ    24(R15), R8
+	VMOVUPS (R8), Y10
+	VPSRAD  $0x1f, Y10, Y10
+	MOVQ    8(R15), R9
+	MOVQ    32(R15), R10
+	MOVQ    40(R15), R11
+
+lossGradH1_voxel:
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	MOVBLZX      (DI), AX
+	CMPL         (BX)(AX*4), $0x00
+	JE           lossGradH1_store
+	VBROADCASTSS (DX)(AX*4), Y6
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Y7
+	VPCMPEQD     avx2Lanes<>+0(SB), Y7, Y12
+	VMOVUPS      (SI), Y0
+	VADDPS       (R8), Y0, Y0
+	VMOVAPS      Y0, Y2
+	VPERM2F128   $0x01, Y2, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VPERMILPS    $0x4e, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VPERMILPS    $0xb1, Y2, Y7
+	VMAXPS       Y7, Y2, Y2
+	VSUBPS       Y2, Y0, Y3
+	VMOVUPS      avx2Lowest<>+0(SB), Y7
+	VMAXPS       Y3, Y7, Y3
+	VMULPS       avx2Log2e<>+0(SB), Y3, Y7
+	VROUNDPS     $0x08, Y7, Y7
+	VFNMADD231PS avx2Ln2Hi<>+0(SB), Y7, Y3
+	VFNMADD231PS avx2Ln2Lo<>+0(SB), Y7, Y3
+	VMOVUPS      avx2P0<>+0(SB), Y8
+	VFMADD213PS  avx2P1<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P2<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P3<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P4<>+0(SB), Y3, Y8
+	VFMADD213PS  avx2P5<>+0(SB), Y3, Y8
+	VMULPS       Y3, Y3, Y9
+	VADDPS       avx2One<>+0(SB), Y3, Y3
+	VFMADD231PS  Y9, Y8, Y3
+	VCVTPS2DQ    Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VANDNPS      Y3, Y10, Y3
+	VMOVAPS      Y3, Y5
+	VPERM2F128   $0x01, Y5, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VPERMILPS    $0x4e, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VPERMILPS    $0xb1, Y5, Y7
+	VADDPS       Y7, Y5, Y5
+	VDIVPS       Y5, Y3, Y3
+	VMULPS       (R11), Y3, Y7
+	VANDPS       Y7, Y12, Y7
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  (R10), Y3, Y0
+	VMOVAPS      Y0, Y14
+	VPERM2F128   $0x01, Y14, Y14, Y15
+	VADDPS       Y15, Y14, Y14
+	VPERMILPS    $0x4e, Y14, Y15
+	VADDPS       Y15, Y14, Y14
+	VPERMILPS    $0xb1, Y14, Y15
+	VADDPS       Y15, Y14, Y14
+	VADDPS       (R10), Y6, Y0
+	VSUBPS       Y14, Y0, Y0
+	VFMADD213PS  Y7, Y3, Y0
+	VANDPS       Y6, Y12, Y7
+	VSUBPS       Y7, Y0, Y0
+
+lossGradH1_store:
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, R9
+	INCQ    DI
+	DECQ    CX
+	JNE     lossGradH1_voxel
+	VZEROUPPER
+	RET
+
+// func lossH2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·lossH2(SB), NOSPLIT, $64-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    16(R15), DI
@@ -6226,10 +6461,10 @@ TEXT ·lossAVX2(SB), NOSPLIT, $64-8
 	VMOVUPS Y7, 32(SP)
 	XORQ    R10, R10
 
-lossAVX2_voxel:
+lossH2_voxel:
 	MOVBLZX      (DI), AX
 	CMPL         (BX)(AX*4), $0x00
-	JE           lossAVX2_next
+	JE           lossH2_next
 	VBROADCASTSS (DX)(AX*4), Y6
 	VMOVD        AX, X7
 	VPBROADCASTD X7, Y7
@@ -6325,7 +6560,7 @@ lossAVX2_voxel:
 	VMOVSS       X6, 32(SP)(R10*4)
 	INCQ         R10
 	CMPQ         R10, $0x08
-	JNE          lossAVX2_next
+	JNE          lossH2_next
 	VMOVUPS      (SP), Y0
 	VPSRLD       $0x17, Y0, Y1
 	VCVTDQ2PS    Y1, Y1
@@ -6356,11 +6591,11 @@ lossAVX2_voxel:
 	VMOVUPS      Y7, 32(SP)
 	XORQ         R10, R10
 
-lossAVX2_next:
+lossH2_next:
 	ADDQ        $0x40, SI
 	INCQ        DI
 	DECQ        CX
-	JNE         lossAVX2_voxel
+	JNE         lossH2_voxel
 	VMOVUPS     (SP), Y0
 	VPSRLD      $0x17, Y0, Y1
 	VCVTDQ2PS   Y1, Y1
@@ -6388,9 +6623,9 @@ lossAVX2_next:
 	VZEROUPPER
 	RET
 
-// func lossGradAVX2(a *byte)
+// func lossGradH2(a *byte)
 // Requires: AVX, AVX2, FMA3
-TEXT ·lossGradAVX2(SB), NOSPLIT, $0-8
+TEXT ·lossGradH2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), R15
 	MOVQ    (R15), SI
 	MOVQ    16(R15), DI
@@ -6406,12 +6641,12 @@ TEXT ·lossGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ    32(R15), R10
 	MOVQ    40(R15), R11
 
-lossGradAVX2_voxel:
+lossGradH2_voxel:
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	MOVBLZX      (DI), AX
 	CMPL         (BX)(AX*4), $0x00
-	JE           lossGradAVX2_store
+	JE           lossGradH2_store
 	VBROADCASTSS (DX)(AX*4), Y6
 	VMOVD        AX, X7
 	VPBROADCASTD X7, Y7
@@ -6503,14 +6738,14 @@ lossGradAVX2_voxel:
 	VANDPS       Y6, Y13, Y8
 	VSUBPS       Y8, Y1, Y1
 
-lossGradAVX2_store:
+lossGradH2_store:
 	VMOVUPS Y0, (R9)
 	VMOVUPS Y1, 32(R9)
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, R9
 	INCQ    DI
 	DECQ    CX
-	JNE     lossGradAVX2_voxel
+	JNE     lossGradH2_voxel
 	VZEROUPPER
 	RET
 

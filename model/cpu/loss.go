@@ -41,6 +41,14 @@ func (l *loaded) newLoss(logits, labels, sums program.ID, attr program.Loss) *di
 	return d
 }
 
+// kernel chooses by the number of classes.
+func (d *diceCE) kernel(list [widths]func(*lossArgs), general func(*lossArgs)) func(*lossArgs) {
+	if d.logits.blocks > 1 {
+		return general
+	}
+	return list[widthFor(d.classes, func(v width) bool { return list[v] != nil })]
+}
+
 // begin refreshes the tables by label value; values that are no class count nowhere.
 func (d *diceCE) begin() {
 	d.logits.prepare()
@@ -72,10 +80,7 @@ func (l *loaded) newDiceCE(i program.DiceCE) op {
 	size := d.logits.blocks * 4 * lanes
 	d.partial = make([]float64, d.items()*size)
 	l.needScratch = max(l.needScratch, size)
-	out, kernel := l.floats(i.Out), l.dev.table.loss
-	if d.logits.blocks > 1 {
-		kernel = genericLoss
-	}
+	out, kernel := l.floats(i.Out), d.kernel(l.dev.table.loss, genericLoss)
 	return op{"loss", []phase{
 		once(d.begin),
 		each(d.items(), func(w *worker, i int) {
@@ -147,10 +152,7 @@ func (l *loaded) newDiceCEGrad(i program.DiceCEGrad) op {
 	d.dlogits = l.floats(i.DLogits)
 	n := d.logits.batch * d.logits.blocks * lanes
 	d.slopes, d.inside = aligned(n), aligned(n)
-	seed, kernel := l.floats(i.Seed), l.dev.table.lossGrad
-	if d.logits.blocks > 1 {
-		kernel = genericLossGrad
-	}
+	seed, kernel := l.floats(i.Seed), d.kernel(l.dev.table.lossGrad, genericLossGrad)
 	return op{"loss gradient", []phase{
 		once(func() {
 			d.begin()

@@ -28,7 +28,9 @@ func avx512Table() *table {
 		},
 		pack: packAVX512, transpose: transposeAVX512, sum: sumAVX512,
 		normSums: normSumsAVX512, normApply: normApplyAVX512, sgd: sgdAVX512, adamw: adamwAVX512,
-		squares: squaresAVX512, add: addAVX512, loss: lossAVX512, lossGrad: lossGradAVX512,
+		squares: squaresAVX512, add: addAVX512,
+		loss:     [widths]func(*lossArgs){one: lossAVX512, half: lossH1},
+		lossGrad: [widths]func(*lossArgs){one: lossGradAVX512, half: lossGradH1},
 	}
 	for k := range kinds {
 		t.conv[k][half] = convAVX2[k][half]
@@ -46,6 +48,8 @@ func avx2Table() *table {
 		},
 		pack: packAVX2, transpose: transposeAVX2, sum: sumAVX2,
 		normSums: normSumsAVX2, normApply: normApplyAVX2, sgd: sgdAVX2, adamw: adamwAVX2,
-		squares: squaresAVX2, add: addAVX2, loss: lossAVX2, lossGrad: lossGradAVX2,
+		squares: squaresAVX2, add: addAVX2,
+		loss:     [widths]func(*lossArgs){one: lossH2, half: lossH1},
+		lossGrad: [widths]func(*lossArgs){one: lossGradH2, half: lossGradH1},
 	}
 }

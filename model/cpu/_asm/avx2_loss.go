@@ -10,8 +10,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The loss for AVX2: a voxel is two vectors. Constants, running sums and what waits
-// for its logarithm lie in memory.
+// The loss for AVX2: a voxel is two vectors, or one where there are at most 8
+// classes. Constants, running sums and what waits for its logarithm lie in memory.
 
 // ymmLoss are the constants of Cephes' expf and of logarithms, 8 times each.
 type ymmLoss struct {
@@ -19,6 +19,7 @@ type ymmLoss struct {
 	poly, log                        []Mem // from the highest power down
 	bias, mantissa, ln2              Mem
 	lane                             [2]Mem // 0 to 7, 8 to 15
+	halves                           int
 }
 
 func repeated(name string, bits uint32) Mem {
@@ -78,7 +79,7 @@ func (c ymmLoss) begin(a frame) ymmVoxels {
 	a.load("weight", v.weights)
 	a.load("n", v.n)
 	a.load("top", v.top)
-	for h := range 2 {
+	for h := range c.halves {
 		VMOVUPS(Mem{Base: v.top, Disp: 32 * h}, yEmpty[h])
 		VPSRAD(Imm(31), yEmpty[h], yEmpty[h])
 	}
@@ -93,13 +94,18 @@ func (c ymmLoss) class(v ymmVoxels, skip string) {
 	VBROADCASTSS(Mem{Base: v.weights, Index: v.label, Scale: 4}, yWeight)
 	VMOVD(v.label.As32(), yScratch[0].AsX())
 	VPBROADCASTD(yScratch[0].AsX(), yScratch[0])
-	for h := range 2 {
+	for h := range c.halves {
 		VPCMPEQD(c.lane[h], yScratch[0], yHit[h])
 	}
 }
 
-// acrossHalf replaces every lane of x by the combination of all 8.
-func acrossHalf(x, t reg.VecPhysical, combine func(a, b, to reg.VecPhysical)) {
+// across combines all lanes of all halves in every lane of x; t is scratch.
+func (c ymmLoss) across(halves []reg.VecPhysical, x, t reg.VecPhysical, combine func(a, b, to reg.VecPhysical)) {
+	if c.halves == 1 {
+		VMOVAPS(halves[0], x)
+	} else {
+		combine(halves[1], halves[0], x)
+	}
 	VPERM2F128(Imm(1), x, x, t)
 	combine(t, x, x)
 	VPERMILPS(Imm(0x4e), x, t)
@@ -110,20 +116,18 @@ func acrossHalf(x, t reg.VecPhysical, combine func(a, b, to reg.VecPhysical)) {
 
 // softmax turns the logits of a voxel into probabilities.
 func (c ymmLoss) softmax(v ymmVoxels) {
-	for h := range 2 {
+	for h := range c.halves {
 		VMOVUPS(Mem{Base: v.logits, Disp: 32 * h}, yLogit[h])
 		VADDPS(Mem{Base: v.top, Disp: 32 * h}, yLogit[h], yLogit[h])
 	}
-	VMAXPS(yLogit[1], yLogit[0], yTop)
-	acrossHalf(yTop, yScratch[0], maximum)
-	for h := range 2 {
+	c.across(yLogit, yTop, yScratch[0], maximum)
+	for h := range c.halves {
 		VSUBPS(yTop, yLogit[h], yProb[h])
 		c.exp(yProb[h])
 		VANDNPS(yProb[h], yEmpty[h], yProb[h])
 	}
-	VADDPS(yProb[1], yProb[0], yTotal)
-	acrossHalf(yTotal, yScratch[0], plus)
-	for h := range 2 {
+	c.across(yProb, yTotal, yScratch[0], plus)
+	for h := range c.halves {
 		VDIVPS(yTotal, yProb[h], yProb[h])
 	}
 }
@@ -154,7 +158,7 @@ const ymmWaiting = 8
 
 // loss is loss. Sums and weights wait on the stack.
 func (c ymmLoss) loss() {
-	const name = "lossAVX2"
+	name := fmt.Sprintf("lossH%d", c.halves)
 	text(name, "lossArgs")
 	totals, weights := AllocLocal(32), AllocLocal(32)
 	a := arguments("lossArgs", reg.R15)
@@ -176,7 +180,7 @@ func (c ymmLoss) loss() {
 	Label(name + "_voxel")
 	c.class(v, name+"_next")
 	c.softmax(v)
-	for h := range 2 {
+	for h := range c.halves {
 		x := ySpare[h]
 		VANDPS(yProb[h], yHit[h], x)
 		add(0, h, x)
@@ -234,7 +238,7 @@ func (c ymmLoss) logarithms(x, weight Mem) {
 
 // lossGrad is lossGrad.
 func (c ymmLoss) lossGrad() {
-	const name = "lossGradAVX2"
+	name := fmt.Sprintf("lossGradH%d", c.halves)
 	text(name, "lossArgs")
 	a := arguments("lossArgs", reg.R15)
 	v := c.begin(a)
@@ -246,15 +250,14 @@ func (c ymmLoss) lossGrad() {
 	}
 	c.class(v, name+"_store")
 	c.softmax(v)
-	for h := range 2 {
+	for h := range c.halves {
 		VMULPS(Mem{Base: inside, Disp: 32 * h}, yProb[h], own[h])
 		VANDPS(own[h], yHit[h], own[h])
 		VMOVAPS(own[h], d[h])
 		VFMADD231PS(Mem{Base: slopes, Disp: 32 * h}, yProb[h], d[h])
 	}
-	VADDPS(d[1], d[0], mean)
-	acrossHalf(mean, ySpare[1], plus)
-	for h := range 2 {
+	c.across(d, mean, ySpare[1], plus)
+	for h := range c.halves {
 		VADDPS(Mem{Base: slopes, Disp: 32 * h}, yWeight, d[h])
 		VSUBPS(mean, d[h], d[h])
 		VFMADD213PS(own[h], yProb[h], d[h])
