@@ -125,7 +125,7 @@ func TestCheckRefuses(t *testing.T) {
 		}, "upsampled while it is read"},
 		"upsampling of other channels": {func(p *Program, at map[string]ID) {
 			up := p.New("up", Kernel, Param, 4, 3, 1, 2, 2)
-			p.Emit(Concat{In: []View{{Buf: at["x"], Norm: None, Up: &Upsampling{up, None}}}, Out: at["raw"]})
+			p.Emit(Conv{In: []View{{Buf: at["x"], Norm: None, Up: &Upsampling{up, None}}}, Weight: at["w"], Bias: None, Out: at["raw"], Moments: None, Stride: [3]int{1, 1, 1}})
 		}, "weight: shape [4 3], need [3 3]"},
 		"upsampling read before it is written": {func(p *Program, at map[string]ID) {
 			up, out := p.New("up", Kernel, Temp, 3, 3, 1, 2, 2), p.New("out", Activation, Temp, 2, 5, 4, 12, 16)
