@@ -25,6 +25,9 @@ type loaded struct {
 	// are renewed only when they have changed.
 	versions []int64
 
+	moving               moving // the copy that is under way
+	blocking, unblocking func(w *worker, i int)
+
 	needShared, needScratch, needLow, needLists, needPairs, needStarts int
 }
 
@@ -47,6 +50,7 @@ func (d *cpuDevice) Load(p *program.Program) (device.Loaded, error) {
 	for i := range l.versions {
 		l.versions[i] = 1
 	}
+	l.blocking, l.unblocking = l.block, l.unblock
 	l.plan()
 	l.takeScratch()
 	d.loads.Add(1)
