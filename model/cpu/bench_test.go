@@ -126,9 +126,9 @@ func (c *clock) report(b *testing.B) {
 func flops(p *program.Program, in program.Instr) float64 {
 	switch i := in.(type) {
 	case program.Conv:
-		return kernelFlops(p, i.Weight, i.Out)
+		return kernelFlops(p, i.Weight, i.Out) + upFlops(p, i.In)
 	case program.ConvWeightGrad:
-		return kernelFlops(p, i.DWeight, i.DOut)
+		return kernelFlops(p, i.DWeight, i.DOut) + upFlops(p, i.In)
 	case program.ConvDataGrad:
 		return kernelFlops(p, i.Weight, i.DOut)
 	case program.ConvTransposed:
@@ -144,4 +144,14 @@ func flops(p *program.Program, in program.Instr) float64 {
 func kernelFlops(p *program.Program, weight, grid program.ID) float64 {
 	s := p.Buffers[grid].Shape
 	return 2 * float64(p.Buffers[weight].Len()) * float64(s[0]*voxels(s))
+}
+
+// upFlops is of the upsamplings that a convolution does while it reads.
+func upFlops(p *program.Program, in []program.View) (n float64) {
+	for _, v := range in {
+		if v.Up != nil {
+			n += kernelFlops(p, v.Up.Weight, v.Buf)
+		}
+	}
+	return n
 }

@@ -4,7 +4,7 @@ import "noisystudent/model/program"
 
 // gathers reports whether a convolution reads a plain image by kernel rows.
 func (l *loaded) gathers(in []program.View, k kernelLayout, stride [3]int) bool {
-	return len(in) == 1 && plain(l.p.Buffers[in[0].Buf]) && in[0].Norm == program.None && (k.kw > 1 || stride[2] == 1)
+	return len(in) == 1 && plain(l.p.Buffers[in[0].Buf]) && in[0].Norm == program.None && in[0].Up == nil && (k.kw > 1 || stride[2] == 1)
 }
 
 // gatherPacker packs an image as an activation of KD*KH channels on the output's

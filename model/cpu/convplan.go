@@ -5,13 +5,21 @@ import "noisystudent/model/program"
 // grid returns the (D, H, W) of an activation.
 func grid(shape []int) [3]int { return [3]int(shape[2:5]) }
 
+// gridOf returns the (D, H, W) of a view.
+func (l *loaded) gridOf(v program.View) [3]int {
+	if v.Up == nil {
+		return grid(l.shape(v.Buf))
+	}
+	return grid(program.Upsampled(l.shape(v.Buf), l.shape(v.Up.Weight)))
+}
+
 // newConv plans a convolution. A plain one-channel image is gathered by kernel
 // rows instead of being spread over 16 lanes.
 func (l *loaded) newConv(i program.Conv) op {
 	k, out := newKernelLayout(l.shape(i.Weight)), l.shape(i.Out)
 	c := &convOp{l: l, table: l.dev.table, batch: out[0], out: grid(out)}
 	c.weights = func() []float32 { return l.floats(i.Weight) }
-	in := grid(l.shape(i.In[0].Buf))
+	in := l.gridOf(i.In[0])
 	c.taps[0] = forwardTaps(in[0], c.out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	c.taps[1] = forwardTaps(in[1], c.out[1], k.kh, i.Stride[1], (k.kh-1)/2)
 	var sources []*source
@@ -31,7 +39,7 @@ func (l *loaded) newConv(i program.Conv) op {
 	if i.Moments != program.None {
 		c.moments = &momentsOut{id: i.Moments}
 	}
-	return c.op("conv", func() { prepare(sources); c.bias(i.Bias) })
+	return c.op("conv", func() { prepare(sources); c.bias(i.Bias) }, turns(sources)...)
 }
 
 // newTransposed plans a transposed convolution: the data gradient of a convolution
@@ -119,6 +127,16 @@ func prepare(list []*source) {
 	for _, s := range list {
 		s.prepare()
 	}
+}
+
+// turns are the phases that pack weights of upsamplings.
+func turns(list []*source) (phases []phase) {
+	for _, s := range list {
+		if s.up != nil {
+			phases = append(phases, s.up.turn.phase())
+		}
+	}
+	return phases
 }
 
 func (l *loaded) sources(views []program.View) []*source {

@@ -4,7 +4,8 @@
 // element of the batch, so that one 64-byte vector is one voxel of a block.
 // Convolutions write raw outputs; norm, shift and leaky ReLU of a program.View are
 // applied while the next convolution packs the rows it needs into a ring of
-// planes that stays in the second-level cache. A micro-kernel then walks a list of
+// planes that stays in the second-level cache; so is a transposed convolution that a
+// view asks for. A micro-kernel then walks a list of
 // (input row, weight row) offsets: padding leaves rows out of the list, a channel
 // concatenation makes it longer. Convolutions, transposed convolutions and the
 // gradients of both by their input are one driver (convOp) with different lists;

@@ -95,19 +95,26 @@ func TestNetworkThreads(t *testing.T) {
 	}
 }
 
-// TestAllocations bounds what a training step takes from Go's heap: nothing that
-// grows with the network.
+// TestAllocations demands that neither a training step nor a tile takes anything from
+// Go's heap, on each table, also where classes fill more than one block.
 func TestAllocations(t *testing.T) {
 	n := demo.withFeatures(8, 16)
 	n.patch = [3]int{4, 8, 16}
-	d := open(tables()[0], 1)
-	l := n.load(t, d, true)
-	ctx := t.Context()
-	if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 40 {
-		t.Errorf("%g allocations a step", got)
+	for _, classes := range []int{5, 17} {
+		n.spec.Classes = classes
+		for _, table := range tables() {
+			for _, train := range []bool{true, false} {
+				d := open(table, 2)
+				l := n.load(t, d, train)
+				ctx := t.Context()
+				if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 0 {
+					t.Errorf("%s, %d classes, training %v: %g allocations a run", table.name, classes, train, got)
+				}
+				must(t, l.Close())
+				must(t, d.Close())
+			}
+		}
 	}
-	must(t, l.Close())
-	must(t, d.Close())
 }
 
 func TestOpen(t *testing.T) {

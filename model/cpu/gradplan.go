@@ -8,7 +8,7 @@ const gradPlanes = 8
 // newWeightGrad plans the gradient of a convolution by its weight.
 func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
-	from, out := grid(l.shape(i.In[0].Buf)), grid(l.shape(i.DOut))
+	from, out := l.gridOf(i.In[0]), grid(l.shape(i.DOut))
 	g := &gradOp{l: l, table: l.dev.table, k: k, out: out, kd: k.kd, kh: k.kh, wide: k.kw > 1, columns: []column{{}}}
 	g.taps[0] = forwardTaps(from[0], out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	g.taps[1] = forwardTaps(from[1], out[1], k.kh, i.Stride[1], (k.kh-1)/2)
@@ -89,9 +89,12 @@ func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) 
 	g.layScratch()
 	phases := []phase{
 		once(func() { prepare(sources) }),
-		each(g.items(), g.item),
-		{g.ySource.blocks, func(w *worker, b int) { g.reduce(w, dw, b) }, g.parts * g.size()},
 	}
+	phases = append(phases, turns(sources)...)
+	phases = append(phases,
+		each(g.items(), g.item),
+		phase{g.ySource.blocks, func(w *worker, b int) { g.reduce(w, dw, b) }, g.parts * g.size()},
+	)
 	return op{name, append(phases, bias...)}
 }
 

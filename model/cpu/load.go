@@ -25,7 +25,10 @@ type loaded struct {
 	// are renewed only when they have changed.
 	versions []int64
 
-	needShared, needScratch, needLists, needPairs, needStarts int
+	moving               moving // the copy that is under way
+	blocking, unblocking func(w *worker, i int)
+
+	needShared, needScratch, needLow, needLists, needPairs, needStarts int
 }
 
 // op is one instruction, or several updates that run together.
@@ -47,6 +50,7 @@ func (d *cpuDevice) Load(p *program.Program) (device.Loaded, error) {
 	for i := range l.versions {
 		l.versions[i] = 1
 	}
+	l.blocking, l.unblocking = l.block, l.unblock
 	l.plan()
 	l.takeScratch()
 	d.loads.Add(1)
@@ -75,7 +79,7 @@ func (l *loaded) takeScratch() {
 	l.shared = aligned(l.needShared)
 	for range l.dev.threads {
 		l.workers = append(l.workers, &worker{
-			scratch: aligned(l.needScratch), lists: make([]entry, l.needLists),
+			scratch: aligned(l.needScratch), low: aligned(l.needLow), lists: make([]entry, l.needLists),
 			pairs: make([]rowPair, l.needPairs), starts: make([]int, l.needStarts),
 		})
 	}
@@ -96,7 +100,7 @@ func (l *loaded) shape(id program.ID) []int { return l.p.Buffers[id].Shape }
 
 // MemoryBytes returns what the loaded program holds: arena and scratch.
 func (l *loaded) MemoryBytes() int64 {
-	n := len(l.arena) + len(l.shared) + len(l.workers)*l.needScratch
+	n := len(l.arena) + len(l.shared) + len(l.workers)*(l.needScratch+l.needLow)
 	return 4 * int64(n)
 }
 

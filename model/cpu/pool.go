@@ -10,6 +10,7 @@ import (
 // packed rows and the arguments of the kernel it is calling.
 type worker struct {
 	scratch []float32
+	low     []float32 // a row before upsampling
 	lists   []entry
 	pairs   []rowPair
 	starts  []int

@@ -16,12 +16,16 @@ type source struct {
 	voxels       int
 	norm         []float32 // (N, C, 2), or nil
 	slope        float32
-	scale, shift []float32 // norm by lanes, (N, blocks*16); zero in lanes without a channel
-	expand       []float32 // the unblocked data to expand into data, or nil
+	scale, shift []float32   // norm by lanes, (N, blocks*16); zero in lanes without a channel
+	expand       []float32   // the unblocked data to expand into data, or nil
+	up           *upsampling // computes the rows, for there is no data; or nil
 }
 
 // source makes a source of a view. A plain image becomes blocks in memory of its own.
 func (l *loaded) source(v program.View) *source {
+	if v.Up != nil {
+		return l.upsampled(v)
+	}
 	b := l.p.Buffers[v.Buf]
 	s := &source{batch: b.Shape[0], channels: b.Shape[1], blocks: blocks(b.Shape[1]), voxels: voxels(b.Shape), slope: 1}
 	s.data = l.floats(v.Buf)
@@ -41,6 +45,9 @@ func (l *loaded) source(v program.View) *source {
 
 // prepare brings norm and an expanded image up to date.
 func (s *source) prepare() {
+	if s.up != nil {
+		s.up.prepare()
+	}
 	for i, x := range s.expand {
 		s.data[i*lanes] = x
 	}
@@ -103,22 +110,43 @@ func (p *packer) rows(w *worker, n, d, h, count, b, at int) {
 		p.gather.rows(p, w, n, d, h, count, at)
 		return
 	}
+	p.rowsTo(w, n, d, h, count, b, ptr(w.scratch, at/4))
+}
+
+// rowsTo is rows for blocked sources, to anywhere.
+func (p *packer) rowsTo(w *worker, n, d, h, count, b int, dst unsafe.Pointer) {
 	src, block := p.blocks[b].src, p.blocks[b].block
+	if src.up != nil {
+		p.upsample(w, n, d, h, count, b, dst)
+		return
+	}
 	a := &w.pack
 	lane := (n*src.blocks + block) * lanes
 	a.scale, a.shift, a.slope = ptr(src.scale, lane), ptr(src.shift, lane), src.slope
 	a.rows, a.dstRow, a.srcRow, a.pad = count, p.rowBytes, p.grid[2]*pixelBytes, 0
 	if p.pad {
 		a.pad = 1
-		at += pixelBytes
+		dst = unsafe.Add(dst, pixelBytes)
 	}
 	row := src.at(n, block) + (d*p.grid[1]+h)*p.grid[2]*lanes
 	for _, c := range p.columns {
-		a.dst, a.src = ptr(w.scratch, at/4), ptr(src.data, row+c.start*lanes)
+		a.dst, a.src = dst, ptr(src.data, row+c.start*lanes)
 		a.px, a.srcStep = c.count, c.step*pixelBytes
 		p.table.pack(a)
-		at += c.count * pixelBytes
+		dst = unsafe.Add(dst, c.count*pixelBytes)
 	}
+}
+
+// upsample is rowsTo for a source that is upsampled.
+func (p *packer) upsample(w *worker, n, d, h, count, b int, dst unsafe.Pointer) {
+	if p.pad {
+		for r := range count {
+			*vector(dst, r*p.rowBytes) = [lanes]float32{}
+			*vector(dst, (r+1)*p.rowBytes-pixelBytes) = [lanes]float32{}
+		}
+		dst = unsafe.Add(dst, pixelBytes)
+	}
+	p.blocks[b].src.up.rows(w, n, d, h, count, p.blocks[b].block, dst, p.rowBytes)
 }
 
 // gather packs a plain one-channel image for a convolution: the channels of a

@@ -19,11 +19,22 @@ type turn struct {
 // turnBlock is a block of output channels: b in [first, first+channels).
 type turnBlock struct{ first, channels int }
 
-// turn plans the packing for inputs of the given channels, negative where they are
-// not wanted, and makes the segments that read it.
+// turn plans the packing and makes the segments that read it.
 func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
-	k := newKernelLayout(c.l.shape(id))
-	t := &turn{l: c.l, id: id, from: k, flip: flip, kept: c.l.p.Buffers[id].Role == program.Param}
+	t := c.l.newTurn(id, channels, flip)
+	for b := range blocks(t.to.b) {
+		c.segments = append(c.segments, segment{block: b, channels: min(lanes, t.to.b-b*lanes), w: 4 * t.to.row(b*lanes, 0)})
+	}
+	c.tapH = 4 * t.to.tapFloats()
+	c.tapD = t.to.kh * c.tapH
+	return t
+}
+
+// newTurn plans the packing for inputs of the given channels, negative where they
+// are not wanted.
+func (l *loaded) newTurn(id program.ID, channels []int, flip bool) *turn {
+	k := newKernelLayout(l.shape(id))
+	t := &turn{l: l, id: id, from: k, flip: flip, kept: l.p.Buffers[id].Role == program.Param}
 	first := 0
 	for _, n := range channels {
 		for b := 0; b < n; b += lanes {
@@ -33,11 +44,6 @@ func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
 	}
 	t.to = kernelLayout{a: len(t.blocks) * lanes, b: k.a, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes}
 	t.packed = make([]int64, len(t.blocks))
-	for b := range blocks(k.a) {
-		c.segments = append(c.segments, segment{block: b, channels: min(lanes, k.a-b*lanes), w: 4 * t.to.row(b*lanes, 0)})
-	}
-	c.tapH = 4 * t.to.tapFloats()
-	c.tapD = k.kh * c.tapH
 	return t
 }
 
