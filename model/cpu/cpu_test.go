@@ -11,7 +11,7 @@ import (
 )
 
 // splinters cuts the suite's small shapes into many parts.
-var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, items: 16, work: 1 << 8, voxels: 24, piece: 48}
+var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, items: 16, work: 1 << 8, voxels: 24, piece: 48, squares: 4}
 
 func opener(t *table, threads int, s sizes) func() device.Device {
 	return func() device.Device {
@@ -21,17 +21,35 @@ func opener(t *table, threads int, s sizes) func() device.Device {
 	}
 }
 
-// TestDevice holds every path to package ref.
+// precise loads every program with one precision.
+type precise struct {
+	device.Device
+	precision program.Precision
+}
+
+func (d precise) Load(p *program.Program) (device.Loaded, error) {
+	q := *p
+	q.Precision = d.precision
+	return d.Device.Load(&q)
+}
+
+// TestDevice holds every path to package ref, exact and with transformed products
+// wherever they are offered.
 func TestDevice(t *testing.T) {
 	notShort(t)
 	for _, name := range []string{"avx512", "generic"} {
-		t.Run(name, func(t *testing.T) {
-			table, err := chooseTable(name)
-			if err != nil {
-				t.Skipf("needs %s: %v", name, err)
-			}
-			devicetest.Run(t, opener(table, 2, standard))
-		})
+		for precision, suffix := range map[program.Precision]string{program.Exact: "exact", program.Float32: "fp32"} {
+			t.Run(name+"/"+suffix, func(t *testing.T) {
+				table, err := chooseTable(name)
+				if err != nil {
+					t.Skipf("needs %s: %v", name, err)
+				}
+				s := standard
+				s.winograd = 0
+				open := opener(table, 2, s)
+				devicetest.Run(t, func() device.Device { return precise{open(), precision} })
+			})
+		}
 	}
 }
 
@@ -69,7 +87,7 @@ func TestNetworkThreads(t *testing.T) {
 		for _, threads := range []int{1, 2, 7} {
 			d := open(table, threads)
 			d.sizes = splinters
-			l := n.load(t, d, true)
+			l := n.load(t, d, true, program.Float32)
 			for range 2 {
 				must(t, l.Run(t.Context()))
 			}
@@ -99,7 +117,7 @@ func TestAllocations(t *testing.T) {
 	n := demo.withFeatures(8, 16)
 	n.patch = [3]int{4, 8, 16}
 	d := open(tables()[0], 1)
-	l := n.load(t, d, true)
+	l := n.load(t, d, true, program.Float32)
 	ctx := t.Context()
 	if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 40 {
 		t.Errorf("%g allocations a step", got)
@@ -141,7 +159,7 @@ func TestCloseRefusesWhileLoaded(t *testing.T) {
 	n := demo.withFeatures(8, 16)
 	n.patch = [3]int{2, 8, 8}
 	d := open(tables()[0], 2)
-	l := n.load(t, d, false)
+	l := n.load(t, d, false, program.Float32)
 	if d.Close() == nil {
 		t.Error("a device with a loaded program was closed")
 	}

@@ -129,6 +129,7 @@ type table struct {
 	add        func(dst, a, b unsafe.Pointer, n int)
 	// loss and lossGrad have one block of classes; loss.go has the general form.
 	loss, lossGrad func(*lossArgs)
+	winograd       *winogradKernels // nil: the path multiplies directly
 }
 
 // gradKernel covers channels input channels at once; run is nil where not offered.

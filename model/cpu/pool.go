@@ -22,6 +22,7 @@ type worker struct {
 	norm      normGradArgs
 	update    updateArgs
 	loss      lossArgs
+	winograd  winogradScratch
 	vectors   [4 * lanes]float32
 }
 

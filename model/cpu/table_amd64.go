@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-//go:generate sh -c "cd _asm && for set in avx512; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
+//go:generate sh -c "cd _asm && for set in avx512 winograd; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
 
 // nativeTables lists the assembly that this CPU and operating system run. The
 // checks of x/sys/cpu include that the system saves the registers.
@@ -31,6 +31,7 @@ func avx512Table() *table {
 		pack: packAVX512, transpose: transposeAVX512, sum: sumAVX512,
 		normSums: normSumsAVX512, normApply: normApplyAVX512, sgd: sgdAVX512, adamw: adamwAVX512,
 		squares: squares512, add: add512, loss: lossAVX512, lossGrad: lossGradAVX512,
+		winograd: &winogradKernels{winogradInputAVX512, winogradWeightAVX512, winogradOutputAVX512},
 	}
 }
 

@@ -35,7 +35,8 @@ type set struct {
 }
 
 var sets = map[string]set{
-	"avx512": {"amd64,!noasm", avx512, avx512Tables},
+	"avx512":   {"amd64,!noasm", avx512, avx512Tables},
+	"winograd": {"amd64,!noasm", winograds, func(*strings.Builder) {}},
 }
 
 func main() {
