@@ -16,7 +16,7 @@ func genericTable() *table {
 		name: "generic", pack: genericPack, transpose: genericTranspose, sum: genericSum,
 		normSums: genericNormSums, normApply: genericNormApply, sgd: genericSGD, adamw: genericAdamW,
 		squares: genericSquares, add: genericAdd, loss: genericLoss, lossGrad: genericLossGrad,
-		winograd: &winogradKernels{genericWinogradInput, genericWinogradWeight, genericWinogradOutput},
+		winograd: genericWinograd,
 	}
 	for k := range kinds {
 		for px := range genericPixels + 1 {

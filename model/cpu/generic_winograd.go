@@ -2,6 +2,10 @@ package cpu
 
 import "unsafe"
 
+var genericWinograd = &winogradKernels{
+	genericWinogradInput, genericWinogradWeight, genericWinogradOutput, genericWinogradOutputGrad, genericWinogradWeightGrad,
+}
+
 // square is the 4x4 vectors that one square of 2x2 outputs takes, in either domain.
 type square [4][4][lanes]float32
 
@@ -28,7 +32,7 @@ func genericWinogradInput(a *winogradInputArgs) {
 				x[r][0][l], x[r][1][l], x[r][2][l], x[r][3][l] = inputPoints(x[r][0][l], x[r][1][l], x[r][2][l], x[r][3][l])
 			}
 		}
-		x.store(a.dst, s*pixelBytes, a.point)
+		x.store(a.points, s*pixelBytes, a.point)
 	}
 }
 
@@ -46,8 +50,8 @@ func genericWinogradWeight(a *winogradWeightArgs) {
 	for c := range a.n {
 		var x square
 		for kw := range 3 {
-			at := c*a.srcStep + kw*pixelBytes
-			g0, g1, g2 := vector(a.src, at), vector(a.src, at+a.row), vector(a.src, at+2*a.row)
+			at := c*a.step + kw*pixelBytes
+			g0, g1, g2 := vector(a.weights, at), vector(a.weights, at+a.row), vector(a.weights, at+2*a.row)
 			for l := range lanes {
 				x[0][kw][l], x[1][kw][l], x[2][kw][l], x[3][kw][l] = weightPoints(g0[l], g1[l], g2[l])
 			}
@@ -57,7 +61,7 @@ func genericWinogradWeight(a *winogradWeightArgs) {
 				x[r][0][l], x[r][1][l], x[r][2][l], x[r][3][l] = weightPoints(x[r][0][l], x[r][1][l], x[r][2][l])
 			}
 		}
-		x.store(a.dst, c*a.dstStep, a.point)
+		x.store(a.points, c*a.next, a.point)
 	}
 }
 
@@ -75,7 +79,7 @@ func genericWinogradOutput(a *winogradOutputArgs) {
 		for l := range lanes {
 			var upper, lower [4]float32
 			for j := range 4 {
-				m := func(r int) float32 { return vector(a.src, s*pixelBytes+(4*r+j)*a.point)[l] }
+				m := func(r int) float32 { return vector(a.points, s*pixelBytes+(4*r+j)*a.point)[l] }
 				upper[j], lower[j] = outputs(m(0), m(1), m(2), m(3))
 			}
 			var y [4]float32
@@ -92,3 +96,48 @@ func genericWinogradOutput(a *winogradOutputArgs) {
 }
 
 func outputs(a, b, c, d float32) (float32, float32) { return b + c + a, b - c - d }
+
+func genericWinogradOutputGrad(a *winogradOutputArgs) {
+	for s := range (a.px + 1) / 2 {
+		var x square
+		for r := range 2 {
+			for c := range 2 {
+				if (r == 0 || a.row != 0) && 2*s+c < a.px {
+					x[3*r][3*c] = *vector(a.out, r*a.row+(2*s+c)*pixelBytes)
+				}
+			}
+		}
+		for _, r := range []int{0, 3} {
+			for l := range lanes {
+				x[r][1][l], x[r][2][l] = x[r][0][l]+x[r][3][l], x[r][0][l]-x[r][3][l]
+			}
+		}
+		for c := range 4 {
+			for l := range lanes {
+				x[1][c][l], x[2][c][l] = x[0][c][l]+x[3][c][l], x[0][c][l]-x[3][c][l]
+			}
+		}
+		x.store(a.points, s*pixelBytes, a.point)
+	}
+}
+
+func genericWinogradWeightGrad(a *winogradWeightArgs) {
+	for c := range a.n {
+		for l := range lanes {
+			var rows [3][4]float32
+			for j := range 4 {
+				m := func(r int) float32 { return vector(a.points, c*a.next+(4*r+j)*a.point)[l] }
+				rows[0][j], rows[1][j], rows[2][j] = weightGrads(m(0), m(1), m(2), m(3))
+			}
+			for kh, r := range rows {
+				at := c*a.step + kh*a.row
+				g := [3]*[lanes]float32{vector(a.weights, at), vector(a.weights, at+pixelBytes), vector(a.weights, at+2*pixelBytes)}
+				g[0][l], g[1][l], g[2][l] = weightGrads(r[0], r[1], r[2], r[3])
+			}
+		}
+	}
+}
+
+func weightGrads(a, b, c, d float32) (float32, float32, float32) {
+	return a + 0.5*(b+c), 0.5 * (b - c), 0.5*(b+c) - d
+}

@@ -4,6 +4,9 @@
 
 #include "textflag.h"
 
+DATA winogradHalf<>+0(SB)/4, $0x3f000000
+GLOBL winogradHalf<>(SB), RODATA|NOPTR, $4
+
 // func winogradInputAVX512(a *byte)
 // Requires: AVX, AVX512F
 TEXT ·winogradInputAVX512(SB), NOSPLIT, $0-8
@@ -333,9 +336,6 @@ winogradWeightAVX512_channel:
 	VZEROUPPER
 	RET
 
-DATA winogradHalf<>+0(SB)/4, $0x3f000000
-GLOBL winogradHalf<>(SB), RODATA|NOPTR, $4
-
 // func winogradOutputAVX512(a *byte)
 // Requires: AVX, AVX512F
 TEXT ·winogradOutputAVX512(SB), NOSPLIT, $0-8
@@ -418,5 +418,180 @@ winogradOutputAVX512_last:
 	JMP   winogradOutputAVX512_square
 
 winogradOutputAVX512_done:
+	VZEROUPPER
+	RET
+
+// func winogradOutputGradAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·winogradOutputGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), R15
+	MOVQ   (R15), DI
+	MOVQ   32(R15), R12
+	LEAQ   (R12)(R12*2), R13
+	LEAQ   (DI)(R12*4), SI
+	LEAQ   (SI)(R12*4), BX
+	LEAQ   (BX)(R12*4), DX
+	MOVQ   8(R15), R8
+	MOVQ   16(R15), R9
+	MOVQ   24(R15), CX
+	KXORW  K1, K1, K1
+	KXNORW K2, K2, K2
+	TESTQ  R9, R9
+	JE     winogradOutputGradAVX512_rows
+	KXNORW K1, K1, K1
+
+winogradOutputGradAVX512_rows:
+	ADDQ R8, R9
+	SHRQ $0x01, CX
+	JE   winogradOutputGradAVX512_last
+
+winogradOutputGradAVX512_square:
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K2, Z3
+	VMOVUPS.Z (R9), K1, Z4
+	KANDW     K1, K2, K3
+	VMOVUPS.Z 64(R9), K3, Z7
+	VADDPS    Z3, Z0, Z1
+	VSUBPS    Z3, Z0, Z2
+	VADDPS    Z7, Z4, Z5
+	VSUBPS    Z7, Z4, Z6
+	VADDPS    Z4, Z0, Z8
+	VSUBPS    Z4, Z0, Z12
+	VADDPS    Z5, Z1, Z9
+	VSUBPS    Z5, Z1, Z13
+	VADDPS    Z6, Z2, Z10
+	VSUBPS    Z6, Z2, Z14
+	VADDPS    Z7, Z3, Z11
+	VSUBPS    Z7, Z3, Z15
+	VMOVUPS   Z0, (DI)
+	VMOVUPS   Z8, (SI)
+	VMOVUPS   Z12, (BX)
+	VMOVUPS   Z4, (DX)
+	VMOVUPS   Z1, (DI)(R12*1)
+	VMOVUPS   Z9, (SI)(R12*1)
+	VMOVUPS   Z13, (BX)(R12*1)
+	VMOVUPS   Z5, (DX)(R12*1)
+	VMOVUPS   Z2, (DI)(R12*2)
+	VMOVUPS   Z10, (SI)(R12*2)
+	VMOVUPS   Z14, (BX)(R12*2)
+	VMOVUPS   Z6, (DX)(R12*2)
+	VMOVUPS   Z3, (DI)(R13*1)
+	VMOVUPS   Z11, (SI)(R13*1)
+	VMOVUPS   Z15, (BX)(R13*1)
+	VMOVUPS   Z7, (DX)(R13*1)
+	ADDQ      $0x40, DI
+	ADDQ      $0x40, SI
+	ADDQ      $0x40, BX
+	ADDQ      $0x40, DX
+	ADDQ      $0x80, R8
+	ADDQ      $0x80, R9
+	DECQ      CX
+	JG        winogradOutputGradAVX512_square
+	JL        winogradOutputGradAVX512_done
+
+winogradOutputGradAVX512_last:
+	MOVQ  24(R15), CX
+	ANDQ  $0x01, CX
+	JE    winogradOutputGradAVX512_done
+	KXORW K2, K2, K2
+	XORQ  CX, CX
+	JMP   winogradOutputGradAVX512_square
+
+winogradOutputGradAVX512_done:
+	VZEROUPPER
+	RET
+
+// func winogradWeightGradAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeightGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), R15
+	MOVQ         (R15), DI
+	MOVQ         48(R15), R12
+	LEAQ         (R12)(R12*2), R13
+	LEAQ         (DI)(R12*4), SI
+	LEAQ         (SI)(R12*4), BX
+	LEAQ         (BX)(R12*4), DX
+	MOVQ         8(R15), R8
+	MOVQ         16(R15), R9
+	MOVQ         24(R15), CX
+	MOVQ         32(R15), R10
+	MOVQ         40(R15), R11
+	VBROADCASTSS winogradHalf<>+0(SB), Z31
+
+winogradWeightGradAVX512_channel:
+	VMOVUPS (DI), Z0
+	VMOVUPS (SI), Z1
+	VMOVUPS (BX), Z2
+	VMOVUPS (DX), Z3
+	VADDPS  Z2, Z1, Z30
+	VSUBPS  Z2, Z1, Z1
+	VMULPS  Z31, Z30, Z30
+	VMULPS  Z31, Z1, Z1
+	VADDPS  Z30, Z0, Z0
+	VSUBPS  Z3, Z30, Z2
+	VMOVUPS (DI)(R12*1), Z4
+	VMOVUPS (SI)(R12*1), Z5
+	VMOVUPS (BX)(R12*1), Z6
+	VMOVUPS (DX)(R12*1), Z7
+	VADDPS  Z6, Z5, Z30
+	VSUBPS  Z6, Z5, Z5
+	VMULPS  Z31, Z30, Z30
+	VMULPS  Z31, Z5, Z5
+	VADDPS  Z30, Z4, Z4
+	VSUBPS  Z7, Z30, Z6
+	VMOVUPS (DI)(R12*2), Z8
+	VMOVUPS (SI)(R12*2), Z9
+	VMOVUPS (BX)(R12*2), Z10
+	VMOVUPS (DX)(R12*2), Z11
+	VADDPS  Z10, Z9, Z30
+	VSUBPS  Z10, Z9, Z9
+	VMULPS  Z31, Z30, Z30
+	VMULPS  Z31, Z9, Z9
+	VADDPS  Z30, Z8, Z8
+	VSUBPS  Z11, Z30, Z10
+	VMOVUPS (DI)(R13*1), Z12
+	VMOVUPS (SI)(R13*1), Z13
+	VMOVUPS (BX)(R13*1), Z14
+	VMOVUPS (DX)(R13*1), Z15
+	VADDPS  Z14, Z13, Z30
+	VSUBPS  Z14, Z13, Z13
+	VMULPS  Z31, Z30, Z30
+	VMULPS  Z31, Z13, Z13
+	VADDPS  Z30, Z12, Z12
+	VSUBPS  Z15, Z30, Z14
+	VADDPS  Z8, Z4, Z30
+	VSUBPS  Z8, Z4, Z4
+	VMULPS  Z31, Z30, Z30
+	VMULPS  Z31, Z4, Z4
+	VADDPS  Z30, Z0, Z0
+	VSUBPS  Z12, Z30, Z8
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z4, 64(R8)
+	VMOVUPS Z8, 128(R8)
+	VADDPS  Z9, Z5, Z30
+	VSUBPS  Z9, Z5, Z5
+	VMULPS  Z31, Z30, Z30
+	VMULPS  Z31, Z5, Z5
+	VADDPS  Z30, Z1, Z1
+	VSUBPS  Z13, Z30, Z9
+	VMOVUPS Z1, (R8)(R9*1)
+	VMOVUPS Z5, 64(R8)(R9*1)
+	VMOVUPS Z9, 128(R8)(R9*1)
+	VADDPS  Z10, Z6, Z30
+	VSUBPS  Z10, Z6, Z6
+	VMULPS  Z31, Z30, Z30
+	VMULPS  Z31, Z6, Z6
+	VADDPS  Z30, Z2, Z2
+	VSUBPS  Z14, Z30, Z10
+	VMOVUPS Z2, (R8)(R9*2)
+	VMOVUPS Z6, 64(R8)(R9*2)
+	VMOVUPS Z10, 128(R8)(R9*2)
+	ADDQ    R10, R8
+	ADDQ    R11, DI
+	ADDQ    R11, SI
+	ADDQ    R11, BX
+	ADDQ    R11, DX
+	DECQ    CX
+	JNE     winogradWeightGradAVX512_channel
 	VZEROUPPER
 	RET

@@ -31,7 +31,7 @@ func avx512Table() *table {
 		pack: packAVX512, transpose: transposeAVX512, sum: sumAVX512,
 		normSums: normSumsAVX512, normApply: normApplyAVX512, sgd: sgdAVX512, adamw: adamwAVX512,
 		squares: squares512, add: add512, loss: lossAVX512, lossGrad: lossGradAVX512,
-		winograd: &winogradKernels{winogradInputAVX512, winogradWeightAVX512, winogradOutputAVX512},
+		winograd: winogradAVX512,
 	}
 }
 

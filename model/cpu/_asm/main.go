@@ -36,7 +36,7 @@ type set struct {
 
 var sets = map[string]set{
 	"avx512":   {"amd64,!noasm", avx512, avx512Tables},
-	"winograd": {"amd64,!noasm", winograds, func(*strings.Builder) {}},
+	"winograd": {"amd64,!noasm", winograds, winogradTables},
 }
 
 func main() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -10,10 +11,15 @@ import (
 
 // winograds writes the transforms of Winograd's F(2x2, 3x3); vectors are 16 channels.
 func winograds() {
+	winogradHalf = constant("winogradHalf", 0.5)
 	winogradInput()
 	winogradWeight()
 	winogradOutput()
+	winogradOutputGrad()
+	winogradWeightGrad()
 }
+
+var winogradHalf Mem
 
 // points is how the sixteen points of a transform are reached: a pointer to the first of
 // every four, and the distance between two in a register.
@@ -78,7 +84,7 @@ func winogradInput() {
 	for r := range rows {
 		winogradRow(a, name, r, rows[r], masks[r])
 	}
-	p := newPoints(a, a.load("dst", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
+	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
 	n := a.load("px", reg.RCX)
 	c := winogradColumns
 	for i := range 4 {
@@ -173,11 +179,11 @@ func winogradWeight() {
 	const name = "winogradWeightAVX512"
 	text(name, "winogradWeightArgs")
 	a := arguments("winogradWeightArgs", reg.R15)
-	p := newPoints(a, a.load("dst", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
-	src, row, n := a.load("src", reg.R8), a.load("row", reg.R9), a.load("n", reg.RCX)
-	srcStep, dstStep := a.load("srcStep", reg.R10), a.load("dstStep", reg.R11)
+	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
+	weights, row, n := a.load("weights", reg.R8), a.load("row", reg.R9), a.load("n", reg.RCX)
+	step, next := a.load("step", reg.R10), a.load("next", reg.R11)
 	half := zs[31]
-	VBROADCASTSS(constant("winogradHalf", 0.5), half)
+	VBROADCASTSS(winogradHalf, half)
 	third := func(x, y, z, minus reg.VecPhysical) { // x, y, z become x, (x+y+z)/2, z; minus (x-y+z)/2
 		sum := zs[30]
 		VADDPS(z, x, sum)
@@ -188,9 +194,9 @@ func winogradWeight() {
 	}
 	Label(name + "_channel")
 	for kw := range 3 {
-		VMOVUPS(Mem{Base: src, Disp: 64 * kw}, zs[kw])
-		VMOVUPS(Mem{Base: src, Index: row, Scale: 1, Disp: 64 * kw}, zs[4+kw])
-		VMOVUPS(Mem{Base: src, Index: row, Scale: 2, Disp: 64 * kw}, zs[12+kw])
+		VMOVUPS(Mem{Base: weights, Disp: 64 * kw}, zs[kw])
+		VMOVUPS(Mem{Base: weights, Index: row, Scale: 1, Disp: 64 * kw}, zs[4+kw])
+		VMOVUPS(Mem{Base: weights, Index: row, Scale: 2, Disp: 64 * kw}, zs[12+kw])
 		third(zs[kw], zs[4+kw], zs[12+kw], zs[8+kw])
 	}
 	for r := range 4 {
@@ -200,8 +206,8 @@ func winogradWeight() {
 			VMOVUPS(v[i], p.at(r, j))
 		}
 	}
-	ADDQ(srcStep, src)
-	p.advance(dstStep)
+	ADDQ(step, weights)
+	p.advance(next)
 	DECQ(n)
 	JNE(LabelRef(name + "_channel"))
 	VZEROUPPER()
@@ -214,7 +220,7 @@ func winogradOutput() {
 	const name = "winogradOutputAVX512"
 	text(name, "winogradOutputArgs")
 	a := arguments("winogradOutputArgs", reg.R15)
-	p := newPoints(a, a.load("src", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
+	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
 	out, below, right := a.load("out", reg.R8), a.load("row", reg.R9), reg.R10
 	ADDQ(out, below)
 	MOVQ(U32(64), right)
@@ -273,4 +279,115 @@ func winogradPixelsOut(a frame, p points, name string, out, below, right reg.Reg
 	for _, to := range places {
 		VMOVUPS(to.x, to.m)
 	}
+}
+
+// winogradOutputGrad is winogradOutput the other way round: each square of 2x2 pixels
+// becomes sixteen points. K1 and K2 are empty where there is no lower row and no right
+// column.
+func winogradOutputGrad() {
+	const name = "winogradOutputGradAVX512"
+	text(name, "winogradOutputArgs")
+	a := arguments("winogradOutputArgs", reg.R15)
+	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
+	out, below, n := a.load("out", reg.R8), a.load("row", reg.R9), a.load("px", reg.RCX)
+	KXORW(reg.K1, reg.K1, reg.K1)
+	KXNORW(reg.K2, reg.K2, reg.K2)
+	TESTQ(below, below)
+	JE(LabelRef(name + "_rows"))
+	KXNORW(reg.K1, reg.K1, reg.K1)
+	Label(name + "_rows")
+	ADDQ(out, below)
+	SHRQ(Imm(1), n)
+	JE(LabelRef(name + "_last"))
+	Label(name + "_square")
+	upper, lower := [4]reg.VecPhysical(zs[0:4]), [4]reg.VecPhysical(zs[4:8])
+	VMOVUPS(Mem{Base: out}, upper[0])
+	VMOVUPS_Z(Mem{Base: out, Disp: 64}, reg.K2, upper[3])
+	VMOVUPS_Z(Mem{Base: below}, reg.K1, lower[0])
+	KANDW(reg.K1, reg.K2, reg.K3)
+	VMOVUPS_Z(Mem{Base: below, Disp: 64}, reg.K3, lower[3])
+	for _, row := range [][4]reg.VecPhysical{upper, lower} {
+		VADDPS(row[3], row[0], row[1])
+		VSUBPS(row[3], row[0], row[2])
+	}
+	for j := range 4 {
+		VADDPS(lower[j], upper[j], zs[8+j])
+		VSUBPS(lower[j], upper[j], zs[12+j])
+	}
+	for j := range 4 {
+		for r, x := range []reg.VecPhysical{upper[j], zs[8+j], zs[12+j], lower[j]} {
+			VMOVUPS(x, p.at(r, j))
+		}
+	}
+	p.advance(nil)
+	ADDQ(Imm(128), out)
+	ADDQ(Imm(128), below)
+	DECQ(n)
+	JG(LabelRef(name + "_square"))
+	JL(LabelRef(name + "_done")) // the last was half a square
+	Label(name + "_last")
+	MOVQ(a.at("px"), n)
+	ANDQ(Imm(1), n)
+	JE(LabelRef(name + "_done"))
+	KXORW(reg.K2, reg.K2, reg.K2)
+	XORQ(n, n)
+	JMP(LabelRef(name + "_square"))
+	Label(name + "_done")
+	VZEROUPPER()
+	RET()
+}
+
+// winogradWeightGrad is winogradWeight the other way round: from sums of products to
+// the gradient of 3x3 weights, one channel after another. Points of the last row and
+// column come with the sign that winogradOutputGrad leaves out.
+func winogradWeightGrad() {
+	const name = "winogradWeightGradAVX512"
+	text(name, "winogradWeightArgs")
+	a := arguments("winogradWeightArgs", reg.R15)
+	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
+	weights, row, n := a.load("weights", reg.R8), a.load("row", reg.R9), a.load("n", reg.RCX)
+	step, next := a.load("step", reg.R10), a.load("next", reg.R11)
+	half, sum := zs[31], zs[30]
+	VBROADCASTSS(winogradHalf, half)
+	third := func(x []reg.VecPhysical) { // three of four
+		VADDPS(x[2], x[1], sum)
+		VSUBPS(x[2], x[1], x[1])
+		VMULPS(half, sum, sum)
+		VMULPS(half, x[1], x[1])
+		VADDPS(sum, x[0], x[0])
+		VSUBPS(x[3], sum, x[2])
+	}
+	Label(name + "_channel")
+	for j := range 4 {
+		x := zs[4*j:][:4]
+		for r := range 4 {
+			VMOVUPS(p.at(r, j), x[r])
+		}
+		third(x)
+	}
+	for r := range 3 {
+		x := []reg.VecPhysical{zs[r], zs[4+r], zs[8+r], zs[12+r]}
+		third(x)
+		for kw := range 3 {
+			m := Mem{Base: weights, Disp: 64 * kw}
+			if r > 0 {
+				m.Index, m.Scale = row, uint8(r)
+			}
+			VMOVUPS(x[kw], m)
+		}
+	}
+	ADDQ(step, weights)
+	p.advance(next)
+	DECQ(n)
+	JNE(LabelRef(name + "_channel"))
+	VZEROUPPER()
+	RET()
+}
+
+func winogradTables(b *strings.Builder) {
+	b.WriteString("\nvar winogradAVX512 = &winogradKernels{\n")
+	for _, k := range declared {
+		fmt.Fprintf(b, "\t%s,\n", k.name)
+	}
+	b.WriteString("}\n")
 }
