@@ -12,11 +12,11 @@ type sizes struct {
 	piece  int // parameters of an item of an update
 
 	winograd int // least multiply-adds of a convolution by transforms
-	squares  int // least of a band of such a convolution, however large its channels are
+	cells    int // least of a band of such a convolution, however large its channels are
 }
 
 // standard suits caches of 1 MiB a core and items of some 10 us or more.
-var standard = sizes{ring: 600 << 10, chunk: 450 << 10, sums: 32 << 20, items: 16, work: 1 << 20, voxels: 1024, piece: 1 << 15, winograd: 1 << 20, squares: 48}
+var standard = sizes{ring: 600 << 10, chunk: 450 << 10, sums: 32 << 20, items: 16, work: 1 << 20, voxels: 1024, piece: 1 << 15, winograd: 1 << 20, cells: 48}
 
 // cut divides an output into items by batch element, band of rows, range of planes
 // and range of groups of channels.

@@ -6,40 +6,53 @@ import (
 	"noisystudent/model/program"
 )
 
-// Winograd's F(2x2, 3x3): a square of 2x2 outputs of a 3x3 kernel takes 16 products
-// for each pair of channels instead of 36. Four by four pixels and three by three
-// weights are transformed to 16 points each, multiplied point by point, summed over
-// channels and kernel planes, and the sums transformed back (Lavin and Gray 2016):
+// Winograd's F(2x4, 3x3): a cell of 2x4 outputs (along H and W) of a 3x3 kernel takes 24
+// products for each pair of channels instead of 72. Four by six pixels and three by
+// three weights are transformed to 24 points each, multiplied point by point, summed
+// over channels and kernel planes, and the sums are transformed back (Lavin and Gray
+// 2016):
 //
-//	Y = A'[(G g G') * (B' d B)]A
+//	Y = A'[(G g H') * (B' d C)]E
+//
+// where B', G and A' are those of F(2, 3), along H,
 //
 //	B' = 1  0 -1  0    G = 1    0    0      A' = 1  1  1  0
 //	     0  1  1  0        1/2  1/2  1/2         0  1 -1 -1
 //	     0 -1  1  0        1/2 -1/2  1/2
 //	     0  1  0 -1        0    0    1
+//
+// and C, H and E those of F(4, 3) with the points 0, +-a, +-b and infinity, a = 1/b =
+// sqrt(1/2), which round less than 1 and 2 (p is a point, q the other of a and b):
+//
+//	C' = 1  0  -5/2  0   1  0    H = 1        0        0          E' = 1  1    1   ... 0
+//	     0 -pq2 -q2  p   1  0        f        f p      f p2            0  p   -p   ... 0
+//	     0  pq2 -q2 -p   1  0        f       -f p      f p2            0  p2   p2  ... 0
+//	     ...                         ...                               0  p3  -p3  ... 1
+//	     0  1   0  -5/2  0  1        0        0        1
+//
+// with f = -2/3 for a and 1/6 for b.
 
-// winogradPoints is how many products a square takes, and biasPoint the one whose sum
-// goes into all four outputs as it is.
 const (
-	winogradPoints = 16
-	biasPoint      = 5
+	cellHeight     = 2
+	cellWidth      = 4
+	winogradPoints = (cellHeight + 2) * (cellWidth + 2)
 )
 
 // winogradKernels are the transforms of a path. What multiplies are its kernels for one
-// tap, with squares for pixels.
+// tap, with cells for pixels.
 type winogradKernels struct {
-	input  func(*winogradInputArgs)  // B' d B
-	weight func(*winogradWeightArgs) // G g G'
-	output func(*winogradOutputArgs) // A' y A
+	input  func(*winogradInputArgs)  // B' d C
+	weight func(*winogradWeightArgs) // G g H'
+	output func(*winogradOutputArgs) // A' y E
 	// The transposes of the last two. The sign of A's last row is left out of the one and
 	// comes back in the other.
 	outputGrad func(*winogradOutputArgs)
 	weightGrad func(*winogradWeightArgs)
 }
 
-// winogradInputArgs transforms a row of squares from four rows of px pixels, seen
-// through a view as packArgs has it: row i is pixel row i-1 of the squares' outputs.
-// Each point gets a vector per square.
+// winogradInputArgs transforms a row of cells from four rows of px pixels, seen
+// through a view as packArgs has it: row i is pixel row i-1 of the cells' outputs.
+// Each point gets a vector per cell.
 type winogradInputArgs struct {
 	points, src, scale, shift unsafe.Pointer
 	rows                      [4]int // byte offsets of rows from src; negative: a row of zeros
@@ -58,14 +71,15 @@ type winogradWeightArgs struct {
 	point           int // from one point to the next
 }
 
-// winogradOutputArgs turns the points of a row of squares into two rows of px pixels,
-// which it assigns to or, with add, adds to; or pixels into points.
+// winogradOutputArgs turns the points of a row of cells into two rows of px pixels,
+// plus the bias of their channels,
+// which it assigns or, with add, adds; or pixels into points, without a bias.
 type winogradOutputArgs struct {
-	points, out unsafe.Pointer
-	row         int // from the upper row of pixels to the lower, 0 where there is none
-	px          int
-	point       int
-	add         int
+	points, out, bias unsafe.Pointer
+	row               int // from the upper row of pixels to the lower, 0 where there is none
+	px                int
+	point             int
+	add               int
 }
 
 // winogradScratch holds the arguments of the transforms.
@@ -82,23 +96,23 @@ func (l *loaded) transforms(k kernelLayout, stride [3]int, work int) bool {
 	return fits && l.dev.table.winograd != nil && l.p.Precision == program.Float32 && work >= l.dev.sizes.winograd
 }
 
-// squares are the transformed inputs that a worker holds in scratch, [16 points][plane
-// of a ring][block][row of squares][column][16]; distances are in bytes.
-type squares struct {
+// cells are the transformed inputs that a worker holds in scratch, [24 points][plane
+// of a ring][block][row of cells][column][16]; distances are in bytes.
+type cells struct {
 	kernels             *winogradKernels
 	pack                *packer // of which only the blocks and the grid count
-	columns             int     // of squares in a row
-	rows                int     // of squares in a band
+	columns             int     // of cells in a row
+	rows                int     // of cells in a band
 	slots               int     // planes of the ring
 	point, plane, block int
 }
 
-// oddLines makes a distance between points odd in cache lines: sixteen points are
+// oddLines makes a distance between points odd in cache lines: 24 points are
 // written in turn, and would meet in few sets of the cache.
 func oddLines(bytes int) int { return bytes | pixelBytes }
 
 // place lays out blocks of a part's input and returns the bytes that all take.
-func (s *squares) place(blocks int) int {
+func (s *cells) place(blocks int) int {
 	s.block = s.rows * s.columns * pixelBytes
 	s.plane = blocks * s.block
 	s.point = oddLines(s.slots * s.plane)
@@ -106,7 +120,7 @@ func (s *squares) place(blocks int) int {
 }
 
 // input transforms what a part's rows need of plane d of blocks [b0, b1).
-func (s *squares) input(w *worker, p part, d, b0, b1 int) {
+func (s *cells) input(w *worker, p part, d, b0, b1 int) {
 	a, grid := &w.winograd.input, s.pack.grid
 	a.px, a.point = grid[2], s.point
 	row := grid[2] * pixelBytes
@@ -116,7 +130,7 @@ func (s *squares) input(w *worker, p part, d, b0, b1 int) {
 		a.scale, a.shift, a.slope = ptr(src.scale, lane), ptr(src.shift, lane), src.slope
 		a.src = ptr(src.data, src.at(p.n, block)+d*grid[1]*grid[2]*lanes)
 		at := d%s.slots*s.plane + (b-b0)*s.block
-		for h := p.h0; h < p.h1; h += 2 {
+		for h := p.h0; h < p.h1; h += cellHeight {
 			for i := range a.rows {
 				a.rows[i] = -1
 				if y := h - 1 + i; y >= 0 && y < grid[1] {
@@ -130,5 +144,5 @@ func (s *squares) input(w *worker, p part, d, b0, b1 int) {
 	}
 }
 
-// squaresOf returns how many squares a part has in a plane.
-func (s *squares) squaresOf(p part) int { return ceilDiv(p.h1-p.h0, 2) * s.columns }
+// cellsOf returns how many cells a part has in a plane.
+func (s *cells) cellsOf(p part) int { return ceilDiv(p.h1-p.h0, cellHeight) * s.columns }

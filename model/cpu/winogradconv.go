@@ -4,15 +4,15 @@ package cpu
 // its data gradient, by transforms. The kernel's planes stay taps: sums run over them
 // and over channels before they are transformed back.
 //
-// Sums of a group lie in a worker's scratch after the inputs, [16 points][ov][square]
-// [16]; weights in shared memory, [group][16 points][segment][KD][channel][ov][16].
+// Sums of a group lie in a worker's scratch after the inputs, [24 points][ov][cell]
+// [16]; weights in shared memory, [group][24 points][segment][KD][channel][ov][16].
 type winogradOp struct {
 	*convOp
-	in    squares
+	in    cells
 	kd    int
 	flip  bool         // kernel rows are in reverse
-	tiles [2][2][]tile // of a band's squares, by ov-1; the last band may have fewer rows
-	zero  []float32    // the bias of points that have none
+	tiles [2][2][]tile // of a band's cells, by ov-1; the last band may have fewer rows
+	zero  []float32    // what sums begin with
 
 	sumsAt              int // floats of scratch before the sums
 	sumsPoint, sumsNext int // bytes from point to point, from block to block
@@ -67,14 +67,10 @@ func (o *winogradOp) multiply(w *worker, g int, p part, n int) {
 		tiles = o.tiles[group.ov-1][1]
 	}
 	a, kernels := &w.conv, o.table.conv[point][group.ov-1]
-	a.list, a.n, a.add = &w.lists[0], n, 0
+	a.list, a.n, a.add, a.bias = &w.lists[0], n, 0, ptr(o.zero, 0)
 	a.wNext, a.wStep, a.outNext, a.outStep = pixelBytes, o.vectors*pixelBytes, o.sumsNext, pixelBytes
 	weights := o.weightsAt + g*winogradPoints*o.weightPoint/4
 	for q := range winogradPoints {
-		a.bias = ptr(o.zero, 0)
-		if q == biasPoint {
-			a.bias = ptr(o.biases, group.bias)
-		}
 		a.w = ptr(o.l.shared, weights+q*o.weightPoint/4)
 		for _, t := range tiles {
 			a.in = ptr(w.scratch, q*o.in.point/4+t.x*lanes)
@@ -92,12 +88,13 @@ func (o *winogradOp) output(w *worker, g *group, p part, d int) {
 		a.add = 1
 	}
 	for v := range g.ov {
-		for h := p.h0; h < p.h1; h += 2 {
+		a.bias = ptr(o.biases, g.bias+v*lanes)
+		for h := p.h0; h < p.h1; h += cellHeight {
 			a.row = 0
 			if h+1 < p.h1 {
 				a.row = o.out[2] * pixelBytes
 			}
-			a.points = ptr(w.scratch, o.sumsAt+v*o.sumsNext/4+(h-p.h0)/2*o.in.columns*lanes)
+			a.points = ptr(w.scratch, o.sumsAt+v*o.sumsNext/4+(h-p.h0)/cellHeight*o.in.columns*lanes)
 			a.out = ptr(g.data, g.at+p.n*g.batch+v*g.next/4+(d*o.out[1]+h)*o.out[2]*lanes)
 			o.in.kernels.output(a)
 		}

@@ -3,14 +3,14 @@ package cpu
 // winogradGradOp is a gradOp of stride 1 whose kernel is 3x3 along H and W: sums of
 // products of transformed inputs and transformed output gradients,
 //
-//	dG = G'[sum over squares of (A dY A') * (B' d B)]G,
+//	dG = G'[sum over cells of (A dY E') * (B' d C)]H,
 //
-// transformed back once at the end. Sums are [y block][x block][KD][16 points][16 b]
-// [16 a]; transformed gradients lie in scratch after the inputs, [16 points][y block]
-// [plane][square][16].
+// transformed back once at the end. Sums are [y block][x block][KD][24 points][16 b]
+// [16 a]; transformed gradients lie in scratch after the inputs, [24 points][y block]
+// [plane][cell][16].
 type winogradGradOp struct {
 	*gradOp
-	in                       squares
+	in                       cells
 	dyAt                     int // floats of scratch before the gradients
 	dyPoint, dyNext, dyPlane int // bytes from point to point, block to block, plane to plane
 	runs                     []segment
@@ -50,7 +50,7 @@ func (o *winogradGradOp) outputGrad(w *worker, u part, p gradPart, d0, d1 int) {
 	for b := first; b < end; b++ {
 		for d := d0; d < d1; d++ {
 			at := 4*o.dyAt + (b-first)*o.dyNext + (d-d0)*o.dyPlane
-			for h := u.h0; h < u.h1; h += 2 {
+			for h := u.h0; h < u.h1; h += cellHeight {
 				a.row = 0
 				if h+1 < u.h1 {
 					a.row = o.out[2] * pixelBytes
@@ -85,7 +85,7 @@ func (o *winogradGradOp) list(w *worker, d0, d1 int) {
 // multiply adds the products of one point to the sums of all groups and blocks.
 func (o *winogradGradOp) multiply(w *worker, q int, u part, p gradPart, sums []float32) {
 	a := &w.grad
-	a.px, a.inStep = o.in.squaresOf(u), pixelBytes
+	a.px, a.inStep = o.in.cellsOf(u), pixelBytes
 	a.dyNext, a.dwNext, a.dwStep = o.dyNext, 4*o.next(), pixelBytes
 	first, _ := o.blocksOf(p)
 	for kd := range o.kd {
@@ -136,7 +136,7 @@ func (o *winogradGradOp) reduce(w *worker, dw []float32, block int) {
 func newWinogradGrad(g *gradOp, in []*source) *winogradGradOp {
 	g.kh, g.wide, g.tapFloats = 1, false, winogradPoints*lanes*lanes
 	o := &winogradGradOp{gradOp: g, runs: segments(in, g.k)}
-	o.in = squares{kernels: g.table.winograd, pack: g.x, columns: ceilDiv(g.out[2], 2)}
+	o.in = cells{kernels: g.table.winograd, pack: g.x, columns: ceilDiv(g.out[2], cellWidth)}
 	return o
 }
 
@@ -156,21 +156,21 @@ func (o *winogradGradOp) op(name string, sources []*source, dw []float32, bias [
 	return o.finish(name, sources, o.item, func(w *worker, b int) { o.reduce(w, dw, b) }, bias)
 }
 
-// divide chooses bands and planes that fit the cache but have squares enough to be
+// divide chooses bands and planes that fit the cache but have cells enough to be
 // worth a visit to the sums, then shares them out.
 func (o *winogradGradOp) divide(want int) {
-	z, all := o.l.dev.sizes, ceilDiv(o.out[1], 2)
+	z, all := o.l.dev.sizes, ceilDiv(o.out[1], cellHeight)
 	row := winogradPoints * o.in.columns * pixelBytes
 	bytes := func(rows, planes int) int {
 		return row * rows * (ringSlots(o.taps[0], planes)*len(o.channels) + planes*o.ySource.blocks)
 	}
-	rows := max(1, z.ring/bytes(1, 1), ceilDiv(z.squares, o.in.columns))
+	rows := max(1, z.ring/bytes(1, 1), ceilDiv(z.cells, o.in.columns))
 	rows = ceilDiv(all, ceilDiv(all, rows))
 	o.planes = 1
-	for o.planes < min(o.out[0], gradPlanes) && (bytes(rows, o.planes+1) <= z.ring || rows*o.in.columns*o.planes < 4*z.squares) {
+	for o.planes < min(o.out[0], gradPlanes) && (bytes(rows, o.planes+1) <= z.ring || rows*o.in.columns*o.planes < 4*z.cells) {
 		o.planes++
 	}
-	o.units = cut{batch: o.ySource.batch, h: o.out[1], d: o.out[0], g: 1, bandRows: 2 * rows, planes: o.out[0], groupSpan: 1}
+	o.units = cut{batch: o.ySource.batch, h: o.out[1], d: o.out[0], g: 1, bandRows: cellHeight * rows, planes: o.out[0], groupSpan: 1}
 	o.units.planes = split(o.out[0], min(4, o.out[0]), want, o.units.items())
 	o.planes = min(o.planes, o.units.planes)
 	o.in.rows, o.in.slots = rows, ringSlots(o.taps[0], o.planes)

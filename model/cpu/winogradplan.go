@@ -7,7 +7,7 @@ func (c *convOp) winograd(k kernelLayout, stride [3]int, flip bool) *winogradOp 
 	if c.pack.gather != nil || !c.l.transforms(k, stride, c.work()) {
 		return nil
 	}
-	in := squares{kernels: c.table.winograd, pack: c.pack, columns: ceilDiv(c.out[2], 2), slots: ringSlots(c.taps[0], 1)}
+	in := cells{kernels: c.table.winograd, pack: c.pack, columns: ceilDiv(c.out[2], cellWidth), slots: ringSlots(c.taps[0], 1)}
 	o := &winogradOp{convOp: c, in: in, kd: k.kd, flip: flip}
 	for _, g := range c.groups {
 		o.vectors = max(o.vectors, g.ov)
@@ -36,16 +36,16 @@ func (o *winogradOp) op(name string, begin func(), shared int, before ...phase) 
 	return o.finish(name, begin, before, o.item)
 }
 
-// divide cuts the output into bands of squares that share a pass over the weights.
-// Squares have no halo, so that bands cost nothing; planes are transformed again where
+// divide cuts the output into bands of cells that share a pass over the weights.
+// Cells have no halo, so that bands cost nothing; planes are transformed again where
 // ranges of them meet.
 func (o *winogradOp) divide() {
-	z, all := o.l.dev.sizes, ceilDiv(o.out[1], 2)
+	z, all := o.l.dev.sizes, ceilDiv(o.out[1], cellHeight)
 	row := winogradPoints * o.in.columns * pixelBytes * (o.in.slots*len(o.pack.blocks) + o.vectors)
-	rows := ceilDiv(all, ceilDiv(all, max(1, z.ring/row, ceilDiv(z.squares, o.in.columns))))
+	rows := ceilDiv(all, ceilDiv(all, max(1, z.ring/row, ceilDiv(z.cells, o.in.columns))))
 	want := z.parts(o.work())
 	c := &o.cut
-	*c = cut{batch: o.batch, h: o.out[1], d: o.out[0], g: len(o.groups), bandRows: 2 * rows, planes: o.out[0], groupSpan: len(o.groups)}
+	*c = cut{batch: o.batch, h: o.out[1], d: o.out[0], g: len(o.groups), bandRows: cellHeight * rows, planes: o.out[0], groupSpan: len(o.groups)}
 	c.groupSpan = split(c.g, 1, want, c.items())
 	least := 1
 	if o.in.slots > 1 {
@@ -53,7 +53,7 @@ func (o *winogradOp) divide() {
 	}
 	c.planes = split(c.d, least, want, c.items())
 	rows = min(rows, split(all, 1, want, c.items()/c.bands()))
-	c.bandRows = 2 * rows
+	c.bandRows = cellHeight * rows
 	o.in.rows = rows
 	for v := range o.vectors {
 		limit := len(o.table.conv[point][v]) - 1

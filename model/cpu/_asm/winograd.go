@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -9,379 +10,18 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// winograds writes the transforms of Winograd's F(2x2, 3x3); vectors are 16 channels.
+// winograds writes the transforms of Winograd's F(2x4, 3x3): see winograd.go of package
+// cpu, which has the matrices. Vectors are 16 channels; a cell is 2x4 outputs and, in
+// points, 4 rows of 6.
 func winograds() {
-	winogradHalf = constant("winogradHalf", 0.5)
+	for _, c := range winogradConstants {
+		c.mem = constant(c.name, c.value)
+	}
 	winogradInput()
 	winogradWeight()
 	winogradOutput()
 	winogradOutputGrad()
 	winogradWeightGrad()
-}
-
-var winogradHalf Mem
-
-// points is how the sixteen points of a transform are reached: a pointer to the first of
-// every four, and the distance between two in a register.
-type points struct {
-	rows        [4]reg.Register
-	step, step3 reg.Register
-}
-
-// newPoints sets the pointers from rows[0], which holds the first.
-func newPoints(a frame, rows ...reg.Register) points {
-	p := points{[4]reg.Register(rows), a.load("point", reg.R12), reg.R13}
-	LEAQ(Mem{Base: p.step, Index: p.step, Scale: 2}, p.step3)
-	for i := range 3 {
-		LEAQ(Mem{Base: p.rows[i], Index: p.step, Scale: 4}, p.rows[i+1])
-	}
-	return p
-}
-
-func (p points) at(row, column int) Mem {
-	m := Mem{Base: p.rows[row]}
-	switch column {
-	case 1, 2:
-		m.Index, m.Scale = p.step, uint8(column)
-	case 3:
-		m.Index, m.Scale = p.step3, 1
-	}
-	return m
-}
-
-func (p points) advance(by reg.Register) {
-	for _, r := range p.rows {
-		if by == nil {
-			ADDQ(Imm(64), r)
-		} else {
-			ADDQ(by, r)
-		}
-	}
-}
-
-// Vectors of winogradInput: four columns of pixels, transformed along H.
-var (
-	winogradColumns = [4][]reg.VecPhysical{zs[0:4], zs[4:8], zs[8:12], zs[12:16]}
-	winogradPixels  = zs[16:20]
-	winogradScale   = zs[20]
-	winogradShift   = zs[21]
-	winogradSlope   = zs[22]
-	winogradZero    = zs[23]
-)
-
-// winogradInput transforms the 4x4 pixels under each square of a row of them. Columns
-// go from one square to the next; K1 to K4 are empty for rows of zeros.
-func winogradInput() {
-	const name = "winogradInputAVX512"
-	text(name, "winogradInputArgs")
-	a := arguments("winogradInputArgs", reg.R15)
-	VMOVUPS(Mem{Base: a.load("scale", reg.RAX)}, winogradScale)
-	VMOVUPS(Mem{Base: a.load("shift", reg.RAX)}, winogradShift)
-	VBROADCASTSS(a.at("slope"), winogradSlope)
-	VPXORD(winogradZero, winogradZero, winogradZero)
-	rows := [4]reg.Register{reg.R8, reg.R9, reg.R10, reg.R11}
-	masks := [4]reg.OpmaskPhysical{reg.K1, reg.K2, reg.K3, reg.K4}
-	for r := range rows {
-		winogradRow(a, name, r, rows[r], masks[r])
-	}
-	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
-	n := a.load("px", reg.RCX)
-	c := winogradColumns
-	for i := range 4 {
-		VMOVAPS(winogradZero, c[0][i])
-	}
-	winogradColumn(rows, masks, 0, c[1])
-	DECQ(n)
-	SHRQ(Imm(1), n)
-	JE(LabelRef(name + "_last"))
-	Label(name + "_square")
-	for r := range rows {
-		ADDQ(Imm(128), rows[r])
-	}
-	winogradColumn(rows, masks, -64, c[2])
-	winogradColumn(rows, masks, 0, c[3])
-	winogradSquare(p, true)
-	DECQ(n)
-	JNE(LabelRef(name + "_square"))
-	Label(name + "_last")
-	MOVQ(a.at("px"), n)
-	ANDQ(Imm(1), n)
-	DECQ(n)
-	KMOVW(n.(reg.GPPhysical).As32(), reg.K5) // full where the last square has its second column
-	for r := range rows {
-		KANDW(reg.K5, masks[r], masks[r])
-	}
-	winogradColumn(rows, masks, 64, c[2])
-	for i := range 4 {
-		VMOVAPS(winogradZero, c[3][i])
-	}
-	winogradSquare(p, false)
-	VZEROUPPER()
-	RET()
-}
-
-// winogradRow points at row r, and empties its mask where it is one of zeros.
-func winogradRow(a frame, name string, r int, row reg.Register, mask reg.OpmaskPhysical) {
-	KXNORW(mask, mask, mask)
-	m := a.at("rows")
-	m.Disp += 8 * r
-	MOVQ(m, row)
-	TESTQ(row, row)
-	there := fmt.Sprintf("%s_row%d", name, r)
-	JNS(LabelRef(there))
-	KXORW(mask, mask, mask)
-	XORQ(row, row)
-	Label(there)
-	ADDQ(a.at("src"), row)
-}
-
-// winogradColumn reads a column of four pixels as a view sees them and transforms
-// it along H.
-func winogradColumn(rows [4]reg.Register, masks [4]reg.OpmaskPhysical, at int, to []reg.VecPhysical) {
-	x := winogradPixels
-	for r := range rows {
-		VMOVUPS_Z(Mem{Base: rows[r], Disp: at}, masks[r], x[r])
-		VFMADD213PS_Z(winogradShift, winogradScale, masks[r], x[r])
-		VCMPPS(Imm(less), winogradZero, x[r], reg.K6)
-		VMULPS(winogradSlope, x[r], reg.K6, x[r])
-	}
-	VSUBPS(x[2], x[0], to[0])
-	VADDPS(x[2], x[1], to[1])
-	VSUBPS(x[1], x[2], to[2])
-	VSUBPS(x[3], x[1], to[3])
-}
-
-// winogradSquare transforms four columns along W, writes the points and, where more
-// follow, makes the last two columns the first.
-func winogradSquare(p points, more bool) {
-	c, t := winogradColumns, zs[24:28]
-	for r := range 4 {
-		VSUBPS(c[2][r], c[0][r], t[0])
-		VADDPS(c[2][r], c[1][r], t[1])
-		VSUBPS(c[1][r], c[2][r], t[2])
-		VSUBPS(c[3][r], c[1][r], t[3])
-		for j := range 4 {
-			VMOVUPS(t[j], p.at(r, j))
-		}
-	}
-	if !more {
-		return
-	}
-	for r := range 4 {
-		VMOVAPS(c[2][r], c[0][r])
-		VMOVAPS(c[3][r], c[1][r])
-	}
-	p.advance(nil)
-}
-
-// winogradWeight transforms the 3x3 weights of one channel after another.
-func winogradWeight() {
-	const name = "winogradWeightAVX512"
-	text(name, "winogradWeightArgs")
-	a := arguments("winogradWeightArgs", reg.R15)
-	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
-	weights, row, n := a.load("weights", reg.R8), a.load("row", reg.R9), a.load("n", reg.RCX)
-	step, next := a.load("step", reg.R10), a.load("next", reg.R11)
-	half := zs[31]
-	VBROADCASTSS(winogradHalf, half)
-	third := func(x, y, z, minus reg.VecPhysical) { // x, y, z become x, (x+y+z)/2, z; minus (x-y+z)/2
-		sum := zs[30]
-		VADDPS(z, x, sum)
-		VSUBPS(y, sum, minus)
-		VADDPS(y, sum, y)
-		VMULPS(half, y, y)
-		VMULPS(half, minus, minus)
-	}
-	Label(name + "_channel")
-	for kw := range 3 {
-		VMOVUPS(Mem{Base: weights, Disp: 64 * kw}, zs[kw])
-		VMOVUPS(Mem{Base: weights, Index: row, Scale: 1, Disp: 64 * kw}, zs[4+kw])
-		VMOVUPS(Mem{Base: weights, Index: row, Scale: 2, Disp: 64 * kw}, zs[12+kw])
-		third(zs[kw], zs[4+kw], zs[12+kw], zs[8+kw])
-	}
-	for r := range 4 {
-		v := zs[4*r:]
-		third(v[0], v[1], v[2], v[3])
-		for j, i := range []int{0, 1, 3, 2} {
-			VMOVUPS(v[i], p.at(r, j))
-		}
-	}
-	ADDQ(step, weights)
-	p.advance(next)
-	DECQ(n)
-	JNE(LabelRef(name + "_channel"))
-	VZEROUPPER()
-	RET()
-}
-
-// winogradOutput turns the points of a row of squares into two rows of pixels. What
-// lies outside the output has the address of what lies inside and is written before.
-func winogradOutput() {
-	const name = "winogradOutputAVX512"
-	text(name, "winogradOutputArgs")
-	a := arguments("winogradOutputArgs", reg.R15)
-	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
-	out, below, right := a.load("out", reg.R8), a.load("row", reg.R9), reg.R10
-	ADDQ(out, below)
-	MOVQ(U32(64), right)
-	n := a.load("px", reg.RCX)
-	SHRQ(Imm(1), n)
-	JE(LabelRef(name + "_last"))
-	Label(name + "_square")
-	winogradPixelsOut(a, p, name, out, below, right)
-	p.advance(nil)
-	ADDQ(Imm(128), out)
-	ADDQ(Imm(128), below)
-	DECQ(n)
-	JNE(LabelRef(name + "_square"))
-	Label(name + "_last")
-	TESTQ(right, right)
-	JE(LabelRef(name + "_done"))
-	MOVQ(a.at("px"), n)
-	ANDQ(Imm(1), n)
-	JE(LabelRef(name + "_done"))
-	XORQ(right, right)
-	JMP(LabelRef(name + "_square"))
-	Label(name + "_done")
-	VZEROUPPER()
-	RET()
-}
-
-func winogradPixelsOut(a frame, p points, name string, out, below, right reg.Register) {
-	upper, lower := zs[0:4], zs[4:8]
-	for j := range 4 {
-		VMOVUPS(p.at(1, j), zs[8])
-		VMOVUPS(p.at(2, j), zs[9])
-		VADDPS(zs[9], zs[8], upper[j])
-		VSUBPS(zs[9], zs[8], lower[j])
-		VADDPS(p.at(0, j), upper[j], upper[j])
-		VSUBPS(p.at(3, j), lower[j], lower[j])
-	}
-	for _, row := range [][]reg.VecPhysical{upper, lower} {
-		VADDPS(row[2], row[1], zs[8])
-		VSUBPS(row[2], row[1], zs[9])
-		VADDPS(zs[8], row[0], row[0])
-		VSUBPS(row[3], zs[9], row[1])
-	}
-	places := []struct {
-		x reg.VecPhysical
-		m Mem
-	}{
-		{lower[1], Mem{Base: below, Index: right, Scale: 1}}, {lower[0], Mem{Base: below}},
-		{upper[1], Mem{Base: out, Index: right, Scale: 1}}, {upper[0], Mem{Base: out}},
-	}
-	CMPQ(a.at("add"), Imm(0))
-	JE(LabelRef(name + "_assign"))
-	for _, to := range places {
-		VADDPS(to.m, to.x, to.x)
-	}
-	Label(name + "_assign")
-	for _, to := range places {
-		VMOVUPS(to.x, to.m)
-	}
-}
-
-// winogradOutputGrad is winogradOutput the other way round: each square of 2x2 pixels
-// becomes sixteen points. K1 and K2 are empty where there is no lower row and no right
-// column.
-func winogradOutputGrad() {
-	const name = "winogradOutputGradAVX512"
-	text(name, "winogradOutputArgs")
-	a := arguments("winogradOutputArgs", reg.R15)
-	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
-	out, below, n := a.load("out", reg.R8), a.load("row", reg.R9), a.load("px", reg.RCX)
-	KXORW(reg.K1, reg.K1, reg.K1)
-	KXNORW(reg.K2, reg.K2, reg.K2)
-	TESTQ(below, below)
-	JE(LabelRef(name + "_rows"))
-	KXNORW(reg.K1, reg.K1, reg.K1)
-	Label(name + "_rows")
-	ADDQ(out, below)
-	SHRQ(Imm(1), n)
-	JE(LabelRef(name + "_last"))
-	Label(name + "_square")
-	upper, lower := [4]reg.VecPhysical(zs[0:4]), [4]reg.VecPhysical(zs[4:8])
-	VMOVUPS(Mem{Base: out}, upper[0])
-	VMOVUPS_Z(Mem{Base: out, Disp: 64}, reg.K2, upper[3])
-	VMOVUPS_Z(Mem{Base: below}, reg.K1, lower[0])
-	KANDW(reg.K1, reg.K2, reg.K3)
-	VMOVUPS_Z(Mem{Base: below, Disp: 64}, reg.K3, lower[3])
-	for _, row := range [][4]reg.VecPhysical{upper, lower} {
-		VADDPS(row[3], row[0], row[1])
-		VSUBPS(row[3], row[0], row[2])
-	}
-	for j := range 4 {
-		VADDPS(lower[j], upper[j], zs[8+j])
-		VSUBPS(lower[j], upper[j], zs[12+j])
-	}
-	for j := range 4 {
-		for r, x := range []reg.VecPhysical{upper[j], zs[8+j], zs[12+j], lower[j]} {
-			VMOVUPS(x, p.at(r, j))
-		}
-	}
-	p.advance(nil)
-	ADDQ(Imm(128), out)
-	ADDQ(Imm(128), below)
-	DECQ(n)
-	JG(LabelRef(name + "_square"))
-	JL(LabelRef(name + "_done")) // the last was half a square
-	Label(name + "_last")
-	MOVQ(a.at("px"), n)
-	ANDQ(Imm(1), n)
-	JE(LabelRef(name + "_done"))
-	KXORW(reg.K2, reg.K2, reg.K2)
-	XORQ(n, n)
-	JMP(LabelRef(name + "_square"))
-	Label(name + "_done")
-	VZEROUPPER()
-	RET()
-}
-
-// winogradWeightGrad is winogradWeight the other way round: from sums of products to
-// the gradient of 3x3 weights, one channel after another. Points of the last row and
-// column come with the sign that winogradOutputGrad leaves out.
-func winogradWeightGrad() {
-	const name = "winogradWeightGradAVX512"
-	text(name, "winogradWeightArgs")
-	a := arguments("winogradWeightArgs", reg.R15)
-	p := newPoints(a, a.load("points", reg.RDI), reg.RSI, reg.RBX, reg.RDX)
-	weights, row, n := a.load("weights", reg.R8), a.load("row", reg.R9), a.load("n", reg.RCX)
-	step, next := a.load("step", reg.R10), a.load("next", reg.R11)
-	half, sum := zs[31], zs[30]
-	VBROADCASTSS(winogradHalf, half)
-	third := func(x []reg.VecPhysical) { // three of four
-		VADDPS(x[2], x[1], sum)
-		VSUBPS(x[2], x[1], x[1])
-		VMULPS(half, sum, sum)
-		VMULPS(half, x[1], x[1])
-		VADDPS(sum, x[0], x[0])
-		VSUBPS(x[3], sum, x[2])
-	}
-	Label(name + "_channel")
-	for j := range 4 {
-		x := zs[4*j:][:4]
-		for r := range 4 {
-			VMOVUPS(p.at(r, j), x[r])
-		}
-		third(x)
-	}
-	for r := range 3 {
-		x := []reg.VecPhysical{zs[r], zs[4+r], zs[8+r], zs[12+r]}
-		third(x)
-		for kw := range 3 {
-			m := Mem{Base: weights, Disp: 64 * kw}
-			if r > 0 {
-				m.Index, m.Scale = row, uint8(r)
-			}
-			VMOVUPS(x[kw], m)
-		}
-	}
-	ADDQ(step, weights)
-	p.advance(next)
-	DECQ(n)
-	JNE(LabelRef(name + "_channel"))
-	VZEROUPPER()
-	RET()
 }
 
 func winogradTables(b *strings.Builder) {
@@ -390,4 +30,482 @@ func winogradTables(b *strings.Builder) {
 		fmt.Fprintf(b, "\t%s,\n", k.name)
 	}
 	b.WriteString("}\n")
+}
+
+// winogradConstant is a number that a transform keeps in a register.
+type winogradConstant struct {
+	name  string
+	value float64
+	mem   Mem
+}
+
+// The inner points along W are +-near and +-far, whose product is 1.
+var (
+	near    = &winogradConstant{name: "winogradNear", value: math.Sqrt2 / 2}
+	far     = &winogradConstant{name: "winogradFar", value: math.Sqrt2}
+	near2   = &winogradConstant{name: "winogradNear2", value: 0.5}
+	far2    = &winogradConstant{name: "winogradFar2", value: 2}
+	near3   = &winogradConstant{name: "winogradNear3", value: math.Sqrt2 / 4}
+	far3    = &winogradConstant{name: "winogradFar3", value: 2 * math.Sqrt2}
+	between = &winogradConstant{name: "winogradBetween", value: 2.5} // near2 + far2
+	// Rows of G are divided by derivatives of x(x-near)(x+near)(x-far)(x+far).
+	nearG  = &winogradConstant{name: "winogradNearG", value: -2.0 / 3}
+	nearG1 = &winogradConstant{name: "winogradNearG1", value: -math.Sqrt2 / 3}
+	nearG2 = &winogradConstant{name: "winogradNearG2", value: -1.0 / 3}
+	farG   = &winogradConstant{name: "winogradFarG", value: 1.0 / 6}
+	farG1  = &winogradConstant{name: "winogradFarG1", value: math.Sqrt2 / 6}
+
+	winogradConstants = []*winogradConstant{near, far, near2, far2, near3, far3, between, nearG, nearG1, nearG2, farG, farG1}
+)
+
+// load broadcasts constants into registers from the end of zs down.
+func loadConstants(list ...*winogradConstant) map[*winogradConstant]reg.VecPhysical {
+	m := map[*winogradConstant]reg.VecPhysical{}
+	for i, c := range list {
+		m[c] = zs[len(zs)-1-i]
+		VBROADCASTSS(c.mem, m[c])
+	}
+	return m
+}
+
+// points is how the points of a cell are reached: a pointer to the first of each row,
+// and odd multiples of the distance between two.
+type points struct {
+	rows               [4]reg.Register
+	step, step3, step5 reg.Register
+}
+
+// newPoints sets all pointers from the first; it uses up R12 to R14.
+func newPoints(a frame) points {
+	p := points{[4]reg.Register{reg.RDI, reg.RSI, reg.RBX, reg.RDX}, reg.R12, reg.R13, reg.R14}
+	a.load("points", p.rows[0])
+	a.load("point", p.step)
+	LEAQ(Mem{Base: p.step, Index: p.step, Scale: 2}, p.step3)
+	LEAQ(Mem{Base: p.step, Index: p.step, Scale: 4}, p.step5)
+	for i := range 3 {
+		LEAQ(Mem{Base: p.rows[i], Index: p.step3, Scale: 2}, p.rows[i+1])
+	}
+	return p
+}
+
+func (p points) at(row, column int) Mem {
+	m := Mem{Base: p.rows[row]}
+	switch column {
+	case 1, 2, 4:
+		m.Index, m.Scale = p.step, uint8(column)
+	case 3:
+		m.Index, m.Scale = p.step3, 1
+	case 5:
+		m.Index, m.Scale = p.step5, 1
+	}
+	return m
+}
+
+func (p points) advance(by Op) {
+	for _, r := range p.rows {
+		ADDQ(by, r)
+	}
+}
+
+// winogradInput transforms the 4x6 pixels under each cell of a row of them. Two columns
+// go from one cell to the next; the last cell has up to three columns of its own. Six
+// columns of four vectors take zs[0:24].
+func winogradInput() {
+	const name = "winogradInputAVX512"
+	text(name, "winogradInputArgs")
+	a := arguments("winogradInputArgs", reg.R15)
+	k := loadConstants(near, far, near2, far2, between)
+	in := pixelRows{
+		rows:  [4]reg.Register{reg.R8, reg.R9, reg.R10, reg.R11},
+		masks: [4]reg.OpmaskPhysical{reg.K1, reg.K2, reg.K3, reg.K4},
+		scale: zs[25], slope: zs[26], shift: Mem{Base: reg.RAX}, spare: zs[24],
+	}
+	in.load(a, name)
+	p, n := newPoints(a), reg.RCX
+	columns := func(i int) []reg.VecPhysical { return zs[4*i : 4*i+4] }
+	zero(columns(0))
+	in.column(0, columns(1))
+	a.load("px", n)
+	DECQ(n)
+	SHRQ(Imm(2), n)
+	JE(LabelRef(name + "_last"))
+	Label(name + "_cell")
+	for c := range 4 {
+		in.column(c+1, columns(c+2))
+	}
+	winogradCell(p, k, in.spare)
+	for r := range 4 {
+		VMOVAPS(columns(4)[r], columns(0)[r])
+		VMOVAPS(columns(5)[r], columns(1)[r])
+		ADDQ(U32(256), in.rows[r])
+	}
+	p.advance(Imm(64))
+	DECQ(n)
+	JNE(LabelRef(name + "_cell"))
+	Label(name + "_last")
+	a.load("px", n)
+	DECQ(n)
+	ANDQ(Imm(3), n)
+	for c := range 3 {
+		there := fmt.Sprintf("%s_column%d", name, c)
+		CMPQ(n, Imm(uint64(c+1)))
+		JGE(LabelRef(there))
+		for _, mask := range in.masks {
+			KXORW(mask, mask, mask)
+		}
+		Label(there)
+		in.column(c+1, columns(c+2))
+	}
+	zero(columns(5))
+	winogradCell(p, k, in.spare)
+	VZEROUPPER()
+	RET()
+}
+
+func zero(list []reg.VecPhysical) {
+	for _, z := range list {
+		VPXORD(z, z, z)
+	}
+}
+
+// pixelRows are four rows of pixels and how they are seen; masks are empty where a row
+// is one of zeros.
+type pixelRows struct {
+	rows                [4]reg.Register
+	masks               [4]reg.OpmaskPhysical
+	scale, slope, spare reg.VecPhysical
+	shift               Mem
+}
+
+func (p pixelRows) load(a frame, name string) {
+	for r, row := range p.rows {
+		mask, at, there := p.masks[r], a.at("rows"), fmt.Sprintf("%s_row%d", name, r)
+		at.Disp += 8 * r
+		KXNORW(mask, mask, mask)
+		MOVQ(at, row)
+		TESTQ(row, row)
+		JNS(LabelRef(there))
+		KXORW(mask, mask, mask)
+		XORQ(row, row)
+		Label(there)
+		ADDQ(a.at("src"), row)
+	}
+	VMOVUPS(Mem{Base: a.load("scale", reg.RAX)}, p.scale)
+	VBROADCASTSS(a.at("slope"), p.slope)
+	a.load("shift", p.shift.Base)
+}
+
+// column reads four pixels as a view sees them and transforms them along H.
+func (p pixelRows) column(at int, x []reg.VecPhysical) {
+	for r := range 4 {
+		VMOVUPS_Z(Mem{Base: p.rows[r], Disp: 64 * at}, p.masks[r], x[r])
+		VFMADD213PS_Z(p.shift, p.scale, p.masks[r], x[r])
+		VPMOVD2M(x[r], reg.K5)
+		VMULPS(p.slope, x[r], reg.K5, x[r])
+	}
+	VSUBPS(x[2], x[0], x[0])
+	VSUBPS(x[3], x[1], x[3])
+	VADDPS(x[2], x[1], p.spare)
+	VSUBPS(x[1], x[2], x[2])
+	VMOVAPS(p.spare, x[1])
+}
+
+// winogradCell transforms six columns along W, row by row, and writes the points. It
+// leaves the last two columns as they are.
+func winogradCell(p points, k map[*winogradConstant]reg.VecPhysical, t reg.VecPhysical) {
+	for r := range 4 {
+		c := func(i int) reg.VecPhysical { return zs[4*i+r] }
+		VADDPS(c(5), c(1), t)
+		VFNMADD231PS(k[between], c(3), t)
+		VMOVUPS(t, p.at(r, 5))
+		VADDPS(c(4), c(0), c(0))
+		VFNMADD231PS(k[between], c(2), c(0))
+		VMOVUPS(c(0), p.at(r, 0))
+		VMOVAPS(c(4), c(0))
+		VFNMADD231PS(k[far2], c(2), c(0))
+		VFNMADD213PS(c(4), k[near2], c(2))
+		VMOVAPS(c(3), t)
+		VFNMADD231PS(k[far2], c(1), t)
+		VFNMADD213PS(c(3), k[near2], c(1))
+		VMOVAPS(c(0), c(3))
+		VFMADD231PS(k[near], t, c(3))
+		VFNMADD231PS(k[near], t, c(0))
+		VMOVUPS(c(3), p.at(r, 1))
+		VMOVUPS(c(0), p.at(r, 2))
+		VMOVAPS(c(2), t)
+		VFMADD231PS(k[far], c(1), t)
+		VFNMADD231PS(k[far], c(1), c(2))
+		VMOVUPS(t, p.at(r, 3))
+		VMOVUPS(c(2), p.at(r, 4))
+	}
+}
+
+// winogradWeight transforms the 3x3 weights of one channel after another.
+func winogradWeight() {
+	const name = "winogradWeightAVX512"
+	text(name, "winogradWeightArgs")
+	a := arguments("winogradWeightArgs", reg.R15)
+	k := loadConstants(near2, nearG, nearG1, nearG2, farG, farG1)
+	p := newPoints(a)
+	weights, row, n := a.load("weights", reg.R8), a.load("row", reg.R9), a.load("n", reg.RCX)
+	step, next := a.load("step", reg.R10), a.load("next", reg.R11)
+	t, u := zs[16], zs[17]
+	Label(name + "_channel")
+	for kw := range 3 {
+		m := Mem{Base: weights, Disp: 64 * kw}
+		VMOVUPS(m, zs[kw])
+		m.Index, m.Scale = row, 1
+		VMOVUPS(m, zs[4+kw])
+		m.Scale = 2
+		VMOVUPS(m, zs[12+kw])
+		VADDPS(zs[12+kw], zs[kw], t)
+		VSUBPS(zs[4+kw], t, zs[8+kw])
+		VADDPS(zs[4+kw], t, zs[4+kw])
+		VMULPS(k[near2], zs[4+kw], zs[4+kw])
+		VMULPS(k[near2], zs[8+kw], zs[8+kw])
+	}
+	for r := range 4 {
+		g := zs[4*r:]
+		VMOVUPS(g[0], p.at(r, 0))
+		VMOVUPS(g[2], p.at(r, 5))
+		for i, pair := range [][3]*winogradConstant{{nearG, nearG2, nearG1}, {farG, nearG2, farG1}} {
+			VMULPS(k[pair[0]], g[0], t)
+			if i == 0 {
+				VFMADD231PS(k[pair[1]], g[2], t)
+			} else {
+				VFNMADD231PS(k[pair[1]], g[2], t) // farG times far2 is -nearG2
+			}
+			VMULPS(k[pair[2]], g[1], u)
+			VADDPS(u, t, g[3])
+			VMOVUPS(g[3], p.at(r, 1+2*i))
+			VSUBPS(u, t, t)
+			VMOVUPS(t, p.at(r, 2+2*i))
+		}
+	}
+	ADDQ(step, weights)
+	p.advance(next)
+	DECQ(n)
+	JNE(LabelRef(name + "_channel"))
+	VZEROUPPER()
+	RET()
+}
+
+// winogradOutput turns the points of a row of cells into two rows of pixels. A lower row
+// that lies outside the output has the address of the upper and is written before.
+func winogradOutput() {
+	const name = "winogradOutputAVX512"
+	text(name, "winogradOutputArgs")
+	a := arguments("winogradOutputArgs", reg.R15)
+	k := loadConstants(near, far, near2, far2, near3, far3)
+	p := newPoints(a)
+	out, below, n := a.load("out", reg.R8), a.load("row", reg.R9), a.load("px", reg.RCX)
+	ADDQ(out, below)
+	VMOVUPS(Mem{Base: a.load("bias", reg.RAX)}, zs[16])
+	SHRQ(Imm(2), n)
+	JE(LabelRef(name + "_last"))
+	Label(name + "_cell")
+	winogradPixels(p, k)
+	CMPQ(a.at("add"), Imm(0))
+	JE(LabelRef(name + "_assign"))
+	for c := range 4 {
+		winogradAdd(c, out, below)
+	}
+	Label(name + "_assign")
+	for c := range 4 {
+		winogradStore(c, out, below)
+	}
+	p.advance(Imm(64))
+	ADDQ(U32(256), out)
+	ADDQ(U32(256), below)
+	DECQ(n)
+	JNE(LabelRef(name + "_cell"))
+	Label(name + "_last")
+	a.load("px", n)
+	ANDQ(Imm(3), n)
+	JE(LabelRef(name + "_done"))
+	winogradPixels(p, k)
+	for c := range 3 {
+		store := fmt.Sprintf("%s_store%d", name, c)
+		CMPQ(a.at("add"), Imm(0))
+		JE(LabelRef(store))
+		winogradAdd(c, out, below)
+		Label(store)
+		winogradStore(c, out, below)
+		DECQ(n)
+		JE(LabelRef(name + "_done"))
+	}
+	Label(name + "_done")
+	VZEROUPPER()
+	RET()
+}
+
+// winogradPixels leaves four pixels of the upper row in zs[0:4] and of the lower in
+// zs[8:12]; zs[16] is the bias.
+func winogradPixels(p points, k map[*winogradConstant]reg.VecPhysical) {
+	upper, lower, t := zs[0:6], zs[8:14], zs[20:24]
+	for j := range 6 {
+		VMOVUPS(p.at(1, j), t[0])
+		VMOVUPS(p.at(2, j), t[1])
+		VADDPS(t[1], t[0], upper[j])
+		VSUBPS(t[1], t[0], lower[j])
+		VADDPS(p.at(0, j), upper[j], upper[j])
+		VSUBPS(p.at(3, j), lower[j], lower[j])
+	}
+	for _, y := range [][]reg.VecPhysical{upper, lower} {
+		VADDPS(y[2], y[1], t[0])
+		VSUBPS(y[2], y[1], t[1])
+		VADDPS(y[4], y[3], t[2])
+		VSUBPS(y[4], y[3], t[3])
+		VADDPS(zs[16], y[0], y[0])
+		VADDPS(t[0], y[0], y[0])
+		VADDPS(t[2], y[0], y[0])
+		for c, pair := range [][2]*winogradConstant{{near, far}, {near2, far2}, {near3, far3}} {
+			to := y[c+1]
+			if c < 2 {
+				VMOVAPS(zs[16], to)
+			} else {
+				VADDPS(zs[16], y[5], to)
+			}
+			VFMADD231PS(k[pair[0]], t[1-c%2], to)
+			VFMADD231PS(k[pair[1]], t[3-c%2], to)
+		}
+	}
+}
+
+// winogradAdd and winogradStore add what column c of the output holds, and write it.
+func winogradAdd(c int, out, below reg.Register) {
+	VADDPS(Mem{Base: below, Disp: 64 * c}, zs[8+c], zs[8+c])
+	VADDPS(Mem{Base: out, Disp: 64 * c}, zs[c], zs[c])
+}
+
+func winogradStore(c int, out, below reg.Register) {
+	VMOVUPS(zs[8+c], Mem{Base: below, Disp: 64 * c})
+	VMOVUPS(zs[c], Mem{Base: out, Disp: 64 * c})
+}
+
+// winogradOutputGrad is winogradOutput the other way round: the 2x4 pixels of each cell
+// become points. K1 is empty where there is no lower row.
+func winogradOutputGrad() {
+	const name = "winogradOutputGradAVX512"
+	text(name, "winogradOutputArgs")
+	a := arguments("winogradOutputArgs", reg.R15)
+	k := loadConstants(near, far, near2, far2, near3, far3)
+	p := newPoints(a)
+	out, below, n := a.load("out", reg.R8), a.load("row", reg.R9), a.load("px", reg.RCX)
+	KXORW(reg.K1, reg.K1, reg.K1)
+	TESTQ(below, below)
+	JE(LabelRef(name + "_rows"))
+	KXNORW(reg.K1, reg.K1, reg.K1)
+	Label(name + "_rows")
+	ADDQ(out, below)
+	read := func(c int) {
+		VMOVUPS(Mem{Base: out, Disp: 64 * c}, zs[c])
+		VMOVUPS_Z(Mem{Base: below, Disp: 64 * c}, reg.K1, zs[12+c])
+	}
+	SHRQ(Imm(2), n)
+	JE(LabelRef(name + "_last"))
+	Label(name + "_cell")
+	for c := range 4 {
+		read(c)
+	}
+	winogradPixelsGrad(p, k)
+	p.advance(Imm(64))
+	ADDQ(U32(256), out)
+	ADDQ(U32(256), below)
+	DECQ(n)
+	JNE(LabelRef(name + "_cell"))
+	Label(name + "_last")
+	a.load("px", n)
+	ANDQ(Imm(3), n)
+	JE(LabelRef(name + "_done"))
+	zero(zs[0:4])
+	zero(zs[12:16])
+	for c := range 3 {
+		read(c)
+		if c < 2 {
+			DECQ(n)
+			JE(LabelRef(name + "_write"))
+		}
+	}
+	Label(name + "_write")
+	winogradPixelsGrad(p, k)
+	Label(name + "_done")
+	VZEROUPPER()
+	RET()
+}
+
+// winogradPixelsGrad writes the points of the pixels zs[0:4] above zs[12:16].
+func winogradPixelsGrad(p points, k map[*winogradConstant]reg.VecPhysical) {
+	t, u := zs[16], zs[17]
+	for c := range 4 {
+		VADDPS(zs[12+c], zs[c], zs[4+c])
+		VSUBPS(zs[12+c], zs[c], zs[8+c])
+	}
+	for r := range 4 {
+		y := zs[4*r : 4*r+4]
+		VMOVUPS(y[0], p.at(r, 0))
+		VMOVUPS(y[3], p.at(r, 5))
+		for i, pair := range [][3]*winogradConstant{{near, near2, near3}, {far, far2, far3}} {
+			VMOVAPS(y[0], t)
+			VFMADD231PS(k[pair[1]], y[2], t)
+			VMULPS(k[pair[0]], y[1], u)
+			VFMADD231PS(k[pair[2]], y[3], u)
+			VADDPS(u, t, zs[18])
+			VSUBPS(u, t, zs[19])
+			VMOVUPS(zs[18], p.at(r, 1+2*i))
+			VMOVUPS(zs[19], p.at(r, 2+2*i))
+		}
+	}
+}
+
+// winogradWeightGrad is winogradWeight the other way round: from sums of products to
+// the gradient of 3x3 weights, one channel after another. Points of the last row come
+// with the sign that winogradOutputGrad leaves out.
+func winogradWeightGrad() {
+	const name = "winogradWeightGradAVX512"
+	text(name, "winogradWeightArgs")
+	a := arguments("winogradWeightArgs", reg.R15)
+	k := loadConstants(near2, nearG, nearG1, nearG2, farG, farG1)
+	p := newPoints(a)
+	weights, row, n := a.load("weights", reg.R8), a.load("row", reg.R9), a.load("n", reg.RCX)
+	step, next := a.load("step", reg.R10), a.load("next", reg.R11)
+	t := zs[20:24]
+	Label(name + "_channel")
+	for j := range 6 { // column j of three rows is zs[3*j:]
+		x := zs[3*j : 3*j+3]
+		VMOVUPS(p.at(1, j), t[0])
+		VMOVUPS(p.at(2, j), t[1])
+		VADDPS(t[1], t[0], x[2])
+		VSUBPS(t[1], t[0], x[1])
+		VMULPS(k[near2], x[2], x[2])
+		VMULPS(k[near2], x[1], x[1])
+		VADDPS(p.at(0, j), x[2], x[0])
+		VSUBPS(p.at(3, j), x[2], x[2])
+	}
+	for r := range 3 {
+		s := func(j int) reg.VecPhysical { return zs[3*j+r] }
+		for i := range 2 {
+			VADDPS(s(2+2*i), s(1+2*i), t[2*i])
+			VSUBPS(s(2+2*i), s(1+2*i), t[2*i+1])
+		}
+		VFMADD231PS(k[nearG], t[0], s(0))
+		VFMADD231PS(k[farG], t[2], s(0))
+		VMULPS(k[nearG1], t[1], s(1))
+		VFMADD231PS(k[farG1], t[3], s(1))
+		VFMADD231PS(k[nearG2], t[0], s(5))
+		VFNMADD231PS(k[nearG2], t[2], s(5))
+		for kw, x := range []reg.VecPhysical{s(0), s(1), s(5)} {
+			m := Mem{Base: weights, Disp: 64 * kw}
+			if r > 0 {
+				m.Index, m.Scale = row, uint8(r)
+			}
+			VMOVUPS(x, m)
+		}
+	}
+	ADDQ(step, weights)
+	p.advance(next)
+	DECQ(n)
+	JNE(LabelRef(name + "_channel"))
+	VZEROUPPER()
+	RET()
 }
