@@ -19,11 +19,16 @@ type winogradOp struct {
 	weightsAt           int // floats of shared memory before the weights
 	weightPoint         int // bytes from point to point
 	vectors             int // of output channels that lie together
+	round               int // groups whose weights are held at a time
 }
 
-// item computes one part, as convOp.item does.
-func (o *winogradOp) item(w *worker, i int) {
+// item computes one part of a round of groups, as convOp.item does.
+func (o *winogradOp) item(w *worker, round, i int) {
 	p := o.cut.part(i)
+	p.g0, p.g1 = p.g0+round, min(p.g1+round, len(o.groups))
+	if p.g0 >= p.g1 {
+		return // the last round has fewer
+	}
 	packed := 0
 	for d := p.d0; d < p.d1; d++ {
 		first, count := span(o.taps[0], d, d+1)
@@ -69,7 +74,7 @@ func (o *winogradOp) multiply(w *worker, g int, p part, n int) {
 	a, kernels := &w.conv, o.table.conv[point][group.ov-1]
 	a.list, a.n, a.add, a.bias = &w.lists[0], n, 0, ptr(o.zero, 0)
 	a.wNext, a.wStep, a.outNext, a.outStep = pixelBytes, o.vectors*pixelBytes, o.sumsNext, pixelBytes
-	weights := o.weightsAt + g*winogradPoints*o.weightPoint/4
+	weights := o.weightsAt + g%o.round*winogradPoints*o.weightPoint/4
 	for q := range winogradPoints {
 		a.w = ptr(o.l.shared, weights+q*o.weightPoint/4)
 		for _, t := range tiles {
@@ -101,10 +106,10 @@ func (o *winogradOp) output(w *worker, g *group, p part, d int) {
 	}
 }
 
-// weight transforms the weights of one segment for a group.
-func (o *winogradOp) weight(w *worker, i int) {
-	g, at := &o.groups[i/len(o.segments)], o.weightsAt+i/len(o.segments)*winogradPoints*o.weightPoint/4
-	s := o.segments[i%len(o.segments)]
+// weight transforms the weights of one segment for a group of a round.
+func (o *winogradOp) weight(w *worker, round, i int) {
+	at := o.weightsAt + i/len(o.segments)*winogradPoints*o.weightPoint/4
+	g, s := &o.groups[round+i/len(o.segments)], o.segments[i%len(o.segments)]
 	for _, t := range o.segments[:i%len(o.segments)] {
 		at += t.channels * o.kd * o.vectors * lanes
 	}
