@@ -25,23 +25,28 @@ func BenchmarkDemoStep(b *testing.B)  { benchmark(b, demo, true) }
 func BenchmarkStep(b *testing.B)      { benchmark(b, paper, true) }
 func BenchmarkForward(b *testing.B)   { benchmark(b, paper, false) }
 
+// precisions names the kinds of program that are measured beside each other.
+var precisions = map[program.Precision]string{program.Exact: "exact", program.Float32: "fp32"}
+
 func benchmark(b *testing.B, n network, train bool) {
 	for _, table := range tables() {
 		if table.name == "generic" && n.patch == paper.patch {
 			continue // minutes
 		}
 		for _, threads := range []int{1, 2} {
-			b.Run(fmt.Sprintf("%s/%d", table.name, threads), func(b *testing.B) {
-				d := open(table, threads)
-				l := n.load(b, d, train)
-				c := newClock(l)
-				for b.Loop() {
-					c.run()
-				}
-				c.report(b)
-				must(b, l.Close())
-				must(b, d.Close())
-			})
+			for precision, name := range precisions {
+				b.Run(fmt.Sprintf("%s/%d/%s", table.name, threads, name), func(b *testing.B) {
+					d := open(table, threads)
+					l := n.load(b, d, train, precision)
+					c := newClock(l)
+					for b.Loop() {
+						c.run()
+					}
+					c.report(b)
+					must(b, l.Close())
+					must(b, d.Close())
+				})
+			}
 		}
 	}
 }

@@ -136,8 +136,12 @@ func (c *convOp) op(name string, begin func(), before ...phase) op {
 	}
 	c.l.needLists = max(c.l.needLists, len(c.segments)*columns*rows*c.slots)
 	c.l.needStarts = max(c.l.needStarts, len(c.chunks)*len(c.passes)*len(c.classes)+1)
-	phases := append([]phase{once(begin)}, before...)
-	phases = append(phases, each(c.cut.items(), c.item))
+	return c.finish(name, begin, append(before, each(c.cut.items(), c.item)))
+}
+
+// finish puts a beginning and an end around the phases of a plan.
+func (c *convOp) finish(name string, begin func(), run []phase) op {
+	phases := append([]phase{once(begin)}, run...)
 	if c.moments != nil {
 		c.moments.plan(c)
 		phases = append(phases, once(c.moments.finish))

@@ -39,7 +39,11 @@ func (l *loaded) newConv(i program.Conv) op {
 	if i.Moments != program.None {
 		c.moments = &momentsOut{id: i.Moments}
 	}
-	return c.op("conv", func() { prepare(sources); c.bias(i.Bias) }, turns(sources)...)
+	begin, before := func() { prepare(sources); c.bias(i.Bias) }, turns(sources)
+	if o := c.winograd(k, i.Stride, false); o != nil {
+		return o.op("conv", begin, 0, before...)
+	}
+	return c.op("conv", begin, before...)
 }
 
 // newTransposed plans a transposed convolution: the data gradient of a convolution
@@ -95,7 +99,11 @@ func (l *loaded) newDataGrad(i program.ConvDataGrad) op {
 			block += blocks(i.Channels[j])
 		}
 	}
-	return c.op("conv data gradient", func() { prepare(sources) }, t.phase())
+	begin := func() { prepare(sources) }
+	if o := c.winograd(t.to, i.Stride, true); o != nil {
+		return o.op("conv data gradient", begin, t.to.floats(), t.phase())
+	}
+	return c.op("conv data gradient", begin, t.phase())
 }
 
 // newTransposedDataGrad plans the gradient of a transposed convolution by its

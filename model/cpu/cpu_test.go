@@ -12,7 +12,7 @@ import (
 )
 
 // splinters cuts the suite's small shapes into many parts.
-var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, items: 16, work: 1 << 8, voxels: 24, piece: 48}
+var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, items: 16, work: 1 << 8, voxels: 24, piece: 48, weights: 128 << 10, cells: 4}
 
 func opener(t *table, threads int, s sizes) func() device.Device {
 	return func() device.Device {
@@ -22,16 +22,34 @@ func opener(t *table, threads int, s sizes) func() device.Device {
 	}
 }
 
-// TestDevice holds every path to package ref.
+// precise loads every program with one precision.
+type precise struct {
+	device.Device
+	precision program.Precision
+}
+
+func (d precise) Load(p *program.Program) (device.Loaded, error) {
+	q := *p
+	q.Precision = d.precision
+	return d.Device.Load(&q)
+}
+
+// TestDevice holds every path to package ref, exact and with transformed products
+// wherever they are offered.
 func TestDevice(t *testing.T) {
 	notShort(t)
 	for _, p := range paths() {
-		t.Run(p.table.name, func(t *testing.T) {
-			if !p.here {
-				t.Skipf("%s needs %s", p.table.name, p.needs)
-			}
-			devicetest.Run(t, opener(p.table, 2, standard))
-		})
+		for precision, suffix := range map[program.Precision]string{program.Exact: "exact", program.Float32: "fp32"} {
+			t.Run(p.table.name+"/"+suffix, func(t *testing.T) {
+				if !p.here {
+					t.Skipf("%s needs %s", p.table.name, p.needs)
+				}
+				s := standard
+				s.winograd = 0
+				open := opener(p.table, 2, s)
+				devicetest.Run(t, func() device.Device { return precise{open(), precision} })
+			})
+		}
 	}
 }
 
@@ -71,7 +89,7 @@ func TestNetworkThreads(t *testing.T) {
 		for _, threads := range []int{1, 2, 7} {
 			d := open(table, threads)
 			d.sizes = splinters
-			l := n.load(t, d, true)
+			l := n.load(t, d, true, program.Float32)
 			for range 2 {
 				must(t, l.Run(t.Context()))
 			}
@@ -105,7 +123,7 @@ func TestAllocations(t *testing.T) {
 		for _, table := range tables() {
 			for _, train := range []bool{true, false} {
 				d := open(table, 2)
-				l := n.load(t, d, train)
+				l := n.load(t, d, train, program.Float32)
 				ctx := t.Context()
 				if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 0 {
 					t.Errorf("%s, %d classes, training %v: %g allocations a run", table.name, classes, train, got)
@@ -174,7 +192,7 @@ func TestCloseRefusesWhileLoaded(t *testing.T) {
 	n := demo.withFeatures(8, 16)
 	n.patch = [3]int{2, 8, 8}
 	d := open(tables()[0], 2)
-	l := n.load(t, d, false)
+	l := n.load(t, d, false, program.Float32)
 	if d.Close() == nil {
 		t.Error("a device with a loaded program was closed")
 	}

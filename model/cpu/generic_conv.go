@@ -18,6 +18,7 @@ func genericTable() *table {
 		squares: genericSquares, add: genericAdd,
 		loss:     [widths]func(*lossArgs){one: genericLoss},
 		lossGrad: [widths]func(*lossArgs){one: genericLossGrad},
+		winograd: genericWinograd,
 	}
 	for k := range kinds {
 		for px := range genericPixels + 1 {

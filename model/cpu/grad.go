@@ -10,20 +10,21 @@ package cpu
 // at the end; groups of y and blocks of x are cut further, which costs nothing but
 // packing twice.
 type gradOp struct {
-	l        *loaded
-	table    *table
-	k        kernelLayout // of dW
-	x        *packer
-	y        *packer // nil: read raw from ySource
-	ySource  *source
-	out      [3]int // positions o
-	taps     [2][][]tap
-	kd, kh   int      // kernel planes and rows as the lists see them
-	wide     bool     // three taps along W at once
-	columns  []column // else: one call for each, in.in of x and w of dW
-	inStep   int
-	channels []int // of each block of x
-	groups   []gradGroup
+	l         *loaded
+	table     *table
+	k         kernelLayout // of dW
+	x         *packer
+	y         *packer // nil: read raw from ySource
+	ySource   *source
+	out       [3]int // positions o
+	taps      [2][][]tap
+	kd, kh    int      // kernel planes and rows as the lists see them
+	tapFloats int      // of the sums of two blocks at one of them
+	wide      bool     // three taps along W at once
+	columns   []column // else: one call for each, in.in of x and w of dW
+	inStep    int
+	channels  []int // of each block of x
+	groups    []gradGroup
 
 	units                                      cut // pieces of the volume; parts are runs of them
 	parts, spans, groupSpan, xSpans, blockSpan int
@@ -47,9 +48,8 @@ type gradRow struct{ from, to, count int }
 // size is the length of the sums of one part.
 func (g *gradOp) size() int { return g.ySource.blocks * g.next() }
 
-// next is the distance between blocks of y in the sums, tapFloats that of taps.
-func (g *gradOp) next() int      { return len(g.channels) * g.kd * g.kh * g.tapFloats() }
-func (g *gradOp) tapFloats() int { return lanes * g.k.kw * lanes }
+// next is the distance between blocks of y in the sums.
+func (g *gradOp) next() int { return len(g.channels) * g.kd * g.kh * g.tapFloats }
 
 func (g *gradOp) items() int { return g.parts * g.spans * g.xSpans }
 
@@ -74,17 +74,28 @@ func (g *gradOp) part(i int) gradPart {
 
 func (g *gradOp) item(w *worker, i int) {
 	p := g.part(i)
-	sums := g.l.shared[p.part*g.size():][:g.size()]
-	for _, group := range g.groups[p.g0:p.g1] {
-		for v := range group.width.blocks() {
-			at := (group.block + v) * g.next()
-			step := g.kd * g.kh * g.tapFloats()
-			clear(sums[at+p.b0*step : at+p.b1*step])
-		}
-	}
+	sums := g.clear(p)
 	for u := p.u0; u < p.u1; u++ {
 		g.unit(w, g.units.part(u), p, sums)
 	}
+}
+
+// clear zeroes what an item sums and returns the sums of its part.
+func (g *gradOp) clear(p gradPart) []float32 {
+	sums := g.l.shared[p.part*g.size():][:g.size()]
+	step := g.kd * g.kh * g.tapFloats
+	first, end := g.blocksOf(p)
+	for b := first; b < end; b++ {
+		at := b * g.next()
+		clear(sums[at+p.b0*step : at+p.b1*step])
+	}
+	return sums
+}
+
+// blocksOf returns the range of an item's blocks of y.
+func (g *gradOp) blocksOf(p gradPart) (first, end int) {
+	last := g.groups[p.g1-1]
+	return g.groups[p.g0].block, last.block + last.width.blocks()
 }
 
 // unit adds one piece of the volume, some planes at a time.
@@ -117,8 +128,8 @@ func (g *gradOp) packY(w *worker, u part, p gradPart, d0, d1 int) {
 	if g.y == nil {
 		return
 	}
-	first, last := g.groups[p.g0].block, g.groups[p.g1-1].block+g.groups[p.g1-1].width.blocks()
-	for b := first; b < last; b++ {
+	first, end := g.blocksOf(p)
+	for b := first; b < end; b++ {
 		for d := d0; d < d1; d++ {
 			g.y.rows(w, u.n, d, u.h0, u.h1-u.h0, b, 4*g.yAt+((b-first)*g.planes+d-d0)*g.yRows*g.y.rowBytes)
 		}
@@ -165,7 +176,7 @@ func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 		}
 		kernel := g.kernels()[group.width]
 		for b := p.b0; b < p.b1; b++ {
-			at := group.block*g.next() + (b*g.kd*g.kh+tap)*g.tapFloats()
+			at := group.block*g.next() + (b*g.kd*g.kh+tap)*g.tapFloats
 			for c := 0; c < g.channels[b]; c += kernel.channels {
 				for _, col := range g.columns {
 					a.in = ptr(w.scratch, ((b-p.b0)*g.blockBytes+col.in)/4+c)

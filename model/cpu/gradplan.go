@@ -10,6 +10,7 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
 	from, out := l.gridOf(i.In[0]), grid(l.shape(i.DOut))
 	g := &gradOp{l: l, table: l.dev.table, k: k, out: out, kd: k.kd, kh: k.kh, wide: k.kw > 1, columns: []column{{}}}
+	g.tapFloats = lanes * k.kw * lanes
 	g.taps[0] = forwardTaps(from[0], out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	g.taps[1] = forwardTaps(from[1], out[1], k.kh, i.Stride[1], (k.kh-1)/2)
 	g.inStep = i.Stride[2] * pixelBytes
@@ -27,6 +28,9 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 		sources = append(sources, in...)
 		g.x = newPacker(g.table, in, from, []columns{{0, 1, from[2]}}, k.kw > 1)
 		g.mapRows(in)
+		if l.transforms(k, i.Stride, g.work()) {
+			return newWinogradGrad(g, in).op("conv weight gradient", sources, l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
+		}
 	}
 	return g.op("conv weight gradient", sources, l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
 }
@@ -37,6 +41,7 @@ func (l *loaded) newTransposedWeightGrad(i program.ConvTransposedWeightGrad) op 
 	k := newKernelLayout(l.shape(i.DWeight))
 	in, out := grid(l.shape(i.DOut)), grid(l.shape(i.In.Buf))
 	g := &gradOp{l: l, table: l.dev.table, k: k, out: out, kd: k.kd, kh: k.kh, inStep: k.kw * pixelBytes}
+	g.tapFloats = lanes * k.kw * lanes
 	g.taps[0] = forwardTaps(in[0], out[0], k.kd, k.kd, 0)
 	g.taps[1] = forwardTaps(in[1], out[1], k.kh, k.kh, 0)
 	for j := range k.kw {
@@ -60,14 +65,14 @@ func (g *gradOp) mapRows(in []*source) {
 	for _, s := range in {
 		for b := range s.blocks {
 			n := min(lanes, s.channels-b*lanes)
-			from := len(g.channels) * taps * g.tapFloats()
+			from := len(g.channels) * taps * g.tapFloats
 			g.channels = append(g.channels, n)
 			if n == lanes && first%lanes == 0 {
-				g.rows = append(g.rows, gradRow{from, g.k.row(first, 0), taps * g.tapFloats()})
+				g.rows = append(g.rows, gradRow{from, g.k.row(first, 0), taps * g.tapFloats})
 			} else {
 				for tap := range taps {
 					for c := range n {
-						g.rows = append(g.rows, gradRow{from + tap*g.tapFloats() + c*row, g.k.row(first+c, tap), row})
+						g.rows = append(g.rows, gradRow{from + tap*g.tapFloats + c*row, g.k.row(first+c, tap), row})
 					}
 				}
 			}
@@ -78,24 +83,27 @@ func (g *gradOp) mapRows(in []*source) {
 
 // op cuts the work and finishes the plan.
 func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) op {
+	g.group()
+	g.divide()
+	g.layScratch()
+	return g.finish(name, sources, g.item, func(w *worker, b int) { g.reduce(w, dw, b) }, bias)
+}
+
+// finish puts the phases of a plan together; reduce takes a block of y.
+func (g *gradOp) finish(name string, sources []*source, item, reduce func(w *worker, i int), bias []phase) op {
+	g.l.needShared = max(g.l.needShared, g.parts*g.size())
+	phases := append([]phase{once(func() { prepare(sources) })}, turns(sources)...)
+	phases = append(phases, each(g.items(), item), phase{g.ySource.blocks, reduce, g.parts * g.size()})
+	return op{name, append(phases, bias...)}
+}
+
+// group makes the groups of y.
+func (g *gradOp) group() {
 	for b := 0; b < g.ySource.blocks; {
 		v := widthFor(g.ySource.channels-b*lanes, g.offers)
 		g.groups = append(g.groups, gradGroup{b, v})
 		b += v.blocks()
 	}
-	g.divide()
-	l := g.l
-	l.needShared = max(l.needShared, g.parts*g.size())
-	g.layScratch()
-	phases := []phase{
-		once(func() { prepare(sources) }),
-	}
-	phases = append(phases, turns(sources)...)
-	phases = append(phases,
-		each(g.items(), g.item),
-		phase{g.ySource.blocks, func(w *worker, b int) { g.reduce(w, dw, b) }, g.parts * g.size()},
-	)
-	return op{name, append(phases, bias...)}
 }
 
 // offers reports whether there are kernels of a width. Those of half a block with
@@ -107,37 +115,40 @@ func (g *gradOp) offers(v width) bool {
 	return g.kernels()[v].run != nil
 }
 
-// divide chooses units, parts and spans by shape alone.
-func (g *gradOp) divide() {
-	s, z := g.ySource, g.l.dev.sizes
+// work counts multiply-adds, without regard to padding.
+func (g *gradOp) work() int {
 	channels := 0
 	for _, n := range g.channels {
 		channels += n
 	}
-	work := s.batch * s.voxels * s.blocks * lanes * channels * g.kd * g.kh * g.k.kw
-	want := z.parts(work)
+	return g.ySource.batch * g.ySource.voxels * g.ySource.blocks * lanes * channels * g.kd * g.kh * g.k.kw
+}
+
+// divide chooses units, parts and spans by shape alone.
+func (g *gradOp) divide() {
+	z, work := g.l.dev.sizes, g.work()
 	rows := len(g.channels) * g.x.rowBytes
-	k := cutting{batch: s.batch, groups: 1, out: g.out, taps: g.taps, slots: max(1, widest(g.taps[0], 1)), rowBytes: rows, work: work, sizes: z}
+	k := cutting{batch: g.ySource.batch, groups: 1, out: g.out, taps: g.taps, slots: max(1, widest(g.taps[0], 1)), rowBytes: rows, work: work, sizes: z}
 	g.units = k.cut()
-	g.parts = max(1, min(want, g.units.items(), z.sums/(4*g.size())))
-	g.groupSpan = split(len(g.groups), 1, want, g.parts)
-	g.spans = ceilDiv(len(g.groups), g.groupSpan)
-	g.blockSpan = split(len(g.channels), 1, want, g.parts*g.spans)
-	g.xSpans = ceilDiv(len(g.channels), g.blockSpan)
+	g.share(z.parts(work))
 	g.planes = min(g.units.planes, gradPlanes)
 	for g.planes > 1 && widest(g.taps[0], g.planes)*widest(g.taps[1], g.units.bandRows)*rows > z.ring {
 		g.planes--
 	}
 }
 
+// share makes so many items, where it can, of units, groups and blocks.
+func (g *gradOp) share(want int) {
+	g.parts = max(1, min(want, g.units.items(), g.l.dev.sizes.sums/(4*g.size())))
+	g.groupSpan = split(len(g.groups), 1, want, g.parts)
+	g.spans = ceilDiv(len(g.groups), g.groupSpan)
+	g.blockSpan = split(len(g.channels), 1, want, g.parts*g.spans)
+	g.xSpans = ceilDiv(len(g.channels), g.blockSpan)
+}
+
 // layScratch places the ring and packed y.
 func (g *gradOp) layScratch() {
-	// Ranges of planes begin anywhere, so the ring takes the widest span of any run.
-	g.slots = 1
-	for d := range g.taps[0] {
-		_, n := span(g.taps[0], d, min(len(g.taps[0]), d+g.planes))
-		g.slots = max(g.slots, n)
-	}
+	g.slots = ringSlots(g.taps[0], g.planes)
 	g.blockBytes = max(1, widest(g.taps[1], g.units.bandRows)) * g.x.rowBytes
 	g.planeBytes = g.blockSpan * g.blockBytes
 	g.yAt, g.yRows = g.slots*g.planeBytes/4, g.units.bandRows

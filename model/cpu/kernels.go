@@ -173,6 +173,7 @@ type table struct {
 	add        func(*addArgs)
 	// loss and lossGrad by width of the classes; plain Go does more than one block.
 	loss, lossGrad [widths]func(*lossArgs)
+	winograd       *winogradKernels // nil: the path multiplies directly
 }
 
 // gradKernel covers channels input channels at once; run is nil where not offered.

@@ -14,7 +14,7 @@ func TestEmptyLanesStayZero(t *testing.T) {
 	n.patch = [3]int{4, 12, 28}
 	for _, table := range tables() {
 		d := open(table, 2)
-		l := n.load(t, d, true)
+		l := n.load(t, d, true, program.Float32)
 		for range 2 {
 			must(t, l.Run(t.Context()))
 		}

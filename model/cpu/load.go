@@ -28,7 +28,7 @@ type loaded struct {
 	moving               moving // the copy that is under way
 	blocking, unblocking func(w *worker, i int)
 
-	needShared, needScratch, needLow, needLists, needPairs, needStarts int
+	needShared, needScratch, needLow, needRows, needLists, needPairs, needStarts int
 }
 
 // op is one instruction, or several updates that run together.
@@ -79,7 +79,7 @@ func (l *loaded) takeScratch() {
 	l.shared = aligned(l.needShared)
 	for range l.dev.threads {
 		l.workers = append(l.workers, &worker{
-			scratch: aligned(l.needScratch), low: aligned(l.needLow), lists: make([]entry, l.needLists),
+			scratch: aligned(l.needScratch), low: aligned(l.needLow), rows: aligned(l.needRows), lists: make([]entry, l.needLists),
 			pairs: make([]rowPair, l.needPairs), starts: make([]int, l.needStarts),
 		})
 	}
@@ -100,7 +100,7 @@ func (l *loaded) shape(id program.ID) []int { return l.p.Buffers[id].Shape }
 
 // MemoryBytes returns what the loaded program holds: arena and scratch.
 func (l *loaded) MemoryBytes() int64 {
-	n := len(l.arena) + len(l.shared) + len(l.workers)*(l.needScratch+l.needLow)
+	n := len(l.arena) + len(l.shared) + len(l.workers)*(l.needScratch+l.needLow+l.needRows)
 	return 4 * int64(n)
 }
 

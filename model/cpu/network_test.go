@@ -50,7 +50,7 @@ func (n network) withFeatures(f ...int) network {
 }
 
 // load compiles, places and loads the network with random weights and inputs.
-func (n network) load(t testing.TB, d *cpuDevice, train bool) *loaded {
+func (n network) load(t testing.TB, d *cpuDevice, train bool, precision program.Precision) *loaded {
 	t.Helper()
 	var p *program.Program
 	var net *compile.Network
@@ -61,6 +61,7 @@ func (n network) load(t testing.TB, d *cpuDevice, train bool) *loaded {
 		p, net, err = compile.Infer(n.spec, n.batch, n.patch)
 	}
 	if err == nil {
+		p.Precision = precision
 		err = compile.Place(p, d)
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 type worker struct {
 	scratch []float32
 	low     []float32 // a row before upsampling
+	rows    []float32 // after it, where rows are not packed
 	lists   []entry
 	pairs   []rowPair
 	starts  []int
@@ -25,6 +26,7 @@ type worker struct {
 	square    squareArgs
 	plus      addArgs
 	loss      lossArgs
+	winograd  winogradScratch
 	vectors   [4 * lanes]float32
 }
 

@@ -27,20 +27,25 @@ func (l *loaded) source(v program.View) *source {
 		return l.upsampled(v)
 	}
 	b := l.p.Buffers[v.Buf]
-	s := &source{batch: b.Shape[0], channels: b.Shape[1], blocks: blocks(b.Shape[1]), voxels: voxels(b.Shape), slope: 1}
+	s := &source{batch: b.Shape[0], channels: b.Shape[1], blocks: blocks(b.Shape[1]), voxels: voxels(b.Shape)}
 	s.data = l.floats(v.Buf)
 	if plain(b) {
 		s.expand, s.data = s.data, aligned(s.batch*lanes*s.voxels)
 	}
-	s.scale, s.shift = aligned(s.batch*s.blocks*lanes), aligned(s.batch*s.blocks*lanes)
+	s.identity()
 	if v.Norm != program.None {
 		s.norm, s.slope = l.floats(v.Norm), v.Slope
-		return s
-	}
-	for i := range s.batch * s.blocks * lanes {
-		s.scale[i] = 1
+		clear(s.scale)
 	}
 	return s
+}
+
+// identity sets the map that changes nothing.
+func (s *source) identity() {
+	s.scale, s.shift, s.slope = aligned(s.batch*s.blocks*lanes), aligned(s.batch*s.blocks*lanes), 1
+	for i := range s.scale {
+		s.scale[i] = 1
+	}
 }
 
 // prepare brings norm and an expanded image up to date.

@@ -4,7 +4,7 @@ package cpu
 
 import "golang.org/x/sys/cpu"
 
-//go:generate sh -c "cd _asm && for set in avx512 avx2; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
+//go:generate sh -c "cd _asm && for set in avx512 avx2 winograd; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
 
 // nativePaths lists the assembly, fastest first. The checks of x/sys/cpu include
 // that the system saves the registers.
@@ -31,6 +31,7 @@ func avx512Table() *table {
 		squares: squaresAVX512, add: addAVX512,
 		loss:     [widths]func(*lossArgs){one: lossAVX512, half: lossH1},
 		lossGrad: [widths]func(*lossArgs){one: lossGradAVX512, half: lossGradH1},
+		winograd: winogradAVX512,
 	}
 	for k := range kinds {
 		t.conv[k][half] = convAVX2[k][half]

@@ -39,7 +39,9 @@ func (l *loaded) upsampled(v program.View) *source {
 	u.tiles = tiles(in[2], len(l.dev.table.conv[point][0])-1)
 	u.listRows()
 	l.needLow = max(l.needLow, len(u.low.blocks)*u.low.rowBytes/4)
-	return &source{batch: shape[0], channels: shape[1], blocks: blocks(shape[1]), voxels: voxels(shape), up: u}
+	s := &source{batch: shape[0], channels: shape[1], blocks: blocks(shape[1]), voxels: voxels(shape), up: u}
+	s.identity()
+	return s
 }
 
 // listRows writes what a pixel sums at each kernel position.

@@ -35,8 +35,9 @@ type set struct {
 }
 
 var sets = map[string]set{
-	"avx512": {"amd64,!noasm", avx512, avx512Tables},
-	"avx2":   {"amd64,!noasm", avx2, avx2Tables},
+	"avx512":   {"amd64,!noasm", avx512, avx512Tables},
+	"avx2":     {"amd64,!noasm", avx2, avx2Tables},
+	"winograd": {"amd64,!noasm", winograds, winogradTables},
 }
 
 func main() {
