@@ -239,6 +239,13 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+// nnU-Net draws 10e7 voxels of a data set, shared out among its cases.
+func TestTotalSamples(t *testing.T) {
+	if TotalSamples != 10e7 {
+		t.Errorf("%d samples", TotalSamples)
+	}
+}
+
 // The intensities of a plain ramp, 0 to 1000 HU, are known without a computer.
 func TestIntensityOfARamp(t *testing.T) {
 	var h Histogram
