@@ -83,7 +83,7 @@ func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, models []model
 	if len(list) == 0 {
 		return outcome{}, fmt.Errorf("pipelines: none of %d unlabelled scans could be prepared; see the rejected cases in %s", len(pool), r.store.Address("ledger/preprocess"))
 	}
-	config, err := r.config(models, len(list))
+	config, err := r.config(ctx, models, len(list))
 	if err != nil {
 		return outcome{}, err
 	}
@@ -126,9 +126,19 @@ func pseudolabelGraph(c pseudo.Config, list []pseudo.Prepared) *beam.Pipeline {
 }
 
 // config is how the run's plan and some models label that many cases.
-func (r *run) config(models []model, count int) (predict.Config, error) {
+func (r *run) config(ctx context.Context, models []model, count int) (predict.Config, error) {
+	precision, err := r.precision(ctx, models)
+	if err != nil {
+		return predict.Config{}, err
+	}
+	return r.configAt(precision, models, count)
+}
+
+// configAt is config at a given precision.
+func (r *run) configAt(precision string, models []model, count int) (predict.Config, error) {
 	o, err := r.predictOptions(count)
 	c := predict.Config{Store: r.store.Root(), Plan: r.plan, Options: o}
+	c.Plan.Inference.Precision = precision
 	for _, m := range models {
 		c.Models = append(c.Models, predict.ModelRef{Weights: m.Weights, Digest: m.Digest})
 	}

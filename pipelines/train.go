@@ -56,6 +56,9 @@ func Train(ctx context.Context, o Options, role fit.Role, folds []int) (Trained,
 		return Trained{}, err
 	}
 	models, err := need(r, ctx, folds)
+	if err == nil && r.Precision == auto {
+		err = r.tryAll(ctx, models)
+	}
 	return Trained{models, r.refused}, err
 }
 

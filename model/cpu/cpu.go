@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 
 	"noisystudent/model/device"
@@ -89,7 +90,7 @@ func chooseTable(name string) (*table, error) {
 		}
 		names = append(names, t.name)
 	}
-	return nil, fmt.Errorf("NOISYSTUDENT_CPU=%s: this CPU and build offer %v", name, names)
+	return nil, fmt.Errorf("no kernels %q in this CPU and build; the best they have are %s, of %s", name, names[0], strings.Join(names, ", "))
 }
 
 // Name says which kernels run on how many threads.

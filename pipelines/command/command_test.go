@@ -68,11 +68,15 @@ func TestUsage(t *testing.T) {
 		{"train --dataset d --store s --fold one", "invalid argument", "noisystudent train --help"},
 		{"plan --dataset d --store s --preset nope", "use demo, low-footprint, nnunet", "noisystudent plan --help"},
 		{"plan --dataset d --store s --set patch_size", "want field=value", "noisystudent plan --help"},
+		{"plan --dataset d --store s --set patchsize=8", "there is no field", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner spark", "use prism, flink or dataflow", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner flink", "--endpoint=HOST:PORT", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner dataflow --project p --region r --staging gs://b/x", "copy it to a bucket", "noisystudent plan --help"},
 		{"train --dataset d --store s --device null", "use auto, cpu, ref", "noisystudent train --help"},
 		{"train --dataset d --store s --device gpu", "use auto, cpu, ref", "noisystudent train --help"},
+		{"train --dataset d --store s --cpu mmx", `no kernels "mmx" in this CPU and build; the best they have are `, "noisystudent train --help"},
+		{"train --dataset d --store s --precision half", "use fp32, bf16, exact, auto", "noisystudent train --help"},
+		{"train --dataset d --store s --precision fp32 --exact", "exclude each other", "noisystudent train --help"},
 		{"train --dataset d --store s --threads -1", "give 1 or more", "noisystudent train --help"},
 		{"train --dataset d --store s --memory lots", "write for example 6GiB", "noisystudent train --help"},
 		{"train --dataset d --store s --seed x", "invalid argument", "noisystudent train --help"},
@@ -119,7 +123,7 @@ func TestHelp(t *testing.T) {
 	}
 	for name, flags := range map[string]string{
 		"phantom": "out labelled unlabelled test from runner seed json threads",
-		"train":   "role fold dataset store runner device threads seed json memory set unlabelled-scans",
+		"train":   "role fold dataset store runner device cpu precision exact threads seed json memory set unlabelled-scans",
 		"predict": "input output store runner device threads json memory", "evaluate": "predictions references store json",
 		"demo": "out quick runner device threads seed json", "doctor": "store",
 	} {
@@ -140,7 +144,7 @@ func TestCommonFlags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, flag := range []string{"store", "runner", "device", "threads", "memory", "seed", "json", "verbose"} {
+		for _, flag := range []string{"store", "runner", "device", "cpu", "precision", "exact", "threads", "memory", "seed", "json", "verbose"} {
 			if cmd.Flags().Lookup(flag) == nil {
 				t.Errorf("%s does not take --%s", name, flag)
 			}
@@ -150,7 +154,7 @@ func TestCommonFlags(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	code, out, _ := command(t, "--version")
-	if code != Done || !regexp.MustCompile(`^noisystudent \d+\.\d+\.\d+.*\ngo1\..*\nCPU path: \w+\nfile formats: plan 1, .*Zarr v3.*NIfTI`).MatchString(out) {
+	if code != Done || !regexp.MustCompile(`^noisystudent \d+\.\d+\.\d+.*\ngo1\..*\nCPU path: \w+, bf16: (yes|no)\nfile formats: plan 2, .*Zarr v3.*NIfTI`).MatchString(out) {
 		t.Errorf("%d, %s", code, out)
 	}
 }
@@ -226,7 +230,7 @@ func TestRejected(t *testing.T) {
 		New      bool
 		Rejected []any
 	}
-	if err := json.Unmarshal([]byte(out), &planned); err != nil || code != Done || planned.Plan.Format != 1 || planned.New || planned.Rejected == nil {
+	if err := json.Unmarshal([]byte(out), &planned); err != nil || code != Done || planned.Plan.Format != 2 || planned.New || planned.Rejected == nil {
 		t.Errorf("plan --json: exit code %d, %v\n%s", code, err, out)
 	}
 }

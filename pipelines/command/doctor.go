@@ -62,11 +62,11 @@ func processor() finding {
 	f := finding{about: "cpu"}
 	e, err := engine.Open(engine.Options{Device: "cpu"})
 	if err != nil {
-		f.state, f.remedy, f.broken = err.Error(), "use --device ref, slowly, or another machine", true
+		f.state, f.remedy, f.broken = err.Error(), "unset NOISYSTUDENT_CPU, or use --device ref, slowly", true
 		return f
 	}
 	defer e.Close()
-	f.state = e.Name()
+	f.state = e.Name() + "; " + halfText(e)
 	if strings.Contains(f.state, "generic") {
 		f.remedy = "this is the slow path: use a processor with AVX-512, and a build without the tag noasm"
 	}

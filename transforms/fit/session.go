@@ -13,6 +13,7 @@ import (
 	"noisystudent/model/random"
 	"noisystudent/transforms/augment"
 	"noisystudent/transforms/patch"
+	"noisystudent/transforms/plan"
 )
 
 // session is a job in training: its network in the device's memory and its
@@ -44,7 +45,7 @@ func (s *session) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.engine, err = engine.Open(engine.Options{Device: s.options.Device, Threads: s.options.Threads}); err != nil {
+	if s.engine, err = engine.Open(engine.Options{Device: s.options.Device, Threads: s.options.Threads, Kernels: s.options.Kernels}); err != nil {
 		return err
 	}
 	if s.trainer, err = s.engine.NewTrainer(config); err != nil {
@@ -99,6 +100,10 @@ func trainConfig(j Job) (engine.TrainConfig, error) {
 	c := engine.TrainConfig{
 		Spec: p.Network, Patch: p.PatchSize, Batch: p.BatchSize,
 		BatchDice: p.BatchDice, Ignore: p.Ignore, ClipNorm: float32(t.ClipNorm),
+	}
+	var err error
+	if c.Precision, err = plan.ParsePrecision(t.Precision); err != nil {
+		return c, err
 	}
 	for _, w := range t.ClassWeights {
 		c.ClassWeights = append(c.ClassWeights, float32(w))

@@ -24,8 +24,10 @@ import (
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
 	"noisystudent/io/volume"
+	"noisystudent/model/engine"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
 )
 
@@ -146,7 +148,11 @@ func (c Config) withNetwork(ctx context.Context, st *store.Store, work func(Netw
 	if err != nil {
 		return err
 	}
-	return process.with(ctx, c.Plan.Network, c.Plan.PatchSize, c.Options, models[0], func(n *network) error {
+	config := engine.PredictConfig{Spec: c.Plan.Network, Patch: c.Plan.PatchSize, Batch: 1}
+	if config.Precision, err = plan.ParsePrecision(c.Plan.Inference.Precision); err != nil {
+		return err
+	}
+	return process.with(ctx, config, c.Options, models[0], func(n *network) error {
 		return work(n, models, s)
 	})
 }
