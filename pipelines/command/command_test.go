@@ -277,12 +277,12 @@ func TestInterruption(t *testing.T) {
 func TestLines(t *testing.T) {
 	var log buffer
 	m := newProgress(&log).Stage("train teacher", 50, "step").(*lines)
-	m.At(20) // before this run
+	m.At(20, "") // before this run
 	m.start, m.printed = time.Now().Add(-20*time.Second), time.Now().Add(-time.Minute)
-	m.At(30)
-	m.At(31)
+	m.At(30, "9.1 samples/s")
+	m.At(31, "")
 	m.End("50 of 50 steps, 30 of them now")
-	want := regexp.MustCompile(`^train teacher: 30 of 50 steps, 0\.50 steps/s, 40s left\ntrain teacher: 50 of 50 steps, 30 of them now, 20\S*s\n$`)
+	want := regexp.MustCompile(`^train teacher: 30 of 50 steps, 0\.50 steps/s, 40s left, 9\.1 samples/s\ntrain teacher: 50 of 50 steps, 30 of them now, 20\S*s\n$`)
 	if got := log.String(); !want.MatchString(got) {
 		t.Errorf("%s", got)
 	}
@@ -292,18 +292,18 @@ func TestBar(t *testing.T) {
 	var log buffer
 	p := &progress{w: &log, terminal: true}
 	m := p.Stage("preprocess", 9, "case")
-	m.At(9)
+	m.At(9, "")
 	m.End("9 of 9 cases were done before; nothing to do")
 	if got := log.String(); !strings.HasPrefix(got, "preprocess: 9 of 9 cases were done before; nothing to do, ") {
 		t.Errorf("%q", got)
 	}
 	m = p.Stage("train teacher", 50, "step")
-	m.At(20)
+	m.At(20, "9.1 samples/s")
 	time.Sleep(120 * time.Millisecond)
-	m.At(35)
+	m.At(35, "9.1 samples/s")
 	m.End("35 of 50 steps, stopped")
 	got := log.String()
-	for _, want := range []string{"train teacher (20 done before)", "(15/30", "steps/s", "train teacher: 35 of 50 steps, stopped, "} {
+	for _, want := range []string{"train teacher (20 done before), 9.1 samples/s", "(15/30", "steps/s", "train teacher: 35 of 50 steps, stopped, "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %q", want, got)
 		}
