@@ -14,8 +14,8 @@ import (
 
 	"noisystudent/model/engine"
 	"noisystudent/runners"
+	"noisystudent/transforms/memory"
 	"noisystudent/transforms/plan"
-	"noisystudent/transforms/resample"
 )
 
 // Options are what all pipelines share.
@@ -135,5 +135,5 @@ func (o Options) memory() int64 {
 	case !o.Runner.Local():
 		return workerBytes
 	}
-	return resample.DefaultBudget()
+	return memory.Budget()
 }

@@ -12,7 +12,7 @@ import (
 
 	"noisystudent/io/store"
 	"noisystudent/model/engine"
-	"noisystudent/transforms/resample"
+	limits "noisystudent/transforms/memory"
 )
 
 func doctorCommand(c *session) *cobra.Command {
@@ -77,7 +77,7 @@ func processor() finding {
 const comfortable = 16 << 30
 
 func memory() finding {
-	limit := resample.MemoryLimit()
+	limit := limits.Limit()
 	f := finding{about: "memory", state: fmt.Sprintf("%.1f GiB may be used", float64(limit)/(1<<30))}
 	if limit < comfortable {
 		f.remedy = fmt.Sprintf("full-size training is at ease with %d GiB: raise the container's limit, or plan less (`plan --explain` says what a plan takes)", comfortable>>30)

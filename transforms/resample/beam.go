@@ -23,7 +23,7 @@ func init() {
 // Options of the transform; they travel to the workers.
 type Options struct {
 	Store       string // root of the store
-	BudgetBytes int64  // memory for all cases in work in one process; 0: DefaultBudget
+	BudgetBytes int64  // memory for all cases in work in one process; 0: memory.Budget
 }
 
 // Ref points to a stored case.
