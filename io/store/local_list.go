@@ -66,6 +66,10 @@ func (w *walk) entry(key string, e fs.DirEntry, parents []string) error {
 		return nil
 	}
 	info, err := os.Stat(w.local.address(key))
+	if err != nil && inside && e.Type()&fs.ModeSymlink != 0 && ignoreMissing(cause(err)) == nil {
+		w.infos = append(w.infos, Info{Key: key}) // it leads nowhere: who opens it can say so
+		return nil
+	}
 	switch {
 	case err != nil:
 		return ignoreMissing(cause(err))
