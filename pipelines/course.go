@@ -42,8 +42,7 @@ func pace(list []Course) string {
 	if len(list) == 0 {
 		return ""
 	}
-	var samples, waited float64
-	var skipped int64
+	samples, waited, skipped := 0.0, 0.0, int64(0)
 	for _, c := range list {
 		samples, waited, skipped = samples+c.Samples, waited+c.Waited, skipped+c.Skipped
 	}

@@ -22,6 +22,9 @@ type networks struct {
 
 // measure places a plan's programs without running them: milliseconds.
 func measure(p plan.Plan, o Options) (networks, error) {
+	if !o.Runner.Local() {
+		o.Kernels = "" // those are the workers', not this machine's
+	}
 	e, err := engine.Open(engine.Options{Device: o.Device, Threads: o.Threads, Kernels: o.Kernels})
 	if err != nil {
 		return networks{}, err

@@ -25,7 +25,7 @@ type TrainedModel struct {
 func (t Trained) String() string {
 	var b strings.Builder
 	for _, m := range t.Models {
-		fmt.Fprintf(&b, "%s fold %d: loss %.3f after %d epochs, %s%s\n", m.Role, m.Fold, m.Loss, m.Epochs, pace([]Course{m.Course}), made(int(m.Epochs), int(m.New)))
+		fmt.Fprintf(&b, "%s fold %d: loss %.3f after %d epochs%s (%s)\n", m.Role, m.Fold, m.Loss, m.Epochs, made(int(m.Epochs), int(m.New)), pace([]Course{m.Course}))
 	}
 	return b.String()
 }
