@@ -10,6 +10,7 @@ import (
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
+	"noisystudent/transforms/predict"
 	"noisystudent/transforms/score"
 )
 
@@ -159,10 +160,15 @@ func (r *run) summaryBeside(ctx context.Context, c score.Config, folder string) 
 // scoreModel labels cases that have labels of their own with some models and scores
 // them; which says whose they are, such as "teacher 0".
 func (r *run) scoreModel(ctx context.Context, name, which string, list []cases.Case, models []model, rules score.Rules) (score.Table, error) {
-	c, err := r.config(models, len(list))
+	c, err := r.config(ctx, models, len(list))
 	if err != nil {
 		return score.Table{}, err
 	}
+	return r.scoreConfig(ctx, name, which, list, c, rules)
+}
+
+// scoreConfig is scoreModel for models that are configured.
+func (r *run) scoreConfig(ctx context.Context, name, which string, list []cases.Case, c predict.Config, rules score.Rules) (score.Table, error) {
 	o, err := r.predict(ctx, name, which, c, list)
 	if err != nil {
 		return score.Table{}, err

@@ -124,6 +124,10 @@ func badCohort(t *testing.T, root string) map[string]told {
 	if unreadable(filepath.Join(root, "imagesUn", "locked_0000.nii.gz")) {
 		want["locked"] = told{"preprocess", filepath.Join(root, "imagesUn", "locked_0000.nii.gz"), "check the file, its permissions", cases.Unreadable}
 	}
+	dangling := filepath.Join(root, "imagesUn", "dangling_0000.nii.gz")
+	if os.Symlink(filepath.Join(root, "none.nii.gz"), dangling) == nil {
+		want["dangling"] = told{"preprocess", dangling, "put the file back", cases.Missing}
+	}
 	return want
 }
 

@@ -70,7 +70,7 @@ func (r *run) trainJobs(ctx context.Context, role fit.Role, jobs []fit.Job) erro
 
 // stepStage counts the steps of jobs.
 func (r *run) stepStage(name string, jobs []fit.Job) stage {
-	s := stage{name: name, unit: "step", done: func(ctx context.Context) (int64, error) {
+	s := stage{name: name, unit: "step", pace: r.watch(jobs), done: func(ctx context.Context) (int64, error) {
 		done, err := r.epochsDone(ctx, jobs)
 		return sum(done) * int64(r.plan.Training.StepsPerEpoch), err
 	}}
@@ -140,10 +140,7 @@ func (r *run) meet(ctx context.Context, jobs []fit.Job, before []int64) error {
 		if int64(len(history)) < j.Epochs {
 			return fmt.Errorf("pipelines: %s ended after %d of %d epochs; run the command again", j.Name(), len(history), j.Epochs)
 		}
-		last := history[len(history)-1]
-		r.models[j.Folder()] = TrainedModel{
-			Role: j.Role, Fold: j.Fold, Epochs: j.Epochs, Loss: last.Loss, New: j.Epochs - before[i], Waited: last.Waited,
-		}
+		r.models[j.Folder()] = TrainedModel{Course: courseOf(j, history), New: j.Epochs - before[i]}
 	}
 	return nil
 }

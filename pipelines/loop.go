@@ -45,6 +45,7 @@ func (r *run) loop(ctx context.Context, extra ...fit.Role) (Report, error) {
 	}
 	report.Pseudo = r.pseudo.PseudoCounts
 	report.Rejected = r.refused
+	report.Training = r.courses()
 	report.Seconds = r.clock.seconds()
 	report.PeakRSS = r.clock.peakRSS()
 	r.clock.write(ctx, r.store)

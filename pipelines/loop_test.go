@@ -1,16 +1,15 @@
 package pipelines
 
 import (
-	"net"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/fsouza/fake-gcs-server/fakestorage"
 	"github.com/google/go-cmp/cmp"
 
+	"noisystudent/io/store/storetest"
 	"noisystudent/transforms/cases"
 )
 
@@ -63,7 +62,7 @@ func TestLoopInBucket(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the loop once more: not with -short")
 	}
-	startGS(t, "data")
+	storetest.Bucket(t, "data")
 	checkLoop(t, "gs://data/cohort", "gs://data/store")
 }
 
@@ -141,25 +140,4 @@ func checkReport(t *testing.T, r Report) {
 			t.Errorf("scores %+v, absent %v", s, r.Absent)
 		}
 	}
-}
-
-// startGS runs the bucket service in this process and points the client at it.
-func startGS(t *testing.T, bucket string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().(*net.TCPAddr)
-	l.Close()
-	server, err := fakestorage.NewServerWithOptions(fakestorage.Options{
-		Scheme: "http", Host: "127.0.0.1", Port: uint16(address.Port),
-		PublicHost: address.String(), // must be the address itself, or reads answer 404
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Stop)
-	server.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: bucket})
-	t.Setenv("STORAGE_EMULATOR_HOST", address.String())
 }

@@ -14,6 +14,8 @@ import (
 
 // model is a trained model as predictions name it.
 type model struct {
+	Role    fit.Role
+	Fold    int
 	Weights string // store key
 	Digest  string
 }
@@ -32,7 +34,7 @@ func (r *run) modelOf(ctx context.Context, role fit.Role, fold int) (model, erro
 		return model{}, fmt.Errorf("pipelines: %s: %w; run `noisystudent train --role %s` first", r.store.Address(folder), errUntrained, role)
 	}
 	key, _, err := fit.WeightsKey(ctx, r.store, folder)
-	return model{Weights: key, Digest: manifest.Digest("weights", latest.Inputs, latest.Epochs)}, err
+	return model{role, fold, key, manifest.Digest("weights", latest.Inputs, latest.Epochs)}, err
 }
 
 // modelsOf returns a role's models, fold by fold.

@@ -5,6 +5,7 @@ import (
 
 	"noisystudent/model/compile"
 	"noisystudent/model/cpu"
+	"noisystudent/model/engine"
 	"noisystudent/model/program"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/plan"
@@ -14,13 +15,22 @@ import (
 // networks is the memory that a plan's networks take on this machine's CPU, in bytes.
 type networks struct {
 	device string
+	half   bool  // bf16 is worth while
 	train  int64 // a training step
 	infer  int64 // an inference tile
 }
 
 // measure places a plan's programs without running them: milliseconds.
-func measure(p plan.Plan, threads int) (networks, error) {
-	d, err := cpu.Open(cpu.Options{Threads: threads})
+func measure(p plan.Plan, o Options) (networks, error) {
+	if !o.Runner.Local() {
+		o.Kernels = "" // those are the workers', not this machine's
+	}
+	e, err := engine.Open(engine.Options{Device: o.Device, Threads: o.Threads, Kernels: o.Kernels})
+	if err != nil {
+		return networks{}, err
+	}
+	defer e.Close()
+	d, err := cpu.Open(cpu.Options{Threads: o.Threads, Kernels: o.Kernels})
 	if err != nil {
 		return networks{}, err
 	}
@@ -37,17 +47,23 @@ func measure(p plan.Plan, threads int) (networks, error) {
 	if err != nil {
 		return networks{}, err
 	}
+	if train.Precision, err = plan.ParsePrecision(p.Training.Precision); err != nil {
+		return networks{}, err
+	}
+	if infer.Precision, err = plan.ParsePrecision(p.Inference.Precision); err != nil {
+		return networks{}, err
+	}
 	for _, q := range []*program.Program{train, infer} {
 		if err := compile.Place(q, d); err != nil {
 			return networks{}, err
 		}
 	}
-	return networks{d.Name(), compile.Memory(train).Arena, compile.Memory(infer).Arena}, nil
+	return networks{d.Name(), e.Half(), compile.Memory(train).Arena, compile.Memory(infer).Arena}, nil
 }
 
 // PlannedMemory says for people what a plan's networks take in memory on this machine.
 func PlannedMemory(p plan.Plan, o Options) (string, error) {
-	n, err := measure(p, o.Threads)
+	n, err := measure(p, o)
 	if err != nil {
 		return "", err
 	}
@@ -74,10 +90,16 @@ func (r *run) share(work int, network int64) (at, threads int, rest int64, err e
 
 // measured is measure of the run's plan, once.
 func (r *run) measured() (n networks, err error) {
-	if r.networks == (networks{}) {
-		r.networks, err = measure(r.plan, r.Threads)
+	if r.networks != (networks{}) {
+		return r.networks, nil
 	}
-	return r.networks, err
+	if r.networks, err = measure(r.plan, r.Options); err != nil {
+		return networks{}, err
+	}
+	if asked := r.plan.Training.Precision == plan.BF16 || r.plan.Inference.Precision == plan.BF16; asked && !r.networks.half {
+		r.progress.Note(fmt.Sprintf("precision bf16: %s has no bf16 and computes in fp32", r.networks.device))
+	}
+	return r.networks, nil
 }
 
 // fitOptions is how this machine trains that many jobs.
@@ -88,7 +110,7 @@ func (r *run) fitOptions(jobs int) (fit.Options, error) {
 	}
 	at, threads, rest, err := r.share(jobs, n.train)
 	err = r.noRoom(err, "a training step", func(n networks) int64 { return n.train })
-	return fit.Options{Device: r.Device, Threads: threads, Jobs: at, Memory: rest}, err
+	return fit.Options{Device: r.Device, Kernels: r.Kernels, Threads: threads, Jobs: at, Memory: rest}, err
 }
 
 // predictOptions is how this machine labels that many cases.
@@ -99,5 +121,5 @@ func (r *run) predictOptions(cases int) (predict.Options, error) {
 	}
 	at, threads, rest, err := r.share(cases, n.infer)
 	err = r.noRoom(err, "an inference tile", func(n networks) int64 { return n.infer })
-	return predict.Options{Device: r.Device, Threads: threads, Networks: at, Memory: rest}, err
+	return predict.Options{Device: r.Device, Kernels: r.Kernels, Threads: threads, Networks: at, Memory: rest}, err
 }

@@ -14,8 +14,8 @@ import (
 
 	"noisystudent/model/engine"
 	"noisystudent/runners"
+	"noisystudent/transforms/memory"
 	"noisystudent/transforms/plan"
-	"noisystudent/transforms/resample"
 )
 
 // Options are what all pipelines share.
@@ -25,7 +25,9 @@ type Options struct {
 	Store          string // where everything made goes
 	Runner         runners.Options
 	Device         string   // auto (or empty), cpu or ref
+	Kernels        string   // of the CPU: avx512, avx2 or generic; empty: NOISYSTUDENT_CPU, then the best
 	Threads        int      // 0: all
+	Precision      string   // fp32, bf16, exact or auto; empty: the plan's
 	MemoryBytes    int64    // 0: what the cgroup or the machine allows
 	Seed           uint64   // of everything random
 	Preset         string   // of the plan
@@ -61,16 +63,46 @@ func (o Options) check() error {
 		return misuse("%d threads; give 1 or more, or 0 for all", o.Threads)
 	case o.MemoryBytes < 0:
 		return misuse("%d bytes of memory; give more, or 0 for what the machine allows", o.MemoryBytes)
+	case o.Precision != "" && !slices.Contains(precisions(), o.Precision):
+		return misuse("no precision %q; use %s", o.Precision, strings.Join(precisions(), ", "))
 	case o.Preset != "" && !slices.Contains(plan.Presets(), o.Preset):
 		return misuse("no preset %q; use %s", o.Preset, strings.Join(plan.Presets(), ", "))
+	}
+	if err := o.checkDevice(); err != nil {
+		return err
 	}
 	if err := o.Runner.Check(); err != nil {
 		return &UsageError{err.Error()}
 	}
-	if _, err := plan.Overrides(o.Set); err != nil {
+	if _, err := o.overrides(); err != nil {
 		return &UsageError{err.Error()}
 	}
 	return o.reachable(o.Store, o.Dataset, o.UnlabelledPool)
+}
+
+// checkDevice opens what is to compute, where that is this machine.
+func (o Options) checkDevice() error {
+	if !o.Runner.Local() {
+		return nil
+	}
+	e, err := engine.Open(engine.Options{Device: o.Device, Threads: 1, Kernels: o.Kernels})
+	if err != nil {
+		return &UsageError{err.Error()}
+	}
+	return e.Close()
+}
+
+// overrides are the plan's fields that flags decide.
+func (o Options) overrides() (map[string]string, error) {
+	fields, err := plan.Overrides(o.Set)
+	if err == nil && o.Precision != "" && o.Precision != auto {
+		for _, path := range []string{"training.precision", "inference.precision"} {
+			if _, set := fields[path]; !set {
+				fields[path] = o.Precision
+			}
+		}
+	}
+	return fields, err
 }
 
 // reachable refuses addresses that Dataflow's workers cannot open.
@@ -103,5 +135,5 @@ func (o Options) memory() int64 {
 	case !o.Runner.Local():
 		return workerBytes
 	}
-	return resample.DefaultBudget()
+	return memory.Budget()
 }

@@ -79,7 +79,7 @@ type noted struct {
 	name string
 }
 
-func (noted) At(int64)             {}
+func (noted) At(int64, string)     {}
 func (n noted) End(summary string) { n.Note(n.name + ": " + summary) }
 
 // contents reads a whole store, with the generation of each object.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -81,13 +82,10 @@ func (r *run) keepPlan(ctx context.Context, p plan.Plan) (err error) {
 	return err
 }
 
-// sameSettings checks that what --set asks for is what the plan says.
+// sameSettings checks that what --set and --precision ask for is what the plan says.
 func (r *run) sameSettings(ctx context.Context, p plan.Plan) error {
-	if len(r.Set) == 0 {
-		return nil
-	}
-	overrides, err := plan.Overrides(r.Set)
-	if err != nil {
+	overrides, err := r.overrides()
+	if err != nil || len(overrides) == 0 {
 		return err
 	}
 	f, err := fingerprint.Load(ctx, r.store)
@@ -99,7 +97,7 @@ func (r *run) sameSettings(ctx context.Context, p plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	for path := range overrides {
+	for _, path := range slices.Sorted(maps.Keys(overrides)) {
 		want, got := plan.Value(asked, path), plan.Value(p, path)
 		if want != got {
 			return fmt.Errorf("pipelines: %s has %s %s, not %s; give --replan to make it anew, or edit the file", r.store.Address(plan.File), path, got, want)
@@ -121,7 +119,7 @@ func (r *run) refuseMeasured(ctx context.Context) error {
 
 // makePlan measures the labelled cases and plans.
 func (r *run) makePlan(ctx context.Context) error {
-	overrides, err := plan.Overrides(r.Set)
+	overrides, err := r.overrides()
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func Predict(ctx context.Context, o Options, q PredictRequest) (Predicted, error
 	if err := r.refuseFiles(ctx, "predict", refused); err != nil {
 		return Predicted{}, err
 	}
-	c, err := r.config(models, len(list))
+	c, err := r.config(ctx, models, len(list))
 	if err != nil {
 		return Predicted{}, err
 	}
@@ -104,6 +104,9 @@ func (r *run) override(q PredictRequest) error {
 	}
 	if q.Mirror != "" {
 		r.plan.Inference.Mirror = q.Mirror
+	}
+	if r.Precision != "" && r.Precision != auto {
+		r.plan.Inference.Precision = r.Precision
 	}
 	if err := r.plan.Check(); err != nil {
 		return &UsageError{err.Error()}

@@ -11,7 +11,8 @@ type Progress interface {
 
 // Meter is the progress of one stage.
 type Meter interface {
-	At(done int64)
+	// At shows how much is done, and how fast in words, where there are some.
+	At(done int64, pace string)
 	// End says in one line how the stage ended.
 	End(summary string)
 }
@@ -21,5 +22,5 @@ type silent struct{}
 
 func (silent) Stage(string, int64, string) Meter { return silent{} }
 func (silent) Note(string)                       {}
-func (silent) At(int64)                          {}
+func (silent) At(int64, string)                  {}
 func (silent) End(string)                        {}

@@ -87,7 +87,7 @@ func (r *run) preparedOf(pool []cases.Case) (kept []cases.Case, list []pseudo.Pr
 
 // pseudolabel labels prepared cases.
 func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.Prepared, models []model) (outcome, error) {
-	config, err := r.config(models, len(list))
+	config, err := r.config(ctx, models, len(list))
 	if err != nil {
 		return outcome{}, err
 	}
@@ -130,9 +130,19 @@ func pseudolabelGraph(c pseudo.Config, list []pseudo.Prepared) *beam.Pipeline {
 }
 
 // config is how the run's plan and some models label that many cases.
-func (r *run) config(models []model, count int) (predict.Config, error) {
+func (r *run) config(ctx context.Context, models []model, count int) (predict.Config, error) {
+	precision, err := r.precision(ctx, models)
+	if err != nil {
+		return predict.Config{}, err
+	}
+	return r.configAt(precision, models, count)
+}
+
+// configAt is config at a given precision.
+func (r *run) configAt(precision string, models []model, count int) (predict.Config, error) {
 	o, err := r.predictOptions(count)
 	c := predict.Config{Store: r.store.Root(), Plan: r.plan, Options: o}
+	c.Plan.Inference.Precision = precision
 	for _, m := range models {
 		c.Models = append(c.Models, predict.ModelRef{Weights: m.Weights, Digest: m.Digest})
 	}

@@ -22,6 +22,7 @@ type Report struct {
 	Control   *Scores            `json:"control,omitempty"` // supervised, as many steps as student and fine-tune
 	Teachers  []Scores           `json:"teachers"`
 	Pseudo    PseudoCounts       `json:"pseudo_labels"`
+	Training  []Course           `json:"training"`      // of every model
 	Absent    []string           `json:"absent_organs"` // that no test case holds
 	Cases     int                `json:"test_cases"`
 	Rejected  []Rejected         `json:"rejected"`
@@ -34,7 +35,7 @@ func newReport() Report {
 	none := func() Scores { return Scores{PerOrgan: map[string]Organ{}} }
 	return Report{
 		Format: reportFormat, Teacher: none(), Ensemble: none(), Student: none(), Finetuned: none(),
-		Teachers: []Scores{}, Absent: []string{}, Rejected: []Rejected{}, Seconds: map[string]float64{},
+		Teachers: []Scores{}, Training: []Course{}, Absent: []string{}, Rejected: []Rejected{}, Seconds: map[string]float64{},
 	}
 }
 
@@ -107,6 +108,9 @@ func (r Report) String() string {
 	fmt.Fprintf(&b, "%d pseudo-labels kept, %d dropped", r.Pseudo.Kept, r.Pseudo.Dropped)
 	if len(r.Absent) > 0 {
 		fmt.Fprintf(&b, "\nin no test case, and in no mean: %s", strings.Join(r.Absent, ", "))
+	}
+	if text := skippedText(r.Training); text != "" {
+		b.WriteString("\n" + text)
 	}
 	if r.Note != "" {
 		b.WriteString("\n" + r.Note)

@@ -35,7 +35,7 @@ func (r *run) smaller(need func(networks) int64) string {
 	fits := func(batch int, patch [3]int) bool {
 		p := r.plan
 		p.BatchSize, p.PatchSize = batch, patch
-		n, err := measure(p, r.Threads)
+		n, err := measure(p, r.Options)
 		return err == nil && holds(need(n), r.memory())
 	}
 	batch, patch := r.plan.BatchSize, r.plan.PatchSize

@@ -40,7 +40,7 @@ func presetPlan(t *testing.T, preset string, set ...string) plan.Plan {
 func TestPlannedMemoryIsWhatRuns(t *testing.T) {
 	for _, preset := range plan.Presets() {
 		p := presetPlan(t, preset)
-		n, err := measure(p, 1)
+		n, err := measure(p, Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestNoRoom(t *testing.T) {
 	memory := func(batch int, patch [3]int) networks {
 		p := p
 		p.BatchSize, p.PatchSize = batch, patch
-		n, err := measure(p, 1)
+		n, err := measure(p, Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,7 @@ type run struct {
 	prepared map[string]preparedCase // by id
 	met      map[string]bool         // cases that preprocessing was asked for
 	models   map[string]TrainedModel // by folder
-	noted    map[string]bool         // images whose header people were told about
+	noted    map[string]bool         // what people were told: images by their headers, and lines of once
 	pool     []fit.Ref               // pseudo-labelled cases a student may learn from
 	pseudo   Pseudolabelled
 }
@@ -103,6 +103,14 @@ func (r *run) refuse(list ...Rejected) {
 		if !slices.ContainsFunc(r.refused, same) {
 			r.refused = append(r.refused, x)
 		}
+	}
+}
+
+// once shows a line of text, but not twice in a run.
+func (r *run) once(text string) {
+	if !r.noted[text] {
+		r.noted[text] = true
+		r.progress.Note(text)
 	}
 }
 

@@ -13,6 +13,7 @@ type stage struct {
 	unit   string // case or step
 	total  int64
 	done   func(context.Context) (int64, error) // units that are done now
+	pace   func(context.Context) string         // how fast, in words; may be nil
 }
 
 func (s stage) title() string {
@@ -40,12 +41,17 @@ func (r *run) stage(ctx context.Context, s stage, work func(context.Context) (ta
 // returns the units that were done before.
 func (s stage) follow(ctx context.Context, p Progress, work func(context.Context) (tally, error)) (before int64, t tally, err error) {
 	meter := p.Stage(s.title(), s.total, s.unit)
-	last := int64(0)
+	last, pace := int64(0), ""
 	show := func() {
-		if n, err := s.done(ctx); err == nil { // a count that fails shows in the work itself
-			last = n
-			meter.At(n)
+		n, err := s.done(ctx)
+		if err != nil {
+			return // a count that fails shows in the work itself
 		}
+		if n > last && s.pace != nil {
+			pace = s.pace(ctx)
+		}
+		last = n
+		meter.At(n, pace)
 	}
 	show()
 	before = last
@@ -53,7 +59,11 @@ func (s stage) follow(ctx context.Context, p Progress, work func(context.Context
 	t, err = work(ctx)
 	stop()
 	show()
-	meter.End(s.summary(before, last, t, err))
+	summary := s.summary(before, last, t, err)
+	if pace != "" && t.added > 0 {
+		summary += ", " + pace
+	}
+	meter.End(summary)
 	return before, t, err
 }
 

@@ -96,14 +96,19 @@ func (r *run) bestFold(ctx context.Context) (int, error) {
 	return s.Best, writeJSON(ctx, r.store, bestKey, s)
 }
 
-// validate scores a student on its fold's validation cases; -1 where none is left.
-func (r *run) validate(ctx context.Context, fold int, m model) (float64, error) {
-	var list []cases.Case
+// validation are the fold's validation cases that can be used.
+func (r *run) validation(fold int) (list []cases.Case) {
 	for _, c := range r.of(cases.Labelled) {
 		if _, usable := r.prepared[c.ID]; usable && slices.Contains(r.splits[fold].Val, c.ID) {
 			list = append(list, c)
 		}
 	}
+	return list
+}
+
+// validate scores a student on its fold's validation cases; -1 where none is left.
+func (r *run) validate(ctx context.Context, fold int, m model) (float64, error) {
+	list := r.validation(fold)
 	if len(list) == 0 {
 		r.progress.Note(fmt.Sprintf("validate: fold %d has no validation case that can be used, so it cannot be the best", fold))
 		return -1, nil

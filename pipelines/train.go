@@ -17,19 +17,15 @@ type Trained struct {
 
 // TrainedModel is one model of the store.
 type TrainedModel struct {
-	Role   fit.Role `json:"role"`
-	Fold   int      `json:"fold"`
-	Epochs int64    `json:"epochs"`
-	Loss   float64  `json:"loss"`   // mean over the last epoch
-	New    int64    `json:"new"`    // epochs that this run trained
-	Waited float64  `json:"waited"` // share of the last epoch's time spent waiting for data
+	Course
+	New int64 `json:"new"` // epochs that this run trained
 }
 
 // String gives one line a model.
 func (t Trained) String() string {
 	var b strings.Builder
 	for _, m := range t.Models {
-		fmt.Fprintf(&b, "%s fold %d: loss %.3f after %d epochs%s\n", m.Role, m.Fold, m.Loss, m.Epochs, made(int(m.Epochs), int(m.New)))
+		fmt.Fprintf(&b, "%s fold %d: loss %.3f after %d epochs%s (%s)\n", m.Role, m.Fold, m.Loss, m.Epochs, made(int(m.Epochs), int(m.New)), pace([]Course{m.Course}))
 	}
 	return b.String()
 }
@@ -56,6 +52,9 @@ func Train(ctx context.Context, o Options, role fit.Role, folds []int) (Trained,
 		return Trained{}, err
 	}
 	models, err := need(r, ctx, folds)
+	if err == nil && r.Precision == auto {
+		err = r.tryAll(ctx, models)
+	}
 	return Trained{models, r.refused}, err
 }
 

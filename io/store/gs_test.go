@@ -5,39 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"sync/atomic"
 	"testing"
-
-	"github.com/fsouza/fake-gcs-server/fakestorage"
 
 	"noisystudent/io/store"
 	"noisystudent/io/store/storetest"
 )
 
-// startGS runs the bucket service in this process and points the client at it.
-func startGS(t *testing.T, bucket string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().(*net.TCPAddr)
-	l.Close()
-	server, err := fakestorage.NewServerWithOptions(fakestorage.Options{
-		Scheme: "http", Host: "127.0.0.1", Port: uint16(address.Port),
-		PublicHost: address.String(), // must be the address itself, or reads answer 404
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Stop)
-	server.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: bucket})
-	t.Setenv("STORAGE_EMULATOR_HOST", address.String())
-}
-
 func TestGS(t *testing.T) {
-	startGS(t, "conformance")
+	storetest.Bucket(t, "conformance")
 	var n atomic.Int64
 	storetest.Run(t, func(t *testing.T) *store.Store {
 		return mustOpen(t, fmt.Sprintf("gs://conformance/test/%d", n.Add(1)))
@@ -46,7 +22,7 @@ func TestGS(t *testing.T) {
 
 // More than one request's worth of bytes is still one object, there at the end or not at all.
 func TestGSLargeObject(t *testing.T) {
-	startGS(t, "large")
+	storetest.Bucket(t, "large")
 	s := mustOpen(t, "gs://large")
 	const pieces, size = 9, 2 << 20
 	for _, commit := range []bool{false, true} {
@@ -77,7 +53,7 @@ func TestGSLargeObject(t *testing.T) {
 }
 
 func TestGSErrors(t *testing.T) {
-	startGS(t, "errors")
+	storetest.Bucket(t, "errors")
 	if _, err := mustOpen(t, "gs://no-such-bucket").List(t.Context(), ""); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("list of a missing bucket: %v", err)
 	}

@@ -8,7 +8,8 @@ import (
 
 // List describes every object whose key begins with prefix, at any depth, sorted by key. The prefix is compared as text,
 // as object stores do: end it with a slash to list a folder. A prefix that nothing matches gives an empty list.
-// Temporary files of writers, living or dead, are not objects.
+// Temporary files of writers, living or dead, are not objects. A link in a folder that leads nowhere is listed, without
+// size and generation; opening it fails.
 func (s *Store) List(ctx context.Context, prefix string) ([]Info, error) {
 	err := checkPrefix(prefix)
 	if err == nil {

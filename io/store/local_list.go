@@ -68,11 +68,7 @@ func (w *walk) entry(key string, e fs.DirEntry, parents []string) error {
 	info, err := os.Stat(w.local.address(key))
 	switch {
 	case err != nil && inside && e.Type() == fs.ModeSymlink && lost(cause(err)):
-		// A link that leads nowhere is listed, so that who asked for its object is told that it is missing.
-		if info, err = e.Info(); err == nil {
-			w.infos = append(w.infos, localInfo(key, info))
-		}
-		return ignoreMissing(cause(err))
+		w.infos = append(w.infos, Info{Key: key}) // who opens it is told that it leads nowhere
 	case err != nil:
 		return ignoreMissing(cause(err))
 	case info.IsDir():

@@ -88,6 +88,12 @@ func Open(o Options) (*Engine, error) {
 // Name says what runs, for people.
 func (e *Engine) Name() string { return e.device.Name() }
 
+// Half reports whether the device gains by program.Half: others compute it in float32.
+func (e *Engine) Half() bool {
+	d, ok := e.device.(interface{ Half() bool })
+	return ok && d.Half()
+}
+
 // Close gives the device back, after all trainers and predictors are closed.
 func (e *Engine) Close() error { return e.device.Close() }
 

@@ -71,11 +71,15 @@ func TestUsage(t *testing.T) {
 		{"train --dataset d --store s --fold one", "invalid argument", "noisystudent train --help"},
 		{"plan --dataset d --store s --preset nope", "use demo, low-footprint, nnunet", "noisystudent plan --help"},
 		{"plan --dataset d --store s --set patch_size", "want field=value", "noisystudent plan --help"},
+		{"plan --dataset d --store s --set patchsize=8", "there is no field", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner spark", "use prism, flink or dataflow", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner flink", "--endpoint=HOST:PORT", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner dataflow --project p --region r --staging gs://b/x", "copy it to a bucket", "noisystudent plan --help"},
 		{"train --dataset d --store s --device null", "use auto, cpu, ref", "noisystudent train --help"},
 		{"train --dataset d --store s --device gpu", "use auto, cpu, ref", "noisystudent train --help"},
+		{"train --dataset d --store s --cpu mmx", `no kernels "mmx" in this CPU and build; the best they have are `, "noisystudent train --help"},
+		{"train --dataset d --store s --precision half", "use fp32, bf16, exact, auto", "noisystudent train --help"},
+		{"train --dataset d --store s --precision fp32 --exact", "exclude each other", "noisystudent train --help"},
 		{"train --dataset d --store s --threads -1", "give 1 or more", "noisystudent train --help"},
 		{"train --dataset d --store s --memory lots", "write for example 6GiB", "noisystudent train --help"},
 		{"train --dataset d --store s --seed x", "invalid argument", "noisystudent train --help"},
@@ -136,7 +140,7 @@ func TestHelp(t *testing.T) {
 	}
 	for name, flags := range map[string]string{
 		"phantom": "out labelled unlabelled test from runner seed json threads",
-		"train":   "role fold dataset store runner device threads seed json memory set unlabelled-scans",
+		"train":   "role fold dataset store runner device cpu precision exact threads seed json memory set unlabelled-scans",
 		"predict": "input output store runner device threads json memory", "evaluate": "predictions references store json",
 		"demo": "out quick runner device threads seed json", "doctor": "store",
 	} {
@@ -157,7 +161,7 @@ func TestCommonFlags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, flag := range []string{"store", "runner", "device", "threads", "memory", "seed", "json", "verbose"} {
+		for _, flag := range []string{"store", "runner", "device", "cpu", "precision", "exact", "threads", "memory", "seed", "json", "verbose"} {
 			if cmd.Flags().Lookup(flag) == nil {
 				t.Errorf("%s does not take --%s", name, flag)
 			}
@@ -167,7 +171,7 @@ func TestCommonFlags(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	code, out, _ := command(t, "--version")
-	if code != Done || !regexp.MustCompile(`^noisystudent \d+\.\d+\.\d+.*\ngo1\..*\nCPU path: \w+\nfile formats: plan 1, .*Zarr v3.*NIfTI`).MatchString(out) {
+	if code != Done || !regexp.MustCompile(`^noisystudent \d+\.\d+\.\d+.*\ngo1\..*\nCPU path: \w+, bf16: (yes|no)\nfile formats: plan 2, .*Zarr v3.*NIfTI`).MatchString(out) {
 		t.Errorf("%d, %s", code, out)
 	}
 }
@@ -261,7 +265,7 @@ func TestRejected(t *testing.T) {
 		New      bool
 		Rejected []any
 	}
-	if err := json.Unmarshal([]byte(out), &planned); err != nil || code != Done || planned.Plan.Format != 1 || planned.New || planned.Rejected == nil {
+	if err := json.Unmarshal([]byte(out), &planned); err != nil || code != Done || planned.Plan.Format != 2 || planned.New || planned.Rejected == nil {
 		t.Errorf("plan --json: exit code %d, %v\n%s", code, err, out)
 	}
 }
@@ -308,12 +312,12 @@ func TestInterruption(t *testing.T) {
 func TestLines(t *testing.T) {
 	var log buffer
 	m := newProgress(&log).Stage("train teacher", 50, "step").(*lines)
-	m.At(20) // before this run
+	m.At(20, "") // before this run
 	m.start, m.printed = time.Now().Add(-20*time.Second), time.Now().Add(-time.Minute)
-	m.At(30)
-	m.At(31)
+	m.At(30, "9.1 samples/s")
+	m.At(31, "")
 	m.End("50 of 50 steps, 30 of them now")
-	want := regexp.MustCompile(`^train teacher: 30 of 50 steps, 0\.50 steps/s, 40s left\ntrain teacher: 50 of 50 steps, 30 of them now, 20\S*s\n$`)
+	want := regexp.MustCompile(`^train teacher: 30 of 50 steps, 0\.50 steps/s, 40s left, 9\.1 samples/s\ntrain teacher: 50 of 50 steps, 30 of them now, 20\S*s\n$`)
 	if got := log.String(); !want.MatchString(got) {
 		t.Errorf("%s", got)
 	}
@@ -323,18 +327,18 @@ func TestBar(t *testing.T) {
 	var log buffer
 	p := &progress{w: &log, terminal: true}
 	m := p.Stage("preprocess", 9, "case")
-	m.At(9)
+	m.At(9, "")
 	m.End("9 of 9 cases were done before; nothing to do")
 	if got := log.String(); !strings.HasPrefix(got, "preprocess: 9 of 9 cases were done before; nothing to do, ") {
 		t.Errorf("%q", got)
 	}
 	m = p.Stage("train teacher", 50, "step")
-	m.At(20)
+	m.At(20, "9.1 samples/s")
 	time.Sleep(120 * time.Millisecond)
-	m.At(35)
+	m.At(35, "9.1 samples/s")
 	m.End("35 of 50 steps, stopped")
 	got := log.String()
-	for _, want := range []string{"train teacher (20 done before)", "(15/30", "steps/s", "train teacher: 35 of 50 steps, stopped, "} {
+	for _, want := range []string{"train teacher (20 done before), 9.1 samples/s", "(15/30", "steps/s", "train teacher: 35 of 50 steps, stopped, "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %q", want, got)
 		}

@@ -12,7 +12,7 @@ import (
 
 	"noisystudent/io/store"
 	"noisystudent/model/engine"
-	"noisystudent/transforms/resample"
+	limits "noisystudent/transforms/memory"
 )
 
 func doctorCommand(c *session) *cobra.Command {
@@ -71,7 +71,7 @@ func processor() finding {
 		return f
 	}
 	defer e.Close()
-	f.state = e.Name()
+	f.state = e.Name() + "; " + halfText(e)
 	if strings.Contains(f.state, "generic") {
 		f.state += ": plain Go, which takes some 25 times as long as AVX2"
 		f.remedy = "full-size networks need a processor with AVX2 and FMA, and a build for amd64 without the tag noasm"
@@ -86,7 +86,7 @@ func processor() finding {
 const comfortable = 16 << 30
 
 func memory() finding {
-	limit := resample.MemoryLimit()
+	limit := limits.Limit()
 	f := finding{about: "memory", state: fmt.Sprintf("%.1f GiB may be used", float64(limit)/(1<<30))}
 	if limit < comfortable {
 		f.remedy = fmt.Sprintf("full-size training is at ease with %d GiB: raise the container's limit, or plan less (`plan --explain` says what a plan takes)", comfortable>>30)

@@ -33,7 +33,7 @@ scores on them says nothing about patients.`,
 			return r, nil, err
 		}),
 	}
-	c.pipelineFlags(cmd, "store", "device", "memory")
+	c.pipelineFlags(cmd, "store", "device", "memory", "cpu", "precision", "exact")
 	f := cmd.Flags()
 	f.StringVar(&q.Out, "out", "", "folder or gs:// prefix of the dataset")
 	f.IntVar(&q.Options.Labelled, "labelled", 3, "labelled cases")

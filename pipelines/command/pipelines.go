@@ -37,7 +37,7 @@ func planCommand(c *session) *cobra.Command {
 		}),
 	}
 	c.datasetFlags(cmd)
-	_ = cmd.Flags().MarkHidden("device")
+	hide(cmd, "device")
 	cmd.Flags().BoolVar(&explain, "explain", false, "say why each value is what it is, and what memory it takes")
 	return cmd
 }
@@ -54,7 +54,7 @@ func preprocessCommand(c *session) *cobra.Command {
 		}),
 	}
 	c.datasetFlags(cmd)
-	_ = cmd.Flags().MarkHidden("device")
+	hide(cmd, "device", "cpu")
 	return cmd
 }
 
@@ -130,7 +130,7 @@ func evaluateCommand(c *session) *cobra.Command {
 			return r, r.Rejected, err
 		}),
 	}
-	c.pipelineFlags(cmd, "device", "seed")
+	c.pipelineFlags(cmd, "device", "seed", "cpu", "precision", "exact")
 	f := cmd.Flags()
 	f.Lookup("store").Usage = "folder or gs://BUCKET/PREFIX for ledger and report (default the predictions' folder)"
 	f.StringVar(&q.Predictions, "predictions", "", "folder or gs:// prefix of predicted labels")

@@ -66,24 +66,26 @@ type bar struct {
 	b *progressbar.ProgressBar
 }
 
-func (b *bar) At(done int64) {
+func (b *bar) At(done int64, pace string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.at(done)
 	if b.first >= b.total {
 		return // nothing to do, nothing to draw
 	}
+	name := b.name
+	if b.first > 0 {
+		name = fmt.Sprintf("%s (%d done before)", b.name, b.first)
+	}
+	name += after(", ", pace)
 	if b.b == nil {
-		name := b.name
-		if b.first > 0 {
-			name = fmt.Sprintf("%s (%d done before)", b.name, b.first)
-		}
 		b.b = progressbar.NewOptions64(b.total-b.first,
 			progressbar.OptionSetDescription(name), progressbar.OptionSetWriter(b.w), progressbar.OptionSetRenderBlankState(true),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(b.unit+"s"),
 			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(30))
 	}
 	_ = b.b.Set64(max(done-b.first, 0)) // a bar that cannot be drawn is no reason to stop
+	b.b.Describe(name)
 }
 
 // End puts a line in the place of the bar.
@@ -96,13 +98,21 @@ func (b *bar) End(summary string) {
 	b.end(summary)
 }
 
+// after puts a mark before a text that is not empty.
+func after(mark, text string) string {
+	if text == "" {
+		return ""
+	}
+	return mark + text
+}
+
 // lines is a stage in a log.
 type lines struct {
 	*meter
 	printed time.Time
 }
 
-func (l *lines) At(done int64) {
+func (l *lines) At(done int64, pace string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at(done)
@@ -115,7 +125,7 @@ func (l *lines) At(done int64) {
 	if rate > 0 {
 		left = time.Duration(float64(l.total-done) / rate * float64(time.Second)).Round(time.Second).String()
 	}
-	fmt.Fprintf(l.w, "%s: %d of %d %ss, %.2f %ss/s, %s left\n", l.name, done, l.total, l.unit, rate, l.unit, left)
+	fmt.Fprintf(l.w, "%s: %d of %d %ss, %.2f %ss/s, %s left%s\n", l.name, done, l.total, l.unit, rate, l.unit, left, after(", ", pace))
 }
 
 func (l *lines) End(summary string) {

@@ -40,7 +40,15 @@ func revision() string {
 	return " (" + commit[:12] + modified + ")"
 }
 
-// cpuPath is the name of the kernels that this processor gets.
+// halfText says whether bf16 is worth asking for.
+func halfText(e *engine.Engine) string {
+	if e.Half() {
+		return "bf16: yes"
+	}
+	return "bf16: no"
+}
+
+// cpuPath is the name of the kernels that this processor gets, and whether they have bf16.
 func cpuPath() string {
 	e, err := engine.Open(engine.Options{Device: "cpu", Threads: 1})
 	if err != nil {
@@ -48,5 +56,5 @@ func cpuPath() string {
 	}
 	defer e.Close()
 	name, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), "cpu "), ",")
-	return name
+	return name + ", " + halfText(e)
 }

@@ -15,7 +15,9 @@ func (b box) sampleLabels(q, step [3]float64, first, end int, row []uint8) {
 	nx, nyx := b.shape[2], b.shape[1]*b.shape[2]
 	for x := first; x < end; x++ {
 		t := float64(x)
-		o := int(q[0]+t*step[0])*nyx + int(q[1]+t*step[1])*nx + int(q[2]+t*step[2])
+		pz, py, px := q[0]+t*step[0], q[1]+t*step[1], q[2]+t*step[2]
+		iz, iy, ix := int(pz), int(py), int(px)
+		o := iz*nyx + iy*nx + ix
 		a, c := b.labels[o:o+2], b.labels[o+nx:o+nx+2]
 		d, e := b.labels[o+nyx:o+nyx+2], b.labels[o+nyx+nx:o+nyx+nx+2]
 		v := a[0]
@@ -23,7 +25,14 @@ func (b box) sampleLabels(q, step [3]float64, first, end int, row []uint8) {
 			row[x] = v // inside one organ: the usual case
 			continue
 		}
-		row[x] = b.labelNearEdge(q, step, x)
+		fz, fy, fx := float32(pz-float64(iz)), float32(py-float64(iy)), float32(px-float64(ix))
+		var votes vote
+		for i, w := range [4]float32{(1 - fz) * (1 - fy), (1 - fz) * fy, fz * (1 - fy), fz * fy} {
+			pair := [4][]uint8{a, c, d, e}[i]
+			votes.add(int(pair[0]), 1000*(w*(1-fx)))
+			votes.add(int(pair[1]), 1000*(w*fx))
+		}
+		row[x] = b.elect(&votes, q, step, x)
 	}
 	for x := end; x < len(row); x++ {
 		row[x] = b.labelNearEdge(q, step, x)
@@ -40,9 +49,17 @@ func (b box) labelNearEdge(q, step [3]float64, x int) uint8 {
 		}
 		v.add(label, 1000*weight(f, corner))
 	}
-	best, top := v.winner()
-	if n := b.nearestLabel(q, step, x); n != best && v.score(n) == top {
-		best = n
+	return b.elect(&v, q, step, x)
+}
+
+// elect returns the winner of a vote at voxel x; among equals the nearest voxel's
+// label, if it is one of them.
+func (b box) elect(v *vote, q, step [3]float64, x int) uint8 {
+	best, top, tied := v.winner()
+	if tied {
+		if n := b.nearestLabel(q, step, x); v.score(n) == top {
+			best = n
+		}
 	}
 	return uint8(max(best, 0))
 }
@@ -78,14 +95,18 @@ func (v *vote) add(label int, weight float32) {
 	v.n++
 }
 
-// winner returns the label with the largest score, the lowest one among equals.
-func (v *vote) winner() (label int, score float32) {
+// winner returns the label with the largest score, the lowest one among equals, and
+// whether there are any.
+func (v *vote) winner() (label int, score float32, tied bool) {
 	for i := range v.n {
-		if s := half(v.sum[i]); i == 0 || s > score || s == score && v.label[i] < label {
-			label, score = v.label[i], s
+		switch s := half(v.sum[i]); {
+		case i == 0 || s > score:
+			label, score, tied = v.label[i], s, false
+		case s == score:
+			label, tied = min(label, v.label[i]), true
 		}
 	}
-	return label, score
+	return label, score, tied
 }
 
 func (v *vote) score(label int) float32 {

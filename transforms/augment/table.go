@@ -53,54 +53,45 @@ type Table struct {
 
 var allAxes = Mirror{Axes: [3]bool{true, true, true}}
 
-// The paper's two tables. Open in it and decided: rotation and scaling with p 0.2
-// each, as in nnU-Net; the noise's "variance 0-0.1" is a standard deviation, as in
-// nnU-Net's code (the square root would be far too strong); one gamma, not inverted.
-var (
-	teacher = Table{
-		Name:        "teacher",
-		Rotation:    Effect{0.2, Range{-30, 30}},
-		Scaling:     Effect{0.2, Range{0.7, 1.4}},
-		Noise:       Effect{0.1, Range{0, 0.1}},
-		Blur:        Effect{0.2, Range{0.5, 1}},
-		BlurChannel: 0.5,
-		Brightness:  Effect{0.15, Range{0.75, 1.25}},
-		Contrast:    Effect{0.15, Range{0.75, 1.25}},
-		LowRes:      Effect{0.25, Range{0.5, 1}}, LowResChannel: 0.5,
-		Gamma:  []GammaEffect{{Effect{0.1, Range{0.7, 1.5}}, false}},
-		Mirror: allAxes,
-	}
-	student = Table{
-		Name:        "student",
-		Rotation:    Effect{0.2, Range{-30, 30}},
-		Scaling:     Effect{0.2, Range{0.7, 1.4}},
-		Noise:       Effect{0.15, Range{0, 0.1}},
-		Blur:        Effect{0.2, Range{0.5, 1.5}},
-		BlurChannel: 0.5,
-		Brightness:  Effect{0.15, Range{0.7, 1.3}},
-		Contrast:    Effect{0.15, Range{0.65, 1.5}},
-		LowRes:      Effect{0.25, Range{0.5, 1}}, LowResChannel: 0.5,
-		Gamma:  []GammaEffect{{Effect{0.15, Range{0.7, 1.5}}, false}},
-		Mirror: allAxes,
-	}
-	// nnU-Net v2's trainer: the teacher's ranges with two gammas, the first inverted.
-	nnunet = Table{
-		Name:        "nnunet",
-		Rotation:    Effect{0.2, Range{-30, 30}},
-		Scaling:     Effect{0.2, Range{0.7, 1.4}},
-		Noise:       Effect{0.1, Range{0, 0.1}},
-		Blur:        Effect{0.2, Range{0.5, 1}},
-		BlurChannel: 0.5,
-		Brightness:  Effect{0.15, Range{0.75, 1.25}},
-		Contrast:    Effect{0.15, Range{0.75, 1.25}},
-		LowRes:      Effect{0.25, Range{0.5, 1}}, LowResChannel: 0.5,
-		Gamma:  []GammaEffect{{Effect{0.1, Range{0.7, 1.5}}, true}, {Effect{0.3, Range{0.7, 1.5}}, false}},
-		Mirror: allAxes,
-	}
-	none = Table{Name: "none"}
-)
+// The paper's table of teachers, from which the others differ in a few rows. Open in
+// the paper and decided: rotation and scaling with p 0.2 each, as in nnU-Net; the
+// noise's "variance 0-0.1" is a standard deviation, as in nnU-Net's code (the square
+// root would be far too strong); one gamma, not inverted.
+var teacher = Table{
+	Name:        "teacher",
+	Rotation:    Effect{0.2, Range{-30, 30}},
+	Scaling:     Effect{0.2, Range{0.7, 1.4}},
+	Noise:       Effect{0.1, Range{0, 0.1}},
+	Blur:        Effect{0.2, Range{0.5, 1}},
+	BlurChannel: 0.5,
+	Brightness:  Effect{0.15, Range{0.75, 1.25}},
+	Contrast:    Effect{0.15, Range{0.75, 1.25}},
+	LowRes:      Effect{0.25, Range{0.5, 1}}, LowResChannel: 0.5,
+	Gamma:  []GammaEffect{{Effect{0.1, Range{0.7, 1.5}}, false}},
+	Mirror: allAxes,
+}
 
-var tables = []Table{teacher, student, nnunet, none}
+// student is the paper's table of students.
+func student() Table {
+	t := teacher
+	t.Name = "student"
+	t.Noise.P = 0.15
+	t.Blur.Hi = 1.5
+	t.Brightness.Range = Range{0.7, 1.3}
+	t.Contrast.Range = Range{0.65, 1.5}
+	t.Gamma = []GammaEffect{{Effect{0.15, Range{0.7, 1.5}}, false}}
+	return t
+}
+
+// nnunet is the table of nnU-Net v2's trainer: two gammas, the first inverted.
+func nnunet() Table {
+	t := teacher
+	t.Name = "nnunet"
+	t.Gamma = []GammaEffect{{Effect{0.1, Range{0.7, 1.5}}, true}, {Effect{0.3, Range{0.7, 1.5}}, false}}
+	return t
+}
+
+var tables = []Table{teacher, student(), nnunet(), {Name: "none"}}
 
 // Lookup returns the table of a name: teacher, student, nnunet or none.
 func Lookup(name string) (Table, error) {

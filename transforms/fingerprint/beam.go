@@ -40,27 +40,20 @@ func Collect(s beam.Scope, c Config, col beam.PCollection) (fingerprint, rejecte
 type caseFn struct {
 	Config   Config
 	store    *store.Store
-	measured beam.Counter
-	refused  beam.Counter
+	outcomes manifest.Outcomes
 }
 
 func (f *caseFn) Setup(ctx context.Context) (err error) {
-	f.measured, f.refused = beam.NewCounter("fingerprint", "cases"), beam.NewCounter("fingerprint", "rejected")
+	f.outcomes = manifest.NewOutcomes("fingerprint")
 	f.store, err = store.Open(ctx, f.Config.Store)
 	return err
 }
 
 func (f *caseFn) ProcessElement(ctx context.Context, c cases.Case, emit func(Facts), reject func(cases.Rejected)) error {
 	facts, row, err := Process(ctx, f.store, c, f.Config)
-	if err != nil {
+	if err != nil || !f.outcomes.Done(ctx, row, reject) {
 		return err
 	}
-	if row.Outcome == manifest.Rejected {
-		f.refused.Inc(ctx, 1)
-		reject(row.Rejection())
-		return nil
-	}
-	f.measured.Inc(ctx, 1)
 	emit(facts)
 	return nil
 }

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/memory"
 )
 
 // Stage names the work in the ledger.
@@ -29,17 +29,13 @@ type Config struct {
 	Store       string // root of the store
 	Orientation string // ras or stored
 	Options     Options
-	BudgetBytes int64 // memory that one case may take; 0: no bound
+	BudgetBytes int64 // memory for all cases in work in one process; 0: memory.Budget
 }
 
 // digest names what facts depend on beside the case's files.
 func (c Config) digest() string {
 	return manifest.Digest(Stage, c.Orientation, c.Options.Scheme, c.Options.Samples, c.Options.Seed)
 }
-
-// slots bounds the cases in memory: decoding keeps a core busy, so more at once
-// would cost memory and save no time.
-var slots = make(chan struct{}, runtime.GOMAXPROCS(0))
 
 // Process measures a case and keeps its facts in the store, or reads the facts back
 // where the ledger says that they are there. A case that cannot be measured
@@ -62,16 +58,22 @@ func Process(ctx context.Context, st *store.Store, c cases.Case, o Config) (Fact
 	return facts, row, read(ctx, st, key, &facts)
 }
 
+// voxelBytes is what a voxel takes at its peak: image and labels before and after
+// their axes are turned, or both and the foreground's values.
+const voxelBytes = 10
+
 // measure reads a case's files and takes their facts.
 func measure(ctx context.Context, c cases.Case, o Config) (Facts, error) {
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	case <-ctx.Done():
-		return Facts{}, ctx.Err()
+	g, err := cases.ReadGeometry(ctx, c, o.Orientation)
+	if err != nil {
+		return Facts{}, err
 	}
-	// At its peak a voxel takes 8 bytes: float32 before and after its axes are turned.
-	image, labels, _, err := cases.ReadPair(ctx, c, o.Options.Scheme, o.Orientation, o.BudgetBytes/2)
+	release, err := memory.Admit(ctx, c.Image, voxelBytes*int64(g.Voxels()), o.BudgetBytes)
+	if err != nil {
+		return Facts{}, err
+	}
+	defer release()
+	image, labels, _, err := cases.ReadPair(ctx, c, o.Options.Scheme, o.Orientation, 0)
 	if err != nil {
 		return Facts{}, err
 	}

@@ -25,7 +25,8 @@ type Epoch struct {
 	Rate     float64 `json:"lr"`        // at its first step
 	Skipped  int64   `json:"skipped"`   // steps that were not finite
 	Seconds  float64 `json:"seconds"`   // of training, without the checkpoint
-	Waited   float64 `json:"waited"`    // part of the seconds spent waiting for patches
+	Samples  float64 `json:"samples_per_second"`
+	Waited   float64 `json:"waited"` // part of the seconds spent waiting for patches
 }
 
 // position is state.json: where training stands.

@@ -28,6 +28,7 @@ const version = 1
 // Options say how a process trains.
 type Options struct {
 	Device  string `json:"device"`  // auto, cpu or ref
+	Kernels string `json:"kernels"` // of the CPU, empty: the best
 	Threads int    `json:"threads"` // a job's, 0: all
 	Jobs    int    `json:"jobs"`    // trained at once in one process, at least 1
 	Memory  int64  `json:"memory"`  // bytes for cases kept in memory and patches made ahead, all jobs together

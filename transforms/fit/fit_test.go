@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"runtime"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"noisystudent/io/nifti"
 	"noisystudent/io/store"
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/plan"
@@ -91,6 +93,44 @@ func trained(t *testing.T, role Role, o Options) map[string][]byte {
 	return files(t, st, j)
 }
 
+// Values near the end of float32 overflow in the network. The steps are skipped,
+// counted in the history and the checkpoint, and each is a warning in the log.
+func TestSkippedStepsAreLoud(t *testing.T) {
+	var log bytes.Buffer
+	old := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(old)
+	st, j := prepare(t, Teacher)
+	for k, ref := range j.Labelled {
+		image, labels := fittest.Scan(k, 1)
+		c, err := resample.Case(t.Context(), image, labels, nifti.NewFrame(image.Geometry), j.Plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range c.Image {
+			c.Image[i] *= 1e38
+		}
+		if err := resample.Write(t.Context(), st, ref.Prepared, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Run(t.Context(), j, onRef, nil); err != nil {
+		t.Fatal(err)
+	}
+	history, err := History(t.Context(), st, j.Folder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var skipped int64
+	for _, e := range history {
+		skipped += e.Skipped
+	}
+	p, err := readPosition(t.Context(), st, j.Folder(), j.Epochs)
+	if skipped == 0 || err != nil || p.Skipped != skipped || strings.Count(log.String(), "a step is skipped") != int(skipped) || !strings.Contains(log.String(), `job="teacher fold 0"`) {
+		t.Errorf("%d skipped in the history, %d in the checkpoint, %v; log\n%s", skipped, p.Skipped, err, log.String())
+	}
+}
+
 func TestRunLeavesAModel(t *testing.T) {
 	for _, role := range []Role{Teacher, Student, Control} {
 		st, j := prepare(t, role)
@@ -103,7 +143,7 @@ func TestRunLeavesAModel(t *testing.T) {
 			t.Errorf("%s: error %v, history (-progress +store)\n%s", role, err, d)
 		}
 		for i, e := range history {
-			if e.Epoch != int64(i) || !(e.Loss > -1 && e.Loss < 5) || e.Dice >= 0 || e.CE <= 0 || e.GradNorm <= 0 || e.Seconds <= 0 || !(e.Waited > 0 && e.Waited <= 1) {
+			if e.Epoch != int64(i) || !(e.Loss > -1 && e.Loss < 5) || e.Dice >= 0 || e.CE <= 0 || e.GradNorm <= 0 || e.Seconds <= 0 || e.Samples <= 0 || !(e.Waited > 0 && e.Waited <= 1) {
 				t.Errorf("%s: record %d is %+v", role, i, e)
 			}
 		}

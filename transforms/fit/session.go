@@ -3,6 +3,7 @@ package fit
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"noisystudent/model/random"
 	"noisystudent/transforms/augment"
 	"noisystudent/transforms/patch"
+	"noisystudent/transforms/plan"
 )
 
 // session is a job in training: its network in the device's memory and its
@@ -44,7 +46,7 @@ func (s *session) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.engine, err = engine.Open(engine.Options{Device: s.options.Device, Threads: s.options.Threads}); err != nil {
+	if s.engine, err = engine.Open(engine.Options{Device: s.options.Device, Threads: s.options.Threads, Kernels: s.options.Kernels}); err != nil {
 		return err
 	}
 	if s.trainer, err = s.engine.NewTrainer(config); err != nil {
@@ -100,6 +102,10 @@ func trainConfig(j Job) (engine.TrainConfig, error) {
 		Spec: p.Network, Patch: p.PatchSize, Batch: p.BatchSize,
 		BatchDice: p.BatchDice, Ignore: p.Ignore, ClipNorm: float32(t.ClipNorm),
 	}
+	var err error
+	if c.Precision, err = plan.ParsePrecision(t.Precision); err != nil {
+		return c, err
+	}
 	for _, w := range t.ClassWeights {
 		c.ClassWeights = append(c.ClassWeights, float32(w))
 	}
@@ -145,12 +151,9 @@ func (s *session) train(ctx context.Context, e *Epoch) error {
 	defer stop()
 	steps := s.job.Plan.Training.StepsPerEpoch
 	e.Rate = s.rate(e.Epoch * int64(steps))
-	var waited time.Duration
-	start, counted := time.Now(), 0
+	start, waited, counted := time.Now(), s.loader.Waited(), 0
 	for range steps {
-		asked := time.Now()
 		b, err := s.loader.Next()
-		waited += time.Since(asked)
 		if err != nil {
 			return err
 		}
@@ -163,7 +166,9 @@ func (s *session) train(ctx context.Context, e *Epoch) error {
 		}
 	}
 	e.mean(counted)
-	e.Waited = waited.Seconds() / max(time.Since(start).Seconds(), 1e-9)
+	took := max(time.Since(start).Seconds(), 1e-9)
+	e.Samples = float64(steps*s.job.Plan.BatchSize) / took
+	e.Waited = (s.loader.Waited() - waited).Seconds() / took
 	if !stop() {
 		return ctx.Err() // the loader is gone
 	}
@@ -176,6 +181,9 @@ func (s *session) step(ctx context.Context, b patch.Batch) (engine.StepResult, e
 	}
 	step := b.Epoch*int64(s.job.Plan.Training.StepsPerEpoch) + int64(b.Step)
 	r, err := s.trainer.Step(ctx, b.Images, b.Labels, s.rate(step))
+	if r.Skipped {
+		slog.WarnContext(ctx, "fit: a step is skipped, its gradient is not finite", "job", s.job.Name(), "step", step, "loss", r.Loss)
+	}
 	if err != nil {
 		return r, fmt.Errorf("step %d: %w", step, err)
 	}

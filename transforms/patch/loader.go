@@ -48,8 +48,7 @@ type Loader struct {
 	tasks  chan task
 	last   *pending // what Next returned
 
-	started time.Time
-	waited  time.Duration
+	waited time.Duration
 }
 
 // pending is a batch while it is made.
@@ -75,7 +74,7 @@ func NewLoader(ctx context.Context, s Sampler, table augment.Table, open Opener,
 	}
 	voxels := int64(s.BatchSize) * int64(s.Patch[0]) * int64(s.Patch[1]) * int64(s.Patch[2])
 	ahead := int(min(max(o.BudgetBytes/(voxels*5), 1), mostAhead)) // 4 bytes of image and 1 of labels
-	l := &Loader{sampler: s, table: table, open: open, started: time.Now()}
+	l := &Loader{sampler: s, table: table, open: open}
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	l.free, l.queue = make(chan *pending, ahead), make(chan *pending, ahead)
 	l.tasks = make(chan task)
@@ -171,12 +170,10 @@ func (l *Loader) Next() (Batch, error) {
 	return b.Batch, nil
 }
 
-// Waited returns the part of the time since the start that the caller of Next has
-// spent waiting: near 0, the training step is the bottleneck; near 1, the patches
-// are. It belongs to the goroutine that calls Next.
-func (l *Loader) Waited() float64 {
-	return l.waited.Seconds() / max(time.Since(l.started).Seconds(), 1e-9)
-}
+// Waited returns how long callers of Next have waited since the start: little where
+// the training step is the bottleneck, most of the time where the patches are. It
+// belongs to the goroutine that calls Next.
+func (l *Loader) Waited() time.Duration { return l.waited }
 
 // Close stops the workers and waits for them.
 func (l *Loader) Close() {

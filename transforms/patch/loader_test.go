@@ -181,9 +181,10 @@ func TestWaited(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
+		start := time.Now()
 		for {
 			if _, err := l.Next(); err != nil {
-				return l.Waited()
+				return l.Waited().Seconds() / time.Since(start).Seconds()
 			}
 			time.Sleep(step)
 		}

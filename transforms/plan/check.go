@@ -120,6 +120,7 @@ func (p Plan) checkTraining() error {
 		oneOf("training.teacher_augment", t.TeacherAugment, "teacher", "student", "nnunet", "none"),
 		oneOf("training.student_augment", t.StudentAugment, "teacher", "student", "nnunet", "none"),
 		oneOf("training.mirror", t.Mirror, "plain", "laterality", "none"),
+		oneOf("training.precision", t.Precision, Precisions()...),
 	)
 }
 
@@ -140,6 +141,7 @@ func (p Plan) checkInference() error {
 		within("inference.step_size", i.StepSize, 0.05, 1),
 		oneOf("inference.blend", i.Blend, "logits", "softmax"),
 		oneOf("inference.export", i.Export, "labels", "probabilities"),
+		oneOf("inference.precision", i.Precision, Precisions()...),
 	)
 }
 

@@ -6,7 +6,23 @@ import "noisystudent/transforms/manifest"
 // Names, presets and reasons are not among them.
 func (p Plan) Digest() string {
 	p.Format, p.DatasetName, p.Preset, p.Reasons, p.MedianShape = 0, "", "", nil, [3]float64{}
+	p.Training.Precision, p.Inference = digested(p.Training.Precision), p.Inference.Digested()
 	return manifest.Digest("plan", p)
+}
+
+// Digested returns the settings as digests hold them.
+func (i Inference) Digested() Inference {
+	i.Precision = digested(i.Precision)
+	return i
+}
+
+// digested leaves exact out: it is what was computed before plans said how exactly,
+// so that the models and predictions of those plans stay what they are.
+func digested(precision string) string {
+	if precision == Exact {
+		return ""
+	}
+	return precision
 }
 
 // TrainingDigest names the plan by what a trained model depends on: all of Digest

@@ -65,6 +65,21 @@ func findField(p *Plan, path string) (leaf, error) {
 	return leaf{}, fmt.Errorf("there is no field %q in a plan; %s", path, nearest(path, p))
 }
 
+// settable tells whether a field could take a text, before there is a plan. What a
+// rule gives only the planner knows.
+func settable(path, text string) error {
+	if isRule(path, text) {
+		return nil
+	}
+	return setField(&Plan{}, path, text)
+}
+
+// isRule reports whether a text stands for a list that is derived.
+func isRule(path, text string) bool {
+	return path == "architecture.features_per_stage" && strings.Contains(text, "..") ||
+		path == "training.class_weights" && strings.HasPrefix(text, "frequency^")
+}
+
 func setValue(l leaf, text string) error {
 	raw := text
 	switch kind := l.value.Kind(); {

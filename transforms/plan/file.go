@@ -47,6 +47,7 @@ func Decode(data []byte) (Plan, error) {
 	if err == nil {
 		err = decodeFile(data, &p)
 	}
+	p.upgrade()
 	if err == nil {
 		err = p.check()
 	}
@@ -57,6 +58,19 @@ func Decode(data []byte) (Plan, error) {
 		err = fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return Plan{}, fmt.Errorf("plan: decode: %w", err)
+}
+
+// upgrade says what a plan of format 1 left unsaid.
+func (p *Plan) upgrade() {
+	if p.Format != 1 {
+		return
+	}
+	p.Format = FormatVersion
+	for _, precision := range []*string{&p.Training.Precision, &p.Inference.Precision} {
+		if *precision == "" {
+			*precision = Exact
+		}
+	}
 }
 
 // newer refuses a plan of a later format before its fields are judged.
@@ -137,7 +151,8 @@ func checkSplits(splits []Split, folds int) error {
 	return nil
 }
 
-// Overrides turns "path=value" settings, as given on a command line, into Options.Overrides.
+// Overrides turns "path=value" settings, as given on a command line, into
+// Options.Overrides. It refuses fields that are not there and values of another type.
 func Overrides(list []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, s := range list {
@@ -149,6 +164,9 @@ func Overrides(list []string) (map[string]string, error) {
 			return nil, fmt.Errorf("plan: setting %q: %w", s, err)
 		}
 		out[path] = strings.TrimSpace(value)
+		if err := settable(path, out[path]); err != nil {
+			return nil, fmt.Errorf("plan: setting %q: %w", s, err)
+		}
 	}
 	return out, nil
 }

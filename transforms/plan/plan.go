@@ -10,8 +10,9 @@ import (
 	"noisystudent/transforms/cases"
 )
 
-// FormatVersion of plan.json.
-const FormatVersion = 1
+// FormatVersion of plan.json. Format 1 says nothing of precision: its networks
+// multiplied exactly.
+const FormatVersion = 2
 
 // Plan is every decision about a dataset. Axes are (z, y, x).
 type Plan struct {
@@ -63,8 +64,9 @@ type Training struct {
 	LabelledPart     float64   `json:"student_labelled_part"`   // of a student batch, the paper: 0.25
 	TeacherAugment   string    `json:"teacher_augment"`         // teacher, student, nnunet or none
 	StudentAugment   string    `json:"student_augment"`
-	Mirror           string    `json:"mirror"`             // plain, laterality or none
-	StudentAllLabels bool      `json:"student_all_labels"` // student and fine-tune see every labelled case, not the fold's training part
+	Mirror           string    `json:"mirror"`              // plain, laterality or none
+	Precision        string    `json:"precision,omitempty"` // fp32, bf16 or exact
+	StudentAllLabels bool      `json:"student_all_labels"`  // student and fine-tune see every labelled case, not the fold's training part
 }
 
 // Inference is how a model is applied.
@@ -73,6 +75,8 @@ type Inference struct {
 	Blend    string  `json:"blend"`     // logits or softmax
 	Export   string  `json:"export"`    // labels or probabilities
 	Mirror   string  `json:"mirror"`    // none, or axes such as x,y,z
+	// Precision is fp32, bf16 or exact.
+	Precision string `json:"precision,omitempty"`
 }
 
 // Classes returns the number of network outputs, background included.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -94,6 +95,8 @@ func TestOverrides(t *testing.T) {
 		{"training.student_all_labels=false", func(p Plan) bool { return !p.Training.StudentAllLabels }},
 		{"batch_dice=true", func(p Plan) bool { return p.BatchDice }},
 		{"foreground_intensity_properties.mean=1.5", func(p Plan) bool { return p.Intensity.Mean == 1.5 && p.Intensity.SD == base.Intensity.SD }},
+		{"training.precision=bf16", func(p Plan) bool { return p.Training.Precision == BF16 && p.Inference.Precision == FP32 }},
+		{"inference.precision=exact", func(p Plan) bool { return p.Inference.Precision == Exact && p.Training.Precision == FP32 }},
 		{"seed=9", func(p Plan) bool { return p.Seed == 9 }},
 	} {
 		set, err := Overrides([]string{c.set})
@@ -128,6 +131,7 @@ func TestOverrideErrors(t *testing.T) {
 		"training.initial_lr=-1":                "training.initial_lr -1: want",
 		"training.initial_lr=1 2":               "more data after the end",
 		"orientation=stored":                    "take it again",
+		"training.precision=half":               "want one of fp32, bf16, exact",
 		"training.mirror=left":                  "want one of plain, laterality, none",
 		"inference.mirror=x,x":                  "names an axis twice",
 		"spacing=0,1,1":                         "spacing 0",
@@ -145,7 +149,7 @@ func TestOverrideErrors(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q", set, err, want)
 		}
 	}
-	for _, set := range []string{"batch_size", "=4", "", "bach_size=4", "training=1"} {
+	for _, set := range []string{"batch_size", "=4", "", "bach_size=4", "batch_size=four", "patch_size=1,2", "training=1"} {
 		if _, err := Overrides([]string{set}); err == nil {
 			t.Errorf("setting %q was accepted", set)
 		}
@@ -239,6 +243,33 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+func withoutPrecision(data []byte) string {
+	return regexp.MustCompile(`,\s*"precision": "\w*"`).ReplaceAllString(string(data), "")
+}
+
+// A plan from before plans named a precision is exact, and what was made from it
+// keeps its digests.
+func TestFormat1(t *testing.T) {
+	exact := made(t, Options{Preset: Demo})
+	exact.Training.Precision, exact.Inference.Precision = Exact, Exact
+	data, err := Encode(exact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := strings.Replace(withoutPrecision(data), `"format": 2`, `"format": 1`, 1)
+	p, err := Decode([]byte(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(exact, p); d != "" {
+		t.Errorf("plan (-exact +format 1)\n%s", d)
+	}
+	text, _ := json.Marshal(p.Inference.Digested())
+	if strings.Contains(string(text), "precision") {
+		t.Errorf("digests hold %s, which they did not before", text)
+	}
+}
+
 func TestDecodeNamesWhatIsWrong(t *testing.T) {
 	good, err := Encode(made(t, Options{Preset: Demo}))
 	if err != nil {
@@ -254,7 +285,9 @@ func TestDecodeNamesWhatIsWrong(t *testing.T) {
 		{edit(`"batch_size": 1`, `"batch_size": 0`), "batch_size 0: want 1 to 1024"},
 		{edit(`"batch_size": 1`, `"batch_size": null`), "batch_size: null"},
 		{edit(`"batch_size": 1`, `"batch_size": `), "line "},
-		{edit(`"format": 1`, `"format": 2, "shape_of_things_to_come": 1`), "unsupported: format 2"},
+		{edit(`"format": 2`, `"format": 3, "shape_of_things_to_come": 1`), "unsupported: format 3"},
+		{edit(`"precision": "fp32"`, `"precision": "half"`), "want one of fp32, bf16, exact"},
+		{withoutPrecision(good), `training.precision ""`},
 		{edit(`"num_classes": 5`, `"num_classes": 6`), "num_classes 6"},
 		{edit(`"id": 2`, `"id": 3`), "labels: entry 1"},
 		{edit(`"ignore_label": -1`, `"ignore_label": 3`), "ignore_label 3"},
@@ -277,6 +310,8 @@ func TestDigests(t *testing.T) {
 		{func(p *Plan) { p.Reasons = nil; p.DatasetName = "x"; p.Preset = NNUNet }, false, false, false},
 		{func(p *Plan) { p.MedianShape[0]++ }, false, false, false},
 		{func(p *Plan) { p.Inference.StepSize = 0.75 }, true, false, false},
+		{func(p *Plan) { p.Inference.Precision = BF16 }, true, false, false},
+		{func(p *Plan) { p.Training.Precision = BF16 }, true, true, false},
 		{func(p *Plan) { p.Training.LearningRate *= 2 }, true, true, false},
 		{func(p *Plan) { p.Seed++ }, true, true, false},
 		{func(p *Plan) { p.PatchSize[0] *= 2 }, true, true, false},

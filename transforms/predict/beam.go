@@ -32,15 +32,14 @@ func Scans(s beam.Scope, c Config, scans beam.PCollection) (done, rejected beam.
 }
 
 type scanFn struct {
-	Config string // JSON of Config
-	config Config
-	store  *store.Store
-	done   beam.Counter
-	failed beam.Counter
+	Config   string // JSON of Config
+	config   Config
+	store    *store.Store
+	outcomes manifest.Outcomes
 }
 
 func (f *scanFn) Setup(ctx context.Context) (err error) {
-	f.done, f.failed = beam.NewCounter("predict", "done"), beam.NewCounter("predict", "rejected")
+	f.outcomes = manifest.NewOutcomes("predict")
 	if err = json.Unmarshal([]byte(f.Config), &f.config); err == nil {
 		f.store, err = store.Open(ctx, f.config.Store)
 	}
@@ -49,15 +48,9 @@ func (f *scanFn) Setup(ctx context.Context) (err error) {
 
 func (f *scanFn) ProcessElement(ctx context.Context, scan cases.Case, done func(string), rejected func(cases.Rejected)) error {
 	row, err := Scan(ctx, f.store, f.config, scan)
-	if err != nil {
+	if err != nil || !f.outcomes.Done(ctx, row, rejected) {
 		return err
 	}
-	if row.Outcome == manifest.Rejected {
-		f.failed.Inc(ctx, 1)
-		rejected(row.Rejection())
-		return nil
-	}
-	f.done.Inc(ctx, 1)
 	done(scan.ID)
 	return nil
 }

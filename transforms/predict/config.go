@@ -31,7 +31,7 @@ func (c Config) Digest() string {
 	for i, m := range c.Models {
 		digests[i] = m.Digest
 	}
-	return manifest.Digest("predict", Version, resample.Digest(c.Plan), c.Plan.Network, c.Plan.PatchSize, c.Plan.Inference, digests)
+	return manifest.Digest("predict", Version, resample.Digest(c.Plan), c.Plan.Network, c.Plan.PatchSize, c.Plan.Inference.Digested(), digests)
 }
 
 // Stage is the ledger's name of the work: one stage a model.

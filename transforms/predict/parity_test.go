@@ -147,7 +147,7 @@ func tinyPlan(t *testing.T, dir string) plan.Plan {
 	c := file.Configurations["3d_tiny"]
 	p := plan.Plan{
 		Orientation: nifti.Stored, Ignore: -1, Spacing: c.Spacing, PatchSize: c.Patch, Intensity: file.Intensity["0"],
-		Network: c.Architecture.Args, Inference: plan.Inference{StepSize: 0.5, Blend: "logits", Mirror: "none"},
+		Network: c.Architecture.Args, Inference: plan.Inference{StepSize: 0.5, Blend: "logits", Mirror: "none", Precision: plan.Exact},
 	}
 	p.Network.InChannels, p.Network.Classes, p.Network.DeepSupervision = 1, 14, true
 	for id := range 13 {

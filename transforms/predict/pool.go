@@ -8,7 +8,6 @@ import (
 
 	"noisystudent/io/store"
 	"noisystudent/model/engine"
-	"noisystudent/model/unet"
 	"noisystudent/transforms/fit"
 )
 
@@ -21,6 +20,7 @@ type ModelRef struct {
 // Options say how a process predicts.
 type Options struct {
 	Device   string `json:"device"`   // auto, cpu or ref
+	Kernels  string `json:"kernels"`  // of the CPU, empty: the best
 	Threads  int    `json:"threads"`  // of one network, 0: all
 	Networks int    `json:"networks"` // at once in one process, at least 1
 	Memory   int64  `json:"memory"`   // bytes for the cases in work
@@ -48,10 +48,8 @@ func (n *network) Use(m Model) error {
 
 // kind is what makes two networks exchangeable.
 type kind struct {
-	spec    string
-	patch   [3]int
-	device  string
-	threads int
+	network string // its PredictConfig
+	device  engine.Options
 }
 
 // pool keeps the process's networks: Beam sets a DoFn up once for each bundle
@@ -74,8 +72,8 @@ func newPool() *pool {
 
 // with lends a network to work, after waiting for a slot. Work must not wait for
 // anything else meanwhile. A network that has failed is not lent again.
-func (p *pool) with(ctx context.Context, spec unet.Spec, patch [3]int, o Options, first Model, work func(*network) error) error {
-	want := kind{spec: fmt.Sprint(spec), patch: patch, device: o.Device, threads: o.Threads}
+func (p *pool) with(ctx context.Context, c engine.PredictConfig, o Options, first Model, work func(*network) error) error {
+	want := kind{fmt.Sprint(c), engine.Options{Device: o.Device, Threads: o.Threads, Kernels: o.Kernels}}
 	n, stale, err := p.take(ctx, want, max(o.Networks, 1))
 	if err != nil {
 		return err
@@ -86,10 +84,9 @@ func (p *pool) with(ctx context.Context, spec unet.Spec, patch [3]int, o Options
 		s.close()
 	}
 	if n == nil {
-		if n, err = load(spec, patch, o, first); err != nil {
+		if n, err = load(c, want, first); err != nil {
 			return err
 		}
-		n.kind = want
 	}
 	err = work(n)
 	good = err == nil
@@ -141,17 +138,17 @@ func (p *pool) put(n *network, good bool) {
 	}
 }
 
-func load(spec unet.Spec, patch [3]int, o Options, m Model) (*network, error) {
-	e, err := engine.Open(engine.Options{Device: o.Device, Threads: o.Threads})
+func load(c engine.PredictConfig, k kind, m Model) (*network, error) {
+	e, err := engine.Open(k.device)
 	if err != nil {
 		return nil, err
 	}
-	p, err := e.NewPredictor(engine.PredictConfig{Spec: spec, Patch: patch, Batch: 1}, m.Weights)
+	p, err := e.NewPredictor(c, m.Weights)
 	if err != nil {
 		e.Close()
 		return nil, err
 	}
-	return &network{Predictor: p, engine: e, model: m.Digest}, nil
+	return &network{Predictor: p, engine: e, kind: k, model: m.Digest}, nil
 }
 
 func (n *network) close() {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"noisystudent/model/unet"
+	"noisystudent/model/engine"
 	"noisystudent/transforms/fit/fittest"
 )
 
@@ -22,7 +22,7 @@ func lend(t *testing.T, p *pool, o Options, work func(*network) error) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.with(t.Context(), c.Plan.Network, c.Plan.PatchSize, o, models[0], work)
+	return p.with(t.Context(), engine.PredictConfig{Spec: c.Plan.Network, Patch: c.Plan.PatchSize, Batch: 1}, o, models[0], work)
 }
 
 func TestPoolLimitsNetworks(t *testing.T) {
@@ -73,6 +73,7 @@ func TestPoolKeepsNetworks(t *testing.T) {
 	use(o, true)
 	use(o, true)
 	use(Options{Device: "cpu", Threads: 1}, false)
+	use(Options{Device: "ref", Kernels: "generic"}, false)
 	if len(p.free) != 1 {
 		t.Errorf("%d networks are kept where one was allowed", len(p.free))
 	}
@@ -106,7 +107,7 @@ func TestPoolWaitsNoLongerThanItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	err := lend(t, p, Options{Device: "ref"}, func(*network) error {
 		time.AfterFunc(10*time.Millisecond, cancel)
-		return p.with(ctx, unet.Spec{}, [3]int{}, Options{}, Model{}, nil)
+		return p.with(ctx, engine.PredictConfig{}, Options{}, Model{}, nil)
 	})
 	if !errors.Is(err, context.Canceled) || p.leased != 0 {
 		t.Errorf("error %v, %d leased", err, p.leased)

@@ -16,7 +16,6 @@ package predict
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -24,8 +23,11 @@ import (
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
 	"noisystudent/io/volume"
+	"noisystudent/model/engine"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/memory"
+	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
 )
 
@@ -58,7 +60,7 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	if err != nil {
 		return nil, nifti.Frame{}, err
 	}
-	release, err := c.Admit(ctx, scan.Image, c.scanBytes(g))
+	release, err := memory.Admit(ctx, scan.Image, c.scanBytes(g), c.Options.Memory)
 	if err != nil {
 		return nil, nifti.Frame{}, err
 	}
@@ -79,16 +81,6 @@ func (c Config) scanBytes(g volume.Geometry) int64 {
 		prepared *= g.Spacing[a] / c.Plan.Spacing[a]
 	}
 	return max(resample.PredictBytes(g, c.Plan), int64(min(prepared, math.MaxInt64/4))+c.SegmentBytes(g))
-}
-
-// Admit waits until the memory that a case's segmentation is predicted to take is
-// free in this process. A case that never fits is a *cases.Fault.
-func (c Config) Admit(ctx context.Context, file string, need int64) (release func(), err error) {
-	release, err = resample.Admit(ctx, need, c.Options.Memory)
-	if errors.Is(err, resample.ErrBudget) {
-		return nil, &cases.Fault{Kind: cases.TooLarge, File: file, Remedy: "allow more memory with --memory, or crop or split the scan", Err: err}
-	}
-	return release, err
 }
 
 // SegmentBytes is what the segmentation of a scan of a grid takes beside the
@@ -149,7 +141,11 @@ func (c Config) withNetwork(ctx context.Context, st *store.Store, work func(Netw
 	if err != nil {
 		return err
 	}
-	return process.with(ctx, c.Plan.Network, c.Plan.PatchSize, c.Options, models[0], func(n *network) error {
+	config := engine.PredictConfig{Spec: c.Plan.Network, Patch: c.Plan.PatchSize, Batch: 1}
+	if config.Precision, err = plan.ParsePrecision(c.Plan.Inference.Precision); err != nil {
+		return err
+	}
+	return process.with(ctx, config, c.Options, models[0], func(n *network) error {
 		return work(n, models, s)
 	})
 }

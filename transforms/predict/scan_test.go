@@ -19,6 +19,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/plan"
 )
 
 // ready returns a store with models of random weights and the configuration of
@@ -76,12 +77,13 @@ func TestGolden(t *testing.T) {
 func TestDigestNamesWhatMatters(t *testing.T) {
 	_, plain := ready(t, 2)
 	for name, change := range map[string]func(c *Config){
-		"export":  func(c *Config) { c.Plan.Inference.Export = "probabilities" },
-		"mirror":  func(c *Config) { c.Plan.Inference.Mirror = "x" },
-		"spacing": func(c *Config) { c.Plan.Spacing[0] = 2 },
-		"patch":   func(c *Config) { c.Plan.PatchSize[0] = 16 },
-		"network": func(c *Config) { c.Plan.Network.Classes = 9 },
-		"models":  func(c *Config) { c.Models = c.Models[:1] },
+		"export":    func(c *Config) { c.Plan.Inference.Export = "probabilities" },
+		"mirror":    func(c *Config) { c.Plan.Inference.Mirror = "x" },
+		"spacing":   func(c *Config) { c.Plan.Spacing[0] = 2 },
+		"patch":     func(c *Config) { c.Plan.PatchSize[0] = 16 },
+		"network":   func(c *Config) { c.Plan.Network.Classes = 9 },
+		"precision": func(c *Config) { c.Plan.Inference.Precision = plan.BF16 },
+		"models":    func(c *Config) { c.Models = c.Models[:1] },
 	} {
 		_, c := ready(t, 2)
 		if change(&c); c.Digest() == plain.Digest() {

@@ -34,15 +34,14 @@ func Labels(s beam.Scope, c Config, prepared beam.PCollection) (done, rejected b
 }
 
 type labelFn struct {
-	Config string // JSON of Config
-	config Config
-	store  *store.Store
-	done   beam.Counter
-	failed beam.Counter
+	Config   string // JSON of Config
+	config   Config
+	store    *store.Store
+	outcomes manifest.Outcomes
 }
 
 func (f *labelFn) Setup(ctx context.Context) (err error) {
-	f.done, f.failed = beam.NewCounter("pseudo", "done"), beam.NewCounter("pseudo", "rejected")
+	f.outcomes = manifest.NewOutcomes("pseudo")
 	if err = json.Unmarshal([]byte(f.Config), &f.config); err == nil {
 		f.store, err = store.Open(ctx, f.config.Store)
 	}
@@ -51,15 +50,9 @@ func (f *labelFn) Setup(ctx context.Context) (err error) {
 
 func (f *labelFn) ProcessElement(ctx context.Context, in Prepared, done func(string), rejected func(cases.Rejected)) error {
 	row, err := Case(ctx, f.store, f.config, in)
-	if err != nil {
+	if err != nil || !f.outcomes.Done(ctx, row, rejected) {
 		return err
 	}
-	if row.Outcome == manifest.Rejected {
-		f.failed.Inc(ctx, 1)
-		rejected(row.Rejection())
-		return nil
-	}
-	f.done.Inc(ctx, 1)
 	done(in.Case)
 	return nil
 }

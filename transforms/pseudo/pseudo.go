@@ -21,6 +21,7 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/memory"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/resample"
 )
@@ -77,7 +78,7 @@ func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
 	}
 	p, shape := stored.Properties(), stored.Shape()
 	voxels := int64(shape[0]) * int64(shape[1]) * int64(shape[2])
-	release, err := c.Admit(ctx, st.Address(in.Prefix), 4*voxels+c.SegmentBytes(p.Source))
+	release, err := memory.Admit(ctx, st.Address(in.Prefix), 4*voxels+c.SegmentBytes(p.Source), c.Options.Memory)
 	if err != nil {
 		return err
 	}

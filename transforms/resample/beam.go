@@ -23,7 +23,7 @@ func init() {
 // Options of the transform; they travel to the workers.
 type Options struct {
 	Store       string // root of the store
-	BudgetBytes int64  // memory for all cases in work in one process; 0: DefaultBudget
+	BudgetBytes int64  // memory for all cases in work in one process; 0: memory.Budget
 }
 
 // Ref points to a stored case.
@@ -45,14 +45,13 @@ func Cases(s beam.Scope, o Options, col, planJSON beam.PCollection) (stored, rej
 }
 
 type casesFn struct {
-	Options Options
-	store   *store.Store
-	done    beam.Counter
-	refused beam.Counter
+	Options  Options
+	store    *store.Store
+	outcomes manifest.Outcomes
 }
 
 func (f *casesFn) Setup(ctx context.Context) (err error) {
-	f.done, f.refused = beam.NewCounter("resample", "cases"), beam.NewCounter("resample", "rejected")
+	f.outcomes = manifest.NewOutcomes("resample")
 	f.store, err = store.Open(ctx, f.Options.Store)
 	return err
 }
@@ -63,15 +62,9 @@ func (f *casesFn) ProcessElement(ctx context.Context, c cases.Case, planJSON str
 		return err
 	}
 	row, err := Process(ctx, f.store, c, p, f.Options.BudgetBytes)
-	if err != nil {
+	if err != nil || !f.outcomes.Done(ctx, row, reject) {
 		return err
 	}
-	if row.Outcome == manifest.Rejected {
-		f.refused.Inc(ctx, 1)
-		reject(row.Rejection())
-		return nil
-	}
-	f.done.Inc(ctx, 1)
 	emit(Ref{Case: c.ID, Set: string(c.Set), Prefix: Prefix(p, c.ID), Input: row.Input})
 	return nil
 }

@@ -2,12 +2,14 @@ package resample
 
 import (
 	"context"
-	"errors"
+	"math"
 	"path"
 
 	"noisystudent/io/store"
+	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/memory"
 	"noisystudent/transforms/plan"
 )
 
@@ -18,15 +20,7 @@ const Stage = "preprocess"
 // A case that cannot be is a rejected row and no error.
 func Process(ctx context.Context, st *store.Store, c cases.Case, p plan.Plan, budgetBytes int64) (manifest.Row, error) {
 	wanted := manifest.Row{Stage: Stage, Case: c.ID, Version: version, Plan: Digest(p)}
-	var err error
-	if wanted.Input, err = manifest.InputDigest(ctx, st, c); err != nil {
-		var fault *cases.Fault
-		if errors.As(err, &fault) {
-			return manifest.Reject(ctx, st, wanted, fault)
-		}
-		return wanted, err
-	}
-	return manifest.Once(ctx, st, wanted, func(row *manifest.Row) error {
+	return manifest.Settle(ctx, st, c, wanted, func(row *manifest.Row) error {
 		prefix := Prefix(p, c.ID)
 		row.Output = path.Join(prefix, "zarr.json")
 		return prepare(ctx, st, prefix, c, p, budgetBytes)
@@ -39,10 +33,7 @@ func prepare(ctx context.Context, st *store.Store, prefix string, c cases.Case, 
 	if err != nil {
 		return err
 	}
-	release, err := Admit(ctx, PredictBytes(g, p), budgetBytes)
-	if errors.Is(err, ErrBudget) {
-		return &cases.Fault{Kind: cases.TooLarge, File: c.Image, Remedy: "allow more memory, or crop or split the scan", Err: err}
-	}
+	release, err := memory.Admit(ctx, c.Image, PredictBytes(g, p), budgetBytes)
 	if err != nil {
 		return err
 	}
@@ -58,4 +49,23 @@ func prepare(ctx context.Context, st *store.Store, prefix string, c cases.Case, 
 		return &cases.Fault{Kind: cases.NotWritten, File: st.Address(prefix), Remedy: "make room or check the store, then run the command again", Err: err}
 	}
 	return nil
+}
+
+// PredictBytes is what preprocessing a scan of a grid takes at its peak: the scan
+// while its axes are put in order (twice in float32), or the scan and its labels
+// beside the result, whose planes are all made before they go through z.
+func PredictBytes(g volume.Geometry, p plan.Plan) int64 {
+	const fixed = 64 << 20 // a shard being packed, positions, lines
+	source := float64(g.Voxels())
+	result, planes := source, source
+	for a := range 3 {
+		ratio := g.Spacing[a] / p.Spacing[a]
+		result *= ratio
+		if a == 0 {
+			ratio = max(ratio, 1)
+		}
+		planes *= ratio
+	}
+	need := max(8*source, 6*source+4*planes+result) + fixed
+	return int64(min(need, math.MaxInt64/2))
 }

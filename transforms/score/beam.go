@@ -55,15 +55,14 @@ func decoded(text string) (c Config, err error) {
 }
 
 type casesFn struct {
-	Config  string
-	config  Config
-	store   *store.Store
-	scored  beam.Counter
-	refused beam.Counter
+	Config   string
+	config   Config
+	store    *store.Store
+	outcomes manifest.Outcomes
 }
 
 func (f *casesFn) Setup(ctx context.Context) (err error) {
-	f.scored, f.refused = beam.NewCounter("score", "cases"), beam.NewCounter("score", "rejected")
+	f.outcomes = manifest.NewOutcomes("score")
 	if f.config, err = decoded(f.Config); err == nil {
 		f.store, err = store.Open(ctx, f.config.Store)
 	}
@@ -72,19 +71,13 @@ func (f *casesFn) Setup(ctx context.Context) (err error) {
 
 func (f *casesFn) ProcessElement(ctx context.Context, p Pair, emit func(string), reject func(cases.Rejected)) error {
 	row, done, err := Process(ctx, f.store, f.config, p)
-	if err != nil {
+	if err != nil || !f.outcomes.Done(ctx, done, reject) {
 		return err
-	}
-	if done.Outcome == manifest.Rejected {
-		f.refused.Inc(ctx, 1)
-		reject(done.Rejection())
-		return nil
 	}
 	text, err := json.Marshal(row)
 	if err != nil {
 		return err
 	}
-	f.scored.Inc(ctx, 1)
 	emit(string(text))
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
-	"noisystudent/transforms/resample"
+	"noisystudent/transforms/memory"
 )
 
 // Pair is a prediction with its reference; both are addresses of label files.
@@ -28,8 +28,7 @@ type Config struct {
 	Store   string // root of the store
 	Name    string // of this scoring, such as "test" or "fold_0": results lie under scores/ and report/ by it
 	Options Options
-	// BudgetBytes is the memory for all pairs in work in one process, as
-	// resample.Options has it; 0: resample.DefaultBudget.
+	// BudgetBytes is the memory for all pairs in work in one process; 0: memory.Budget.
 	BudgetBytes int64
 }
 
@@ -158,11 +157,7 @@ func admit(ctx context.Context, c Config, p Pair) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err = resample.Admit(ctx, 8*int64(g.Voxels()), c.BudgetBytes)
-	if errors.Is(err, resample.ErrBudget) {
-		return nil, &cases.Fault{Kind: cases.TooLarge, File: p.Reference, Remedy: "allow more memory, or crop the labels", Err: err}
-	}
-	return release, err
+	return memory.Admit(ctx, p.Reference, 8*int64(g.Voxels()), c.BudgetBytes)
 }
 
 // Publish writes report/<name>/ for people and other programs: table.json (Table),

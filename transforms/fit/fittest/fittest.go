@@ -25,7 +25,7 @@ import (
 )
 
 // Plan returns the plan: spacing 3x1.5x1.5 mm, patch 8x8x8, batch 2, three steps an
-// epoch, SGD, and inference as the paper does it.
+// epoch, SGD, exact products, and inference as the paper does it.
 func Plan() plan.Plan {
 	return plan.Plan{
 		Format: plan.FormatVersion, DatasetName: "tiny", Preset: plan.Demo, Orientation: "ras", Ignore: -1,
@@ -43,9 +43,9 @@ func Plan() plan.Plan {
 			Folds: 2, StepsPerEpoch: 3, TeacherEpochs: 3, StudentEpochs: 3, FinetuneEpochs: 2,
 			Optimizer: "sgd", LearningRate: 0.01, FinetuneRate: 0.01, PolyExponent: 0.9, Momentum: 0.99,
 			WeightDecay: 3e-5, ClipNorm: 12, ForegroundPart: 0.33, LabelledPart: 0.25,
-			TeacherAugment: "teacher", StudentAugment: "student", Mirror: "laterality",
+			TeacherAugment: "teacher", StudentAugment: "student", Mirror: "laterality", Precision: plan.Exact,
 		},
-		Inference: plan.Inference{StepSize: 0.5, Blend: "logits", Export: "labels", Mirror: "none"},
+		Inference: plan.Inference{StepSize: 0.5, Blend: "logits", Export: "labels", Mirror: "none", Precision: plan.Exact},
 		Seed:      7,
 	}
 }

@@ -1,4 +1,4 @@
-package resample
+package memory
 
 import (
 	"os"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestMemoryLimit(t *testing.T) {
+func TestLimit(t *testing.T) {
 	const meminfo = "MemTotal:       16777216 kB\nMemFree:         1000000 kB\nMemAvailable:    8388608 kB\n"
 	for name, c := range map[string]struct {
 		files map[string]string
@@ -38,11 +38,11 @@ func TestMemoryLimit(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := memoryLimit(filepath.Join(root, "proc"), filepath.Join(root, "groups")); got != c.want {
+		if got := limitOf(filepath.Join(root, "proc"), filepath.Join(root, "groups")); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
-	if got := MemoryLimit(); got < 1<<28 {
+	if got := Limit(); got < 1<<28 {
 		t.Errorf("this machine allows %d bytes", got)
 	}
 }

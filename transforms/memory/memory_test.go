@@ -1,4 +1,4 @@
-package resample
+package memory
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"noisystudent/transforms/cases"
 )
 
 func TestAdmitKeepsToTheBudget(t *testing.T) {
@@ -58,10 +60,11 @@ func TestAdmitGivesItsPlaceBack(t *testing.T) {
 }
 
 func TestAdmitRefusesTheImpossible(t *testing.T) {
-	if _, err := Admit(t.Context(), 2, 1); !errors.Is(err, ErrBudget) {
+	var fault *cases.Fault
+	if _, err := Admit(t.Context(), "ct.nii.gz", 2, 1); !errors.As(err, &fault) || fault.Kind != cases.TooLarge || fault.File != "ct.nii.gz" {
 		t.Errorf("got %v", err)
 	}
-	if DefaultBudget() < 1<<28 {
-		t.Errorf("default budget of %d bytes", DefaultBudget())
+	if Budget() < 1<<28 {
+		t.Errorf("a budget of %d bytes", Budget())
 	}
 }

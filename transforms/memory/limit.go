@@ -1,4 +1,4 @@
-package resample
+package memory
 
 import (
 	"math"
@@ -8,17 +8,17 @@ import (
 	"sync"
 )
 
-// DefaultBudget is three quarters of MemoryLimit as it was when it was first asked for.
-var DefaultBudget = sync.OnceValue(func() int64 { return MemoryLimit() / 4 * 3 })
+// Budget is three quarters of Limit as it was when it was first asked for.
+var Budget = sync.OnceValue(func() int64 { return Limit() / 4 * 3 })
 
 // unknownLimit is taken where the system does not say how much memory there is.
 const unknownLimit = 8 << 30
 
-// MemoryLimit returns the bytes that this process may use: what the machine has
+// Limit returns the bytes that this process may use: what the machine has
 // available, or the smallest limit of its control groups where that is less.
-func MemoryLimit() int64 { return memoryLimit("/proc", "/sys/fs/cgroup") }
+func Limit() int64 { return limitOf("/proc", "/sys/fs/cgroup") }
 
-func memoryLimit(proc, groups string) int64 {
+func limitOf(proc, groups string) int64 {
 	limit := int64(math.MaxInt64)
 	if text, err := os.ReadFile(proc + "/meminfo"); err == nil {
 		limit = availableBytes(string(text))

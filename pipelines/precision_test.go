@@ -1,0 +1,92 @@
+package pipelines
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"noisystudent/transforms/fit"
+	"noisystudent/transforms/fit/fittest"
+	"noisystudent/transforms/plan"
+)
+
+// TestAutoPrecision asks for auto with a teacher whose fold has validation cases, on
+// a device with and without bf16.
+func TestAutoPrecision(t *testing.T) {
+	folder := t.TempDir()
+	log := &notes{}
+	o := tinyOptions(filepath.Join(folder, "cohort"), filepath.Join(folder, "store"), log)
+	tinyCohort(t, o.Dataset, 3, 1, 0, 0)
+	o.Precision = auto
+	if _, err := Train(t.Context(), o, fit.Teacher, []int{0}); err != nil {
+		t.Fatal(err)
+	}
+	log.take()
+	open := func(dataset, half bool) *run {
+		t.Helper()
+		r, err := openPredict(t.Context(), o, PredictRequest{Input: "i", Output: "o"})
+		if dataset {
+			if r, err = openDataset(t.Context(), o); err == nil {
+				err = r.needPlan(t.Context())
+			}
+			if err == nil {
+				_, err = r.needTeachers(t.Context(), []int{0})
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.networks = networks{device: "this CPU", half: half, train: 1 << 20, infer: 1 << 20}
+		return r
+	}
+	const key = "models/teacher/fold_0/precision.json"
+	for _, c := range []struct {
+		name          string
+		dataset, half bool
+		before        func(r *run)
+		want, said    string
+	}{
+		{"without bf16", true, false, func(*run) {}, plan.FP32, "this CPU has no bf16"},
+		{"nothing known", false, true, func(*run) {}, plan.FP32, "no validation cases to try bf16 on"},
+		{"tried", true, true, func(*run) {}, plan.BF16, "in fp32 on 2 validation cases, a change of +0.0000; it labels in bf16"},
+		{"known", false, true, func(*run) {}, plan.BF16, "it labels in bf16"},
+		{"too much", false, true, func(r *run) {
+			var tried trial
+			_, err := r.readJSON(t.Context(), key, &tried)
+			tried.BF16 = tried.FP32 - 0.0011
+			if err == nil {
+				err = writeJSON(t.Context(), r.store, key, tried)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, plan.FP32, "a change of -0.0011; it labels in fp32"},
+	} {
+		r := open(c.dataset, c.half)
+		c.before(r)
+		m, err := r.modelOf(t.Context(), fit.Teacher, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := r.config(t.Context(), []model{m}, 1)
+		if lines := strings.Join(log.take(), "\n"); err != nil || config.Plan.Inference.Precision != c.want || !strings.Contains(lines, c.said) {
+			t.Errorf("%s: labels in %s, %v, want %s; said\n%s", c.name, config.Plan.Inference.Precision, err, c.want, lines)
+		}
+	}
+}
+
+// TestNoHalf asks for bf16 where the device has none.
+func TestNoHalf(t *testing.T) {
+	log := &notes{}
+	r := &run{Options: Options{Device: "ref", Threads: 1}, progress: log}
+	r.plan = fittest.Plan()
+	r.plan.Training.Precision = plan.BF16
+	for range 2 {
+		if _, err := r.measured(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lines := log.take(); len(lines) != 1 || !strings.Contains(lines[0], "has no bf16 and computes in fp32") {
+		t.Errorf("%q", lines)
+	}
+}

@@ -1,0 +1,39 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"noisystudent/model/program"
+)
+
+// Names of precisions: how exactly a network multiplies. A device may be more exact.
+const (
+	FP32  = "fp32"  // float32, transformed where that is faster: within 1e-4 of the definition
+	BF16  = "bf16"  // factors rounded to bfloat16, sums in float32
+	Exact = "exact" // float32 products as they are defined
+)
+
+var precisions = []struct {
+	name  string
+	value program.Precision
+}{{FP32, program.Float32}, {BF16, program.Half}, {Exact, program.Exact}}
+
+// Precisions returns the names.
+func Precisions() []string {
+	names := make([]string, len(precisions))
+	for i, p := range precisions {
+		names[i] = p.name
+	}
+	return names
+}
+
+// ParsePrecision returns what a name asks of a device.
+func ParsePrecision(name string) (program.Precision, error) {
+	for _, p := range precisions {
+		if p.name == name {
+			return p.value, nil
+		}
+	}
+	return 0, fmt.Errorf("plan: precision %q; want one of %s", name, strings.Join(Precisions(), ", "))
+}
