@@ -77,7 +77,7 @@ func TestUsage(t *testing.T) {
 		{"plan --dataset d --store s --runner dataflow --project p --region r --staging gs://b/x", "copy it to a bucket", "noisystudent plan --help"},
 		{"train --dataset d --store s --device null", "use auto, cpu, ref", "noisystudent train --help"},
 		{"train --dataset d --store s --device gpu", "use auto, cpu, ref", "noisystudent train --help"},
-		{"train --dataset d --store s --cpu mmx", `no kernels "mmx" in this CPU and build; the best they have are `, "noisystudent train --help"},
+		{"train --dataset d --store s --cpu mmx", `no kernels "mmx": this build has `, "noisystudent train --help"},
 		{"train --dataset d --store s --precision half", "use fp32, bf16, exact, auto", "noisystudent train --help"},
 		{"train --dataset d --store s --precision fp32 --exact", "exclude each other", "noisystudent train --help"},
 		{"train --dataset d --store s --threads -1", "give 1 or more", "noisystudent train --help"},
