@@ -28,19 +28,28 @@ func benchmark(b *testing.B, n network, train bool) {
 		if table.name == "generic" && n.patch != demo.patch {
 			continue // minutes
 		}
-		for _, threads := range []int{1, 2} {
-			b.Run(fmt.Sprintf("%s/%d", table.name, threads), func(b *testing.B) {
-				d := open(table, threads)
-				l := n.load(b, d, train)
-				c := newClock(l)
-				for b.Loop() {
-					c.run()
-				}
-				c.report(b)
-				must(b, l.Close())
-				must(b, d.Close())
-			})
+		n.precision = program.Exact
+		b.Run(table.name, func(b *testing.B) { onThreads(b, table, n, train) })
+		if table.half != nil {
+			n.precision = program.Half
+			b.Run(table.name+"-bf16", func(b *testing.B) { onThreads(b, table, n, train) })
 		}
+	}
+}
+
+func onThreads(b *testing.B, table *table, n network, train bool) {
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprint(threads), func(b *testing.B) {
+			d := open(table, threads)
+			l := n.load(b, d, train)
+			c := newClock(l)
+			for b.Loop() {
+				c.run()
+			}
+			c.report(b)
+			must(b, l.Close())
+			must(b, d.Close())
+		})
 	}
 }
 

@@ -60,14 +60,18 @@ func Open(o Options) (device.Device, error) {
 	if threads < 1 || threads > maxThreads {
 		return nil, fmt.Errorf("cpu: open: %d threads, need 1 to %d or 0 for all", threads, maxThreads)
 	}
-	if o.Kernels == "" {
-		o.Kernels = os.Getenv("NOISYSTUDENT_CPU")
-	}
-	t, err := chooseTable(o.Kernels)
+	t, err := chooseTable(o.kernels())
 	if err != nil {
 		return nil, fmt.Errorf("cpu: open: %w", err)
 	}
 	return open(t, threads), nil
+}
+
+func (o Options) kernels() string {
+	if o.Kernels == "" {
+		return os.Getenv("NOISYSTUDENT_CPU")
+	}
+	return o.Kernels
 }
 
 func open(t *table, threads int) *cpuDevice {

@@ -35,6 +35,28 @@ func TestDevice(t *testing.T) {
 	}
 }
 
+// TestHalf holds every path of bfloat16 factors to package ref, plain Go too, which
+// takes it for no program by default.
+func TestHalf(t *testing.T) {
+	notShort(t)
+	for _, table := range halfTables() {
+		t.Run(table.name, func(t *testing.T) { devicetest.RunHalf(t, opener(table, 2, standard)) })
+	}
+	t.Run("parts", func(t *testing.T) { devicetest.RunHalf(t, opener(halfTables()[0], 3, splinters)) })
+}
+
+// halfTables lists the tables that have kernels of bfloat16 factors.
+func halfTables() (list []*table) {
+	for _, t := range tables() {
+		if t.half != nil {
+			list = append(list, t)
+		}
+	}
+	plain := genericTable()
+	plain.half = genericHalf()
+	return append(list, plain)
+}
+
 // TestParts does it with work cut fine, so that bands, ranges of planes, spans of
 // channels, rings and partial sums are many.
 func TestParts(t *testing.T) {
@@ -51,6 +73,10 @@ func TestThreads(t *testing.T) {
 			devicetest.Same(t, opener(table, 1, s), opener(table, 2, s), opener(table, 7, s))
 		})
 	}
+	half := func(threads int) func() device.Device {
+		return devicetest.Half(opener(halfTables()[0], threads, splinters))
+	}
+	t.Run("bf16", func(t *testing.T) { devicetest.Same(t, half(1), half(2), half(7)) })
 }
 
 func notShort(t *testing.T) {

@@ -10,20 +10,23 @@ package cpu
 // at the end; groups of y and blocks of x are cut further, which costs nothing but
 // packing twice.
 type gradOp struct {
-	l        *loaded
-	table    *table
-	k        kernelLayout // of dW
-	x        *packer
-	y        *packer // nil: read raw from ySource
-	ySource  *source
-	out      [3]int // positions o
-	taps     [2][][]tap
-	kd, kh   int      // kernel planes and rows as the lists see them
-	wide     bool     // three taps along W at once
-	columns  []column // else: one call for each, in.in of x and w of dW
-	inStep   int
-	channels []int // of each block of x
-	groups   []gradGroup
+	l          *loaded
+	table      *table
+	kernels    *gradKernels
+	k          kernelLayout // of dW
+	x          *packer
+	y          *packer // nil: read raw from ySource
+	ySource    *source
+	out        [3]int // positions o
+	taps       [2][][]tap
+	kd, kh     int      // kernel planes and rows as the lists see them
+	wide       bool     // three taps along W at once
+	columns    []column // else: one call for each, in.in of x and w of dW
+	px         int      // kernel steps of a row: pixels, or pairs of them
+	inStep     int
+	tap1, tap2 int   // of half factors, see gradArgs
+	channels   []int // of each block of x
+	groups     []gradGroup
 
 	units                                      cut // pieces of the volume; parts are runs of them
 	parts, spans, groupSpan, xSpans, blockSpan int
@@ -151,7 +154,8 @@ func (g *gradOp) list(w *worker, u part, p gradPart, d0, d1, kd, kh, row int) in
 // tap adds the row pairs of one (kd, kh) to the sums of all groups and blocks.
 func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 	a := &w.grad
-	a.list, a.n, a.px, a.inStep = &w.pairs[0], pairs, g.out[2], g.inStep
+	a.list, a.n, a.px, a.inStep = &w.pairs[0], pairs, g.px, g.inStep
+	a.tap1, a.tap2 = g.tap1, g.tap2
 	a.dwNext, a.dwStep = 4*g.next(), g.k.kw*pixelBytes
 	for _, group := range g.groups[p.g0:p.g1] {
 		if g.y == nil {
@@ -176,9 +180,9 @@ func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 
 func (g *gradOp) kernel(ov int) gradKernel {
 	if g.wide {
-		return g.table.wgrad[0][ov-1]
+		return g.kernels[0][ov-1]
 	}
-	return g.table.wgrad[1][ov-1]
+	return g.kernels[1][ov-1]
 }
 
 // reduce adds the parts of one block of y and assigns its part of dW.

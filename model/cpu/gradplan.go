@@ -9,10 +9,10 @@ const gradPlanes = 8
 func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
 	from, out := grid(l.shape(i.In[0].Buf)), grid(l.shape(i.DOut))
-	g := &gradOp{l: l, table: l.dev.table, k: k, out: out, kd: k.kd, kh: k.kh, wide: k.kw > 1, columns: []column{{}}}
+	g := &gradOp{l: l, table: l.dev.table, kernels: &l.dev.table.wgrad, k: k, out: out, kd: k.kd, kh: k.kh, wide: k.kw > 1, columns: []column{{}}}
 	g.taps[0] = forwardTaps(from[0], out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	g.taps[1] = forwardTaps(from[1], out[1], k.kh, i.Stride[1], (k.kh-1)/2)
-	g.inStep = i.Stride[2] * pixelBytes
+	g.px, g.inStep = out[2], i.Stride[2]*pixelBytes
 	g.ySource = l.source(program.View{Buf: i.DOut, Norm: program.None})
 	sources := []*source{g.ySource}
 	if l.gathers(i.In, k, i.Stride) {
@@ -25,8 +25,12 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 	} else {
 		in := l.sources(i.In)
 		sources = append(sources, in...)
-		g.x = newPacker(g.table, in, from, []columns{{0, 1, from[2]}}, k.kw > 1)
 		g.mapRows(in)
+		if l.half != nil {
+			g.pairTaps(in, from, i.Stride[2])
+		} else {
+			g.x = newPacker(g.table.format(), in, from, []columns{{0, 1, from[2]}}, k.kw > 1)
+		}
 	}
 	return g.op("conv weight gradient", sources, l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
 }
@@ -36,19 +40,23 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 func (l *loaded) newTransposedWeightGrad(i program.ConvTransposedWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
 	in, out := grid(l.shape(i.DOut)), grid(l.shape(i.In.Buf))
-	g := &gradOp{l: l, table: l.dev.table, k: k, out: out, kd: k.kd, kh: k.kh, inStep: k.kw * pixelBytes}
+	g := &gradOp{l: l, table: l.dev.table, kernels: &l.dev.table.wgrad, k: k, out: out, kd: k.kd, kh: k.kh, px: out[2], inStep: k.kw * pixelBytes}
 	g.taps[0] = forwardTaps(in[0], out[0], k.kd, k.kd, 0)
 	g.taps[1] = forwardTaps(in[1], out[1], k.kh, k.kh, 0)
+	g.ySource = l.source(i.In)
+	x := l.sources([]program.View{{Buf: i.DOut, Norm: program.None}})
+	g.mapRows(x)
+	if l.half != nil {
+		g.pairColumns(x, in)
+		return g.op("transposed conv weight gradient", append(x, g.ySource), l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
+	}
 	for j := range k.kw {
 		g.columns = append(g.columns, column{j * pixelBytes, j * pixelBytes})
 	}
-	g.ySource = l.source(i.In)
-	x := l.sources([]program.View{{Buf: i.DOut, Norm: program.None}})
-	g.x = newPacker(g.table, x, in, []columns{{0, 1, in[2]}}, false)
+	g.x = newPacker(g.table.format(), x, in, []columns{{0, 1, in[2]}}, false)
 	if g.ySource.norm != nil {
-		g.y = newPacker(g.table, []*source{g.ySource}, out, []columns{{0, 1, out[2]}}, false)
+		g.y = newPacker(g.table.format(), []*source{g.ySource}, out, []columns{{0, 1, out[2]}}, false)
 	}
-	g.mapRows(x)
 	return g.op("transposed conv weight gradient", append(x, g.ySource), l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
 }
 
@@ -98,10 +106,7 @@ func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) 
 }
 
 func (g *gradOp) kernelVectors() bool {
-	if g.wide {
-		return g.table.wgrad[0][1].run != nil
-	}
-	return g.table.wgrad[1][1].run != nil
+	return g.kernel(2).run != nil
 }
 
 // divide chooses units, parts and spans by shape alone.

@@ -48,6 +48,7 @@ type gradArgs struct {
 	dyNext     int // from the first 16 output channels to the next 16
 	dwNext     int // the same in dw
 	dwStep     int // from one input channel's gradients to the next one's
+	tap1, tap2 int // of half factors: from the input pixels of the first tap to those of the others
 }
 
 // packArgs copies rows of px pixels as a view sees them:
@@ -114,11 +115,9 @@ type lossArgs struct {
 
 // table is one path: the kernels of a kind of CPU.
 type table struct {
-	name string
-	// conv[kind][ov-1][px]; a path that offers no second vector has an empty list.
-	conv [kinds][2][]func(*convArgs)
-	// wgrad[0] has three taps, wgrad[1] one; by ov-1.
-	wgrad      [2][2]gradKernel
+	name       string
+	conv       convKernels
+	wgrad      gradKernels
 	pack       func(*packArgs)
 	transpose  func(*transposeArgs)
 	sum        func(*sumArgs)
@@ -129,7 +128,15 @@ type table struct {
 	add        func(dst, a, b unsafe.Pointer, n int)
 	// loss and lossGrad have one block of classes; loss.go has the general form.
 	loss, lossGrad func(*lossArgs)
+	// half multiplies bfloat16, nil where that is no faster.
+	half *halfTable
 }
+
+// convKernels are [kind][ov-1][px]; a path that offers no second vector has an empty list.
+type convKernels [kinds][2][]func(*convArgs)
+
+// gradKernels are [0] for three taps, [1] for one; by ov-1.
+type gradKernels [2][2]gradKernel
 
 // gradKernel covers channels input channels at once; run is nil where not offered.
 type gradKernel struct {
@@ -138,8 +145,8 @@ type gradKernel struct {
 }
 
 // maxVectors returns how many vectors of output channels a kind has at most.
-func (t *table) maxVectors(k kind) int {
-	if len(t.conv[k][1]) > 0 {
+func (c *convKernels) maxVectors(k kind) int {
+	if len(c[k][1]) > 0 {
 		return 2
 	}
 	return 1

@@ -25,6 +25,9 @@ type loaded struct {
 	// are renewed only when they have changed.
 	versions []int64
 
+	half      *halfTable // of a program whose factors are bfloat16
+	ownFloats int        // of packed weights that stay
+
 	needShared, needScratch, needLists, needPairs, needStarts int
 }
 
@@ -44,6 +47,9 @@ func (d *cpuDevice) Load(p *program.Program) (device.Loaded, error) {
 		return nil, fmt.Errorf("cpu: load: %w", err)
 	}
 	l := &loaded{dev: d, p: p, arena: arena, free: free, versions: make([]int64, len(p.Buffers))}
+	if p.Precision == program.Half {
+		l.half = d.table.half
+	}
 	for i := range l.versions {
 		l.versions[i] = 1
 	}
@@ -94,9 +100,9 @@ func (l *loaded) labels(id program.ID) []uint8 {
 
 func (l *loaded) shape(id program.ID) []int { return l.p.Buffers[id].Shape }
 
-// MemoryBytes returns what the loaded program holds: arena and scratch.
+// MemoryBytes returns what the loaded program holds: arena, packed weights and scratch.
 func (l *loaded) MemoryBytes() int64 {
-	n := len(l.arena) + len(l.shared) + len(l.workers)*l.needScratch
+	n := len(l.arena) + l.ownFloats + len(l.shared) + len(l.workers)*l.needScratch
 	return 4 * int64(n)
 }
 

@@ -16,6 +16,8 @@ type network struct {
 	spec  unet.Spec
 	patch [3]int
 	batch int
+
+	precision program.Precision
 }
 
 // demo trains in a minute; paper is what nnU-Net plans for FLARE22 with 16 features.
@@ -25,13 +27,13 @@ var (
 		Kernels:      [][3]int{{1, 3, 3}, {3, 3, 3}, {3, 3, 3}, {3, 3, 3}},
 		Strides:      [][3]int{{1, 1, 1}, {1, 2, 2}, {2, 2, 2}, {2, 2, 2}},
 		ConvsEncoder: []int{2, 2, 2, 2}, ConvsDecoder: []int{2, 2, 2}, DeepSupervision: true,
-	}, [3]int{16, 48, 64}, 1}
+	}, [3]int{16, 48, 64}, 1, program.Exact}
 	paper = network{unet.Spec{
 		InChannels: 1, Classes: 14, Features: []int{16, 32, 64, 128, 256, 320},
 		Kernels:      [][3]int{{1, 3, 3}, {3, 3, 3}, {3, 3, 3}, {3, 3, 3}, {3, 3, 3}, {3, 3, 3}},
 		Strides:      [][3]int{{1, 1, 1}, {1, 2, 2}, {2, 2, 2}, {2, 2, 2}, {2, 2, 2}, {1, 2, 2}},
 		ConvsEncoder: []int{2, 2, 2, 2, 2, 2}, ConvsDecoder: []int{2, 2, 2, 2, 2}, DeepSupervision: true,
-	}, [3]int{40, 224, 192}, 1}
+	}, [3]int{40, 224, 192}, 1, program.Exact}
 )
 
 func (n network) withFeatures(f ...int) network {
@@ -54,6 +56,7 @@ func (n network) load(t testing.TB, d *cpuDevice, train bool) *loaded {
 		p, net, err = compile.Infer(n.spec, n.batch, n.patch)
 	}
 	if err == nil {
+		p.Precision = n.precision
 		err = compile.Place(p, d)
 	}
 	if err != nil {

@@ -69,30 +69,46 @@ type packBlock struct {
 	block int
 }
 
+// format is how pixels are packed: the kernel and the bytes of one.
+type format struct {
+	pack  func(*packArgs)
+	pixel int
+}
+
+// packed are columns in a packed row: where the first of them goes and what pad is
+// for the kernel.
+type packed struct {
+	columns
+	at, pad int
+}
+
 // packer copies rows of an instruction's inputs into scratch: for each block of
 // channels, rows of rowBytes.
 type packer struct {
-	table    *table
+	format
 	blocks   []packBlock
 	grid     [3]int
-	columns  []columns
-	pad      bool // a zero pixel before and after the columns
+	parts    []packed
 	rowBytes int
 	gather   *gather
 }
 
-func newPacker(t *table, in []*source, grid [3]int, cols []columns, pad bool) *packer {
-	p := &packer{table: t, grid: grid, columns: cols, pad: pad}
+// newPacker plans rows of columns one after another, with pad (of one part only) a
+// zero pixel before and after them.
+func newPacker(f format, in []*source, grid [3]int, cols []columns, pad bool) *packer {
+	p := &packer{format: f, grid: grid}
 	for _, s := range in {
 		for b := range s.blocks {
 			p.blocks = append(p.blocks, packBlock{s, b})
 		}
 	}
 	for _, c := range cols {
-		p.rowBytes += c.count * pixelBytes
-	}
-	if pad {
-		p.rowBytes += 2 * pixelBytes
+		part := packed{columns: c, at: p.rowBytes}
+		if pad {
+			part.at, part.pad = p.rowBytes+f.pixel, 1
+		}
+		p.parts = append(p.parts, part)
+		p.rowBytes += (c.count + 2*part.pad) * f.pixel
 	}
 	return p
 }
@@ -107,17 +123,12 @@ func (p *packer) rows(w *worker, n, d, h, count, b, at int) {
 	a := &w.pack
 	lane := (n*src.blocks + block) * lanes
 	a.scale, a.shift, a.slope = ptr(src.scale, lane), ptr(src.shift, lane), src.slope
-	a.rows, a.dstRow, a.srcRow, a.pad = count, p.rowBytes, p.grid[2]*pixelBytes, 0
-	if p.pad {
-		a.pad = 1
-		at += pixelBytes
-	}
+	a.rows, a.dstRow, a.srcRow = count, p.rowBytes, p.grid[2]*pixelBytes
 	row := src.at(n, block) + (d*p.grid[1]+h)*p.grid[2]*lanes
-	for _, c := range p.columns {
-		a.dst, a.src = ptr(w.scratch, at/4), ptr(src.data, row+c.start*lanes)
-		a.px, a.srcStep = c.count, c.step*pixelBytes
-		p.table.pack(a)
-		at += c.count * pixelBytes
+	for _, c := range p.parts {
+		a.dst, a.src = ptr(w.scratch, (at+c.at)/4), ptr(src.data, row+c.start*lanes)
+		a.px, a.srcStep, a.pad = c.count, c.step*pixelBytes, c.pad
+		p.pack(a)
 	}
 }
 
@@ -125,6 +136,7 @@ func (p *packer) rows(w *worker, n, d, h, count, b, at int) {
 // packed pixel are the rows of the image under the kernel's (KD, KH), so that one
 // vector feeds up to nine taps instead of one.
 type gather struct {
+	table *table
 	image []float32
 	in    [3]int
 	taps  [2][][]tap // by output plane and row
@@ -133,7 +145,7 @@ type gather struct {
 
 func (g *gather) rows(p *packer, w *worker, n, d, h, count, at int) {
 	a := &w.transpose
-	a.src, a.n, a.dstStep = ptr(g.image, n*g.in[0]*g.in[1]*g.in[2]), p.columns[0].count, pixelBytes
+	a.src, a.n, a.dstStep = ptr(g.image, n*g.in[0]*g.in[1]*g.in[2]), p.parts[0].count, pixelBytes
 	for r := h; r < h+count; r++ {
 		for i := range a.rows {
 			a.rows[i] = -1
@@ -143,13 +155,12 @@ func (g *gather) rows(p *packer, w *worker, n, d, h, count, at int) {
 				a.rows[td.k*g.kh+th.k] = 4 * (td.in*g.in[1] + th.in) * g.in[2]
 			}
 		}
-		a.dst = ptr(w.scratch, at/4)
-		if p.pad {
-			*vector(a.dst, 0) = [lanes]float32{}
-			a.dst = ptr(w.scratch, at/4+lanes)
+		a.dst = ptr(w.scratch, (at+p.parts[0].at)/4)
+		if p.parts[0].pad > 0 {
+			*vector(a.dst, -pixelBytes) = [lanes]float32{}
 			*vector(a.dst, a.n*pixelBytes) = [lanes]float32{}
 		}
-		p.table.transpose(a)
+		g.table.transpose(a)
 		at += p.rowBytes
 	}
 }

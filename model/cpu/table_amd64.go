@@ -8,14 +8,18 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-//go:generate sh -c "cd _asm && for set in avx512; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
+//go:generate sh -c "cd _asm && for set in avx512 bf16; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
 
 // nativeTables lists the assembly that this CPU and operating system run. The
 // checks of x/sys/cpu include that the system saves the registers.
 func nativeTables() []*table {
 	x := cpu.X86
 	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
-		return []*table{avx512Table()}
+		t := avx512Table()
+		if x.HasAVX512BF16 {
+			t.half = bf16Table()
+		}
+		return []*table{t}
 	}
 	return nil
 }
@@ -24,13 +28,24 @@ func avx512Table() *table {
 	return &table{
 		name: "avx512",
 		conv: convAVX512,
-		wgrad: [2][2]gradKernel{
+		wgrad: gradKernels{
 			{{8, gradWideV1C8}, {4, gradWideV2C4}},
 			{{16, gradPointV1C16}, {8, gradPointV2C8}},
 		},
 		pack: packAVX512, transpose: transposeAVX512, sum: sumAVX512,
 		normSums: normSumsAVX512, normApply: normApplyAVX512, sgd: sgdAVX512, adamw: adamwAVX512,
 		squares: squares512, add: add512, loss: lossAVX512, lossGrad: lossGradAVX512,
+	}
+}
+
+func bf16Table() *halfTable {
+	return &halfTable{
+		conv: convHalf,
+		wgrad: gradKernels{
+			{{8, gradHalfWideV1C8}, {4, gradHalfWideV2C4}},
+			{{16, gradHalfPointV1C16}, {8, gradHalfPointV2C8}},
+		},
+		pack: packHalf, pairs: pairsHalf, halve: halveHalf,
 	}
 }
 

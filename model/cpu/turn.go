@@ -5,15 +5,14 @@ import "noisystudent/model/program"
 // turn packs weights for the way back: [B/16][A/16][KD][KH][16 a][KW][16 b] from
 // [A/16][B/16][KD][KH][16 b][KW][16 a], for a convolution's gradient by its input
 // with KW reversed. Each input of a concatenation begins a new block of b.
+// Half factors are then paired along a: [B/16][A/16][KD][KH][8 pairs of a][KW][16 b][2].
+// A part is a block of b.
 type turn struct {
-	l        *loaded
-	id       program.ID
+	packedWeights
 	from, to kernelLayout
 	blocks   []turnBlock
 	flip     bool
-	own      []float32 // nil: packed into shared scratch for each run
-	packed   []int64   // version of each packed block of own
-	kept     bool      // own stays right until the weights' version changes
+	half     *halfTable
 }
 
 // turnBlock is a block of output channels: b in [first, first+channels).
@@ -23,7 +22,7 @@ type turnBlock struct{ first, channels int }
 // not wanted, and makes the segments that read it.
 func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
 	k := newKernelLayout(c.l.shape(id))
-	t := &turn{l: c.l, id: id, from: k, flip: flip, kept: c.l.p.Buffers[id].Role == program.Param}
+	t := &turn{from: k, flip: flip, half: c.half}
 	first := 0
 	for _, n := range channels {
 		for b := 0; b < n; b += lanes {
@@ -32,10 +31,19 @@ func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
 		first += max(n, -n)
 	}
 	t.to = kernelLayout{a: len(t.blocks) * lanes, b: k.a, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes}
-	t.packed = make([]int64, len(t.blocks))
-	for b := range blocks(k.a) {
-		c.segments = append(c.segments, segment{block: b, channels: min(lanes, k.a-b*lanes), w: 4 * t.to.row(b*lanes, 0)})
+	if t.half != nil {
+		t.to.rows = lanes / 2
+		c.l.needScratch = max(c.l.needScratch, lanes*k.kw*lanes)
 	}
+	for b := range blocks(k.a) {
+		n := min(lanes, k.a-b*lanes)
+		if t.half != nil {
+			n = pairs(n)
+		}
+		c.segments = append(c.segments, segment{block: b, channels: n, w: 4 * t.to.row(b*lanes, 0)})
+	}
+	t.packedWeights = c.l.newPackedWeights(id, t.to.floats(), len(t.blocks))
+	c.weights = t.data
 	c.tapH = 4 * t.to.tapFloats()
 	c.tapD = k.kh * c.tapH
 	return t
@@ -45,31 +53,42 @@ func (t *turn) phase() phase { return phase{len(t.blocks), t.item, 2 * t.to.floa
 
 // item packs one block of output channels.
 func (t *turn) item(w *worker, i int) {
-	dst := t.l.shared
-	if t.own != nil {
-		if t.kept && t.packed[i] == t.l.versions[t.id] {
-			return
-		}
-		dst, t.packed[i] = t.own, t.l.versions[t.id]
+	if !t.old(i) {
+		return
 	}
-	src := t.l.floats(t.id)
+	src, dst := t.l.floats(t.id), t.data()
 	a := &w.transpose
 	a.n, a.dstStep = lanes, t.to.kw*pixelBytes
 	t.rows(a, i)
 	for block := range blocks(t.from.a) {
 		for tap := range t.from.taps() {
-			to := i*t.to.next() + t.to.row(block*lanes, tap)
+			to := dst[i*t.to.next()+t.to.row(block*lanes, tap):]
+			rows := to
+			if t.half != nil {
+				rows = w.scratch
+			}
 			for kw := range t.from.kw {
 				a.src = ptr(src, block*t.from.next()+tap*t.from.tapFloats()+kw*lanes)
 				at := kw
 				if t.flip {
 					at = t.from.kw - 1 - kw
 				}
-				a.dst = ptr(dst, to+at*lanes)
+				a.dst = ptr(rows, at*lanes)
 				t.l.dev.table.transpose(a)
+			}
+			if t.half != nil {
+				t.pair(&w.halve, to, rows)
 			}
 		}
 	}
+}
+
+// pair rounds the 16 rows of one tap.
+func (t *turn) pair(a *halveArgs, dst, rows []float32) {
+	row := t.to.kw * lanes
+	a.dst, a.even, a.odd = ptr(dst, 0), ptr(rows, 0), ptr(rows, row)
+	a.n, a.rows, a.step = t.to.kw, lanes/2, 8*row
+	t.half.halve(a)
 }
 
 // rows points at the vectors of b that become lanes, at the first tap and block of a.

@@ -16,9 +16,10 @@ type field struct {
 // float32 64.
 var fields = concat(
 	layout("convArgs", "in 8", "w 8", "out 8", "bias 8", "list 8", "n 8", "wNext 8", "wStep 8", "outNext 8", "outStep 8", "add 8"),
-	layout("gradArgs", "in 8", "dy 8", "dw 8", "list 8", "n 8", "px 8", "inStep 8", "dyNext 8", "dwNext 8", "dwStep 8"),
+	layout("gradArgs", "in 8", "dy 8", "dw 8", "list 8", "n 8", "px 8", "inStep 8", "dyNext 8", "dwNext 8", "dwStep 8", "tap1 8", "tap2 8"),
 	layout("packArgs", "dst 8", "src 8", "scale 8", "shift 8", "px 8", "rows 8", "srcStep 8", "dstRow 8", "srcRow 8", "pad 8", "slope 4"),
 	layout("transposeArgs", "dst 8", "src 8", "rows 128", "n 8", "dstStep 8"),
+	layout("halveArgs", "dst 8", "even 8", "odd 8", "n 8", "rows 8", "step 8"),
 	layout("sumArgs", "src 8", "shift 8", "n 8", "sums 128"),
 	layout("normGradArgs", "x 8", "dy 8", "dx 8", "n 8", "scale 64", "shift 64", "mean 64", "a 64", "b 64", "c 64", "sums 128", "slope 4"),
 	layout("updateArgs", "w 8", "grad 8", "s1 8", "s2 8", "n 8", "k 32"),

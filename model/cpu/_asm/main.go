@@ -36,6 +36,7 @@ type set struct {
 
 var sets = map[string]set{
 	"avx512": {"amd64,!noasm", avx512, avx512Tables},
+	"bf16":   {"amd64,!noasm", bf16, bf16Tables},
 }
 
 func main() {
@@ -54,7 +55,7 @@ func main() {
 }
 
 func avx512() {
-	convolutions()
+	convolutions(floats)
 	gradients()
 	passes()
 	losses()
@@ -128,14 +129,16 @@ func declarations(set set, sources, assembly string) []byte {
 	return []byte(b.String())
 }
 
-func avx512Tables(b *strings.Builder) {
-	b.WriteString("\n// Kernels of each kind by ov-1 and px; see the table type.\nvar convAVX512 = [kinds][2][]func(*convArgs){\n")
+func avx512Tables(b *strings.Builder) { convTable(b, "convAVX512", floats) }
+
+func convTable(b *strings.Builder, name string, f factors) {
+	fmt.Fprintf(b, "\n// Kernels of each kind by ov-1 and px; see the table type.\nvar %s = [kinds][2][]func(*convArgs){\n", name)
 	for _, k := range kinds {
 		b.WriteString("\t{\n")
 		for ov := 1; ov <= 2; ov++ {
 			b.WriteString("\t\t{nil")
 			for px := 1; px <= maxPixels/ov; px++ {
-				fmt.Fprintf(b, ", %s", convName(k, ov, px))
+				fmt.Fprintf(b, ", %s", convName(f, k, ov, px))
 			}
 			b.WriteString("},\n")
 		}
