@@ -35,28 +35,6 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-// TestHalf holds every path of bfloat16 factors to package ref, plain Go too, which
-// takes it for no program by default.
-func TestHalf(t *testing.T) {
-	notShort(t)
-	for _, table := range halfTables() {
-		t.Run(table.name, func(t *testing.T) { devicetest.RunHalf(t, opener(table, 2, standard)) })
-	}
-	t.Run("parts", func(t *testing.T) { devicetest.RunHalf(t, opener(halfTables()[0], 3, splinters)) })
-}
-
-// halfTables lists the tables that have kernels of bfloat16 factors.
-func halfTables() (list []*table) {
-	for _, t := range tables() {
-		if t.half != nil {
-			list = append(list, t)
-		}
-	}
-	plain := genericTable()
-	plain.half = genericHalf()
-	return append(list, plain)
-}
-
 // TestParts does it with work cut fine, so that bands, ranges of planes, spans of
 // channels, rings and partial sums are many.
 func TestParts(t *testing.T) {
@@ -90,7 +68,9 @@ func notShort(t *testing.T) {
 func TestNetworkThreads(t *testing.T) {
 	n := demo.withFeatures(8, 17, 32)
 	n.batch, n.patch = 2, [3]int{4, 12, 28}
-	for _, table := range tables() {
+	for _, path := range paths() {
+		table := path.table
+		n.precision = path.precision
 		var want [][]float32
 		for _, threads := range []int{1, 2, 7} {
 			d := open(table, threads)
@@ -111,7 +91,7 @@ func TestNetworkThreads(t *testing.T) {
 				want = got
 			}
 			if !reflect.DeepEqual(got, want) {
-				t.Errorf("%s: %d threads differ from 1", table.name, threads)
+				t.Errorf("%s: %d threads differ from 1", path.name, threads)
 			}
 			must(t, l.Close())
 			must(t, d.Close())
@@ -124,14 +104,17 @@ func TestNetworkThreads(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	n := demo.withFeatures(8, 16)
 	n.patch = [3]int{4, 8, 16}
-	d := open(tables()[0], 1)
-	l := n.load(t, d, true)
-	ctx := t.Context()
-	if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 40 {
-		t.Errorf("%g allocations a step", got)
+	for _, path := range paths() {
+		n.precision = path.precision
+		d := open(path.table, 1)
+		l := n.load(t, d, true)
+		ctx := t.Context()
+		if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 40 {
+			t.Errorf("%s: %g allocations a step", path.name, got)
+		}
+		must(t, l.Close())
+		must(t, d.Close())
 	}
-	must(t, l.Close())
-	must(t, d.Close())
 }
 
 func TestOpen(t *testing.T) {

@@ -20,23 +20,32 @@ func genericHalf() *halfTable {
 	return h
 }
 
-// bf16 rounds to the nearest bfloat16, ties to even, and returns its bits. What is no
-// number stays none.
+// bf16 rounds to the nearest bfloat16, ties to even, and returns its bits, as
+// VCVTNEPS2BF16 does: NaN stays NaN, a subnormal number becomes zero.
 func bf16(x float32) uint16 {
 	b := math.Float32bits(x)
-	if x != x {
+	switch {
+	case x != x:
 		return uint16(b>>16) | 0x40
+	case b&0x7f800000 == 0:
+		return uint16(b>>16) & 0x8000
 	}
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-func fromBF16(b uint16) float32 { return math.Float32frombits(uint32(b) << 16) }
-
 func half(p unsafe.Pointer, off int) *uint16 { return (*uint16)(unsafe.Add(p, off)) }
 
-// product is the sum of the products of two pairs.
-func product(x, y unsafe.Pointer, xOff, yOff int) float32 {
-	return fromBF16(*half(x, xOff))*fromBF16(*half(y, yOff)) + fromBF16(*half(x, xOff+2))*fromBF16(*half(y, yOff+2))
+// addProducts adds to each sum the products of a pair x with that lane's pair of y.
+func addProducts(sums *[lanes]float32, x, y unsafe.Pointer) {
+	x0, x1 := unpair(*(*uint32)(x))
+	for l, p := range (*[lanes]uint32)(y) {
+		y0, y1 := unpair(p)
+		sums[l] += x0*y0 + x1*y1
+	}
+}
+
+func unpair(p uint32) (first, second float32) {
+	return math.Float32frombits(p << 16), math.Float32frombits(p &^ 0xffff)
 }
 
 func genericConvHalf(k kind, px int) func(*convArgs) {
@@ -60,18 +69,12 @@ func genericConvHalf(k kind, px int) func(*convArgs) {
 			for _, e := range unsafe.Slice(a.list, a.n) {
 				for c := range e.channels {
 					for t := range taps {
-						genericPixelHalf(out, a, e.in+p*step+4*c+t*pixelBytes/2, e.w+c*a.wStep+t*pixelBytes)
+						in, w := e.in+p*step+4*c+t*pixelBytes/2, e.w+c*a.wStep+t*pixelBytes
+						addProducts(out, unsafe.Add(a.in, in), unsafe.Add(a.w, w))
 					}
 				}
 			}
 		}
-	}
-}
-
-// genericPixelHalf adds a pair of channels of one tap.
-func genericPixelHalf(out *[lanes]float32, a *convArgs, in, w int) {
-	for l := range out {
-		out[l] += product(a.in, a.w, in, w+4*l)
 	}
 }
 
@@ -82,9 +85,7 @@ func genericGradHalf(a *gradArgs, taps int) {
 			var sums [lanes]float32
 			for _, e := range unsafe.Slice(a.list, a.n) {
 				for p := range a.px {
-					for l := range sums {
-						sums[l] += product(a.in, a.dy, e.in+tap+p*pairBytes+4*c, e.dy+p*pairBytes+4*l)
-					}
+					addProducts(&sums, unsafe.Add(a.in, e.in+tap+p*pairBytes+4*c), unsafe.Add(a.dy, e.dy+p*pairBytes))
 				}
 			}
 			for l := range sums {

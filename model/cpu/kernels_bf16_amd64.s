@@ -52,10 +52,12 @@ packHalf_many:
 	VCMPPS      $0x01, Z19, Z3, K1
 	VMULPS      Z18, Z3, K1, Z3
 	LONG        $0x4877f262
-	WORD        $0xc072
+	BYTE        $0x72
+	BYTE        $0xc0
 	VMOVUPS     Z0, (DI)
 	LONG        $0x4867f262
-	WORD        $0xd272
+	BYTE        $0x72
+	BYTE        $0xd2
 	VMOVUPS     Z2, 64(DI)
 	LEAQ        (SI)(DX*4), SI
 	ADDQ        $0x00000080, DI
@@ -72,7 +74,8 @@ packHalf_one:
 	VCMPPS      $0x01, Z19, Z0, K1
 	VMULPS      Z18, Z0, K1, Z0
 	LONG        $0x487ff262
-	WORD        $0xc072
+	BYTE        $0x72
+	BYTE        $0xc0
 	VMOVUPS     Y0, (DI)
 	ADDQ        DX, SI
 	ADDQ        $0x00000020, DI
@@ -142,7 +145,8 @@ pairsHalf_two:
 	VCMPPS      $0x01, Z19, Z1, K1
 	VMULPS      Z18, Z1, K1, Z1
 	LONG        $0x4877f262
-	WORD        $0xd872
+	BYTE        $0x72
+	BYTE        $0xd8
 	VPERMW      Z3, Z20, Z3
 	VMOVUPS     Z3, (DI)
 	LEAQ        (SI)(DX*2), SI
@@ -158,7 +162,8 @@ pairsHalf_rest:
 	VCMPPS      $0x01, Z19, Z0, K1
 	VMULPS      Z18, Z0, K1, Z0
 	LONG        $0x4067f262
-	WORD        $0xd872
+	BYTE        $0x72
+	BYTE        $0xd8
 	VPERMW      Z3, Z20, Z3
 	VMOVUPS     Z3, (DI)
 
@@ -180,11 +185,13 @@ pairsHalf_both_two:
 	VCMPPS      $0x01, Z19, Z1, K1
 	VMULPS      Z18, Z1, K1, Z1
 	LONG        $0x4877f262
-	WORD        $0xd872
+	BYTE        $0x72
+	BYTE        $0xd8
 	VPERMW      Z3, Z20, Z3
 	VMOVUPS     Z3, (DI)
 	LONG        $0x487ff262
-	WORD        $0xda72
+	BYTE        $0x72
+	BYTE        $0xda
 	VPERMW      Z3, Z20, Z3
 	VMOVUPS     Z3, (DI)(BX*1)
 	VMOVAPS     Z1, Z2
@@ -201,11 +208,13 @@ pairsHalf_both_rest:
 	VCMPPS      $0x01, Z19, Z0, K1
 	VMULPS      Z18, Z0, K1, Z0
 	LONG        $0x4067f262
-	WORD        $0xd872
+	BYTE        $0x72
+	BYTE        $0xd8
 	VPERMW      Z3, Z20, Z3
 	VMOVUPS     Z3, (DI)
 	LONG        $0x487ff262
-	WORD        $0xda72
+	BYTE        $0x72
+	BYTE        $0xda
 	VPERMW      Z3, Z20, Z3
 	VMOVUPS     Z3, (DI)(BX*1)
 	VMOVUPS     Z19, 64(DI)(BX*1)
@@ -214,7 +223,8 @@ pairsHalf_both_rest:
 pairsHalf_both_even:
 	VMOVUPS Z19, (DI)
 	LONG    $0x4067f262
-	WORD    $0xda72
+	BYTE    $0x72
+	BYTE    $0xda
 	VPERMW  Z3, Z20, Z3
 	VMOVUPS Z3, (DI)(BX*1)
 
@@ -247,7 +257,8 @@ halveHalf_vector:
 	VMOVUPS (SI)(AX*1), Z0
 	VMOVUPS (DX)(AX*1), Z1
 	LONG    $0x4877f262
-	WORD    $0xd072
+	BYTE    $0x72
+	BYTE    $0xd0
 	VPERMW  Z2, Z20, Z2
 	VMOVUPS Z2, (DI)
 	ADDQ    $0x40, AX
@@ -294,13 +305,16 @@ convHalfWide1V1P1_channel:
 	VMOVUPS      128(DX), Z3
 	VBROADCASTSS (AX), Z4
 	LONG         $0x4876f262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 32(AX), Z5
 	LONG         $0x486ef262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 64(AX), Z6
 	LONG         $0x4866f262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -347,20 +361,26 @@ convHalfWide1V1P2_channel:
 	VMOVUPS      128(DX), Z4
 	VBROADCASTSS (AX), Z5
 	LONG         $0x486ef262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 32(AX), Z6
 	LONG         $0x486ef262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4866f262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 64(AX), Z7
 	LONG         $0x4866f262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x485ef262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 96(AX), Z8
 	LONG         $0x485ed262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -410,27 +430,36 @@ convHalfWide1V1P3_channel:
 	VMOVUPS      128(DX), Z5
 	VBROADCASTSS (AX), Z6
 	LONG         $0x4866f262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 32(AX), Z7
 	LONG         $0x4866f262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x485ef262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 64(AX), Z8
 	LONG         $0x4866d262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x485ed262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x4856d262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 96(AX), Z9
 	LONG         $0x485ed262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x4856d262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 128(AX), Z10
 	LONG         $0x4856d262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -483,34 +512,46 @@ convHalfWide1V1P4_channel:
 	VMOVUPS      128(DX), Z6
 	VBROADCASTSS (AX), Z7
 	LONG         $0x485ef262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 32(AX), Z8
 	LONG         $0x485ed262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x4856d262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 64(AX), Z9
 	LONG         $0x485ed262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x4856d262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x484ed262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 96(AX), Z10
 	LONG         $0x485ed262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x4856d262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x484ed262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 128(AX), Z11
 	LONG         $0x4856d262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x484ed262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 160(AX), Z12
 	LONG         $0x484ed262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -566,41 +607,56 @@ convHalfWide1V1P5_channel:
 	VMOVUPS      128(DX), Z7
 	VBROADCASTSS (AX), Z8
 	LONG         $0x4856d262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 32(AX), Z9
 	LONG         $0x4856d262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x484ed262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 64(AX), Z10
 	LONG         $0x4856d262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x484ed262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x4846d262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 96(AX), Z11
 	LONG         $0x4856d262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x484ed262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x4846d262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 128(AX), Z12
 	LONG         $0x4856d262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x484ed262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x4846d262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 160(AX), Z13
 	LONG         $0x484ed262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x4846d262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 192(AX), Z14
 	LONG         $0x4846d262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -659,48 +715,66 @@ convHalfWide1V1P6_channel:
 	VMOVUPS      128(DX), Z8
 	VBROADCASTSS (AX), Z9
 	LONG         $0x484ed262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 32(AX), Z10
 	LONG         $0x484ed262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x4846d262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 64(AX), Z11
 	LONG         $0x484ed262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x4846d262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x483ed262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 96(AX), Z12
 	LONG         $0x484ed262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x4846d262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x483ed262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 128(AX), Z13
 	LONG         $0x484ed262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x4846d262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x483ed262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 160(AX), Z14
 	LONG         $0x484ed262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x4846d262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x483ed262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 192(AX), Z15
 	LONG         $0x4846d262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x483ed262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 224(AX), Z16
 	LONG         $0x483eb262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -762,55 +836,76 @@ convHalfWide1V1P7_channel:
 	VMOVUPS      128(DX), Z9
 	VBROADCASTSS (AX), Z10
 	LONG         $0x4846d262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 32(AX), Z11
 	LONG         $0x4846d262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x483ed262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 64(AX), Z12
 	LONG         $0x4846d262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x483ed262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4836d262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 96(AX), Z13
 	LONG         $0x4846d262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x483ed262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x4836d262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 128(AX), Z14
 	LONG         $0x4846d262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x483ed262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x4836d262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 160(AX), Z15
 	LONG         $0x4846d262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x483ed262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x4836d262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 192(AX), Z16
 	LONG         $0x4846b262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x483eb262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x4836b262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 224(AX), Z17
 	LONG         $0x483eb262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x4836b262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 256(AX), Z18
 	LONG         $0x4836b262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -875,62 +970,86 @@ convHalfWide1V1P8_channel:
 	VMOVUPS      128(DX), Z10
 	VBROADCASTSS (AX), Z11
 	LONG         $0x483ed262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 32(AX), Z12
 	LONG         $0x483ed262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4836d262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 64(AX), Z13
 	LONG         $0x483ed262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x4836d262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x482ed262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 96(AX), Z14
 	LONG         $0x483ed262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x4836d262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x482ed262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 128(AX), Z15
 	LONG         $0x483ed262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x4836d262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x482ed262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 160(AX), Z16
 	LONG         $0x483eb262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x4836b262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x482eb262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 192(AX), Z17
 	LONG         $0x483eb262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x4836b262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x482eb262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 224(AX), Z18
 	LONG         $0x483eb262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x4836b262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x482eb262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 256(AX), Z19
 	LONG         $0x4836b262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x482eb262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 288(AX), Z20
 	LONG         $0x482eb262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -998,69 +1117,96 @@ convHalfWide1V1P9_channel:
 	VMOVUPS      128(DX), Z11
 	VBROADCASTSS (AX), Z12
 	LONG         $0x4836d262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 32(AX), Z13
 	LONG         $0x4836d262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x482ed262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 64(AX), Z14
 	LONG         $0x4836d262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x482ed262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4826d262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 96(AX), Z15
 	LONG         $0x4836d262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x482ed262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x4826d262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 128(AX), Z16
 	LONG         $0x4836b262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x482eb262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x4826b262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 160(AX), Z17
 	LONG         $0x4836b262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x482eb262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x4826b262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 192(AX), Z18
 	LONG         $0x4836b262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x482eb262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x4826b262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 224(AX), Z19
 	LONG         $0x4836b262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x482eb262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x4826b262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 256(AX), Z20
 	LONG         $0x48363262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x482eb262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x4826b262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 288(AX), Z21
 	LONG         $0x482e3262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x4826b262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 320(AX), Z22
 	LONG         $0x48263262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -1131,76 +1277,106 @@ convHalfWide1V1P10_channel:
 	VMOVUPS      128(DX), Z12
 	VBROADCASTSS (AX), Z13
 	LONG         $0x482ed262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 32(AX), Z14
 	LONG         $0x482ed262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4826d262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 64(AX), Z15
 	LONG         $0x482ed262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x4826d262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x481ed262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 96(AX), Z16
 	LONG         $0x482eb262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x4826b262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x481eb262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 128(AX), Z17
 	LONG         $0x482eb262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x4826b262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x481eb262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 160(AX), Z18
 	LONG         $0x482eb262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x4826b262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x481eb262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 192(AX), Z19
 	LONG         $0x482eb262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x4826b262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x481eb262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 224(AX), Z20
 	LONG         $0x482eb262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x4826b262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x481eb262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 256(AX), Z21
 	LONG         $0x482e3262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x4826b262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x481eb262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 288(AX), Z22
 	LONG         $0x482e3262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x48263262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x481eb262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 320(AX), Z23
 	LONG         $0x48263262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x481e3262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 352(AX), Z24
 	LONG         $0x481e1262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -1274,83 +1450,116 @@ convHalfWide1V1P11_channel:
 	VMOVUPS      128(DX), Z13
 	VBROADCASTSS (AX), Z14
 	LONG         $0x4826d262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 32(AX), Z15
 	LONG         $0x4826d262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x481ed262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 64(AX), Z16
 	LONG         $0x4826b262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x481eb262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x4816b262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 96(AX), Z17
 	LONG         $0x4826b262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x481eb262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x4816b262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 128(AX), Z18
 	LONG         $0x4826b262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x481eb262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x4816b262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 160(AX), Z19
 	LONG         $0x4826b262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x481eb262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x4816b262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 192(AX), Z20
 	LONG         $0x4826b262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x481eb262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x4816b262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 224(AX), Z21
 	LONG         $0x4826b262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x481eb262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x4816b262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 256(AX), Z22
 	LONG         $0x48263262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x481eb262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x4816b262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 288(AX), Z23
 	LONG         $0x48263262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x481e3262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x4816b262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 320(AX), Z24
 	LONG         $0x48261262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x481e1262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x48161262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 352(AX), Z25
 	LONG         $0x481e1262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x48161262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 384(AX), Z26
 	LONG         $0x48161262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -1427,90 +1636,126 @@ convHalfWide1V1P12_channel:
 	VMOVUPS      128(DX), Z14
 	VBROADCASTSS (AX), Z15
 	LONG         $0x481ed262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 32(AX), Z16
 	LONG         $0x481eb262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x4816b262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 64(AX), Z17
 	LONG         $0x481eb262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x4816b262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x480eb262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 96(AX), Z18
 	LONG         $0x481eb262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x4816b262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x480eb262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 128(AX), Z19
 	LONG         $0x481eb262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x4816b262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x480eb262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 160(AX), Z20
 	LONG         $0x481eb262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x4816b262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x480eb262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 192(AX), Z21
 	LONG         $0x481eb262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x4816b262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x480eb262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 224(AX), Z22
 	LONG         $0x481eb262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x4816b262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x480eb262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 256(AX), Z23
 	LONG         $0x481e3262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x4816b262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x480eb262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 288(AX), Z24
 	LONG         $0x481e1262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x48161262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x480e9262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	VBROADCASTSS 320(AX), Z25
 	LONG         $0x481e1262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x48161262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x480e1262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 352(AX), Z26
 	LONG         $0x481e1262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x48161262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x480e1262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 384(AX), Z27
 	LONG         $0x48161262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x480e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 416(AX), Z28
 	LONG         $0x480e1262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -1590,97 +1835,136 @@ convHalfWide1V1P13_channel:
 	VMOVUPS      128(DX), Z15
 	VBROADCASTSS (AX), Z16
 	LONG         $0x4816b262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 32(AX), Z17
 	LONG         $0x4816b262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x480eb262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 64(AX), Z18
 	LONG         $0x4816b262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x480eb262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x4806b262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 96(AX), Z19
 	LONG         $0x4816b262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x480eb262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x4806b262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 128(AX), Z20
 	LONG         $0x4816b262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x480eb262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x4806b262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 160(AX), Z21
 	LONG         $0x4816b262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x480eb262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x4806b262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 192(AX), Z22
 	LONG         $0x4816b262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x480eb262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x4806b262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 224(AX), Z23
 	LONG         $0x4816b262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x480eb262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x4806b262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 256(AX), Z24
 	LONG         $0x48161262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x480e9262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	LONG         $0x48069262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	VBROADCASTSS 288(AX), Z25
 	LONG         $0x48161262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x480e1262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x48069262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	VBROADCASTSS 320(AX), Z26
 	LONG         $0x48161262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x480e1262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x48061262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 352(AX), Z27
 	LONG         $0x48161262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x480e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x48061262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 384(AX), Z28
 	LONG         $0x48161262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x480e1262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x48061262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 416(AX), Z29
 	LONG         $0x480e1262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x48061262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 448(AX), Z30
 	LONG         $0x48061262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -1763,104 +2047,146 @@ convHalfWide1V1P14_channel:
 	VMOVUPS      128(DX), Z16
 	VBROADCASTSS (AX), Z17
 	LONG         $0x480eb262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 32(AX), Z18
 	LONG         $0x480eb262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x4806b262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 64(AX), Z19
 	LONG         $0x480eb262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x4806b262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x407eb262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 96(AX), Z20
 	LONG         $0x480eb262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x4806b262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x407eb262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 128(AX), Z21
 	LONG         $0x480eb262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x4806b262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x407eb262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 160(AX), Z22
 	LONG         $0x480eb262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x4806b262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x407eb262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 192(AX), Z23
 	LONG         $0x480eb262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x4806b262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x407eb262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 224(AX), Z24
 	LONG         $0x480e9262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	LONG         $0x48069262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x407e9262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 256(AX), Z25
 	LONG         $0x480e1262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x48069262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	LONG         $0x407e9262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	VBROADCASTSS 288(AX), Z26
 	LONG         $0x480e1262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x48061262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x407e9262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	VBROADCASTSS 320(AX), Z27
 	LONG         $0x480e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x48061262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x407e1262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 352(AX), Z28
 	LONG         $0x480e1262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x48061262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x407e1262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 384(AX), Z29
 	LONG         $0x480e1262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x48061262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x407e1262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 416(AX), Z30
 	LONG         $0x480e1262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x48061262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x407e1262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 448(AX), Z31
 	LONG         $0x48061262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x407e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 480(AX), Z17
 	LONG         $0x407e3262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -1946,111 +2272,156 @@ convHalfWide1V1P15_channel:
 	VMOVUPS      128(DX), Z17
 	VBROADCASTSS (AX), Z18
 	LONG         $0x4806b262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 32(AX), Z19
 	LONG         $0x4806b262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x407eb262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 64(AX), Z20
 	LONG         $0x4806b262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x407eb262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4076b262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 96(AX), Z21
 	LONG         $0x4806b262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x407eb262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x4076b262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 128(AX), Z22
 	LONG         $0x4806b262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x407eb262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x4076b262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 160(AX), Z23
 	LONG         $0x4806b262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x407eb262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x4076b262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 192(AX), Z24
 	LONG         $0x48069262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x407e9262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x40769262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 224(AX), Z25
 	LONG         $0x48069262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	LONG         $0x407e9262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x40769262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 256(AX), Z26
 	LONG         $0x48061262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x407e9262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x40769262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 288(AX), Z27
 	LONG         $0x48061262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x407e1262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x40769262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 320(AX), Z28
 	LONG         $0x48061262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x407e1262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40761262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 352(AX), Z29
 	LONG         $0x48061262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x407e1262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x40761262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 384(AX), Z30
 	LONG         $0x48061262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x407e1262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40761262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 416(AX), Z31
 	LONG         $0x48061262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x407e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x40761262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 448(AX), Z18
 	LONG         $0x48063262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x407e3262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40763262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 480(AX), Z19
 	LONG         $0x407e3262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x40763262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 512(AX), Z20
 	LONG         $0x40763262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -2139,118 +2510,166 @@ convHalfWide1V1P16_channel:
 	VMOVUPS      128(DX), Z18
 	VBROADCASTSS (AX), Z19
 	LONG         $0x407eb262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 32(AX), Z20
 	LONG         $0x407eb262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4076b262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 64(AX), Z21
 	LONG         $0x407eb262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x4076b262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x406eb262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 96(AX), Z22
 	LONG         $0x407eb262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x4076b262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x406eb262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 128(AX), Z23
 	LONG         $0x407eb262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x4076b262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x406eb262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 160(AX), Z24
 	LONG         $0x407e9262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x40769262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x406e9262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 192(AX), Z25
 	LONG         $0x407e9262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x40769262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x406e9262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 224(AX), Z26
 	LONG         $0x407e9262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x40769262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x406e9262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 256(AX), Z27
 	LONG         $0x407e1262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x40769262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x406e9262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 288(AX), Z28
 	LONG         $0x407e1262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40761262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x406e9262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 320(AX), Z29
 	LONG         $0x407e1262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x40761262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x406e1262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 352(AX), Z30
 	LONG         $0x407e1262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40761262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x406e1262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 384(AX), Z31
 	LONG         $0x407e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x40761262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x406e1262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 416(AX), Z19
 	LONG         $0x407e3262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x40763262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x406e3262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 448(AX), Z20
 	LONG         $0x407e3262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40763262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x406e3262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 480(AX), Z21
 	LONG         $0x407e3262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x40763262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x406e3262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 512(AX), Z22
 	LONG         $0x40763262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x406e3262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 544(AX), Z23
 	LONG         $0x406e3262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -2342,125 +2761,176 @@ convHalfWide1V1P17_channel:
 	VMOVUPS      128(DX), Z19
 	VBROADCASTSS (AX), Z20
 	LONG         $0x4076b262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 32(AX), Z21
 	LONG         $0x4076b262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x406eb262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 64(AX), Z22
 	LONG         $0x4076b262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x406eb262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4066b262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 96(AX), Z23
 	LONG         $0x4076b262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x406eb262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x4066b262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 128(AX), Z24
 	LONG         $0x40769262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x406e9262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x40669262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 160(AX), Z25
 	LONG         $0x40769262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x406e9262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x40669262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x40769262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x406e9262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40669262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x40769262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x406e9262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x40669262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x40761262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x406e9262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x40669262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x40761262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x406e1262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x40669262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x40761262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x406e1262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40661262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x40761262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x406e1262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x40661262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 384(AX), Z20
 	LONG         $0x40763262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x406e3262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40663262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 416(AX), Z21
 	LONG         $0x40763262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x406e3262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x40663262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 448(AX), Z22
 	LONG         $0x40763262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x406e3262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40663262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 480(AX), Z23
 	LONG         $0x40763262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x406e3262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x40663262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 512(AX), Z24
 	LONG         $0x40768262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x406e1262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	LONG         $0x40661262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	VBROADCASTSS 544(AX), Z25
 	LONG         $0x406e8262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x40661262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	VBROADCASTSS 576(AX), Z26
 	LONG         $0x40668262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -2555,132 +3025,186 @@ convHalfWide1V1P18_channel:
 	VMOVUPS      128(DX), Z20
 	VBROADCASTSS (AX), Z21
 	LONG         $0x406eb262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 32(AX), Z22
 	LONG         $0x406eb262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4066b262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 64(AX), Z23
 	LONG         $0x406eb262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x4066b262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x405eb262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 96(AX), Z24
 	LONG         $0x406e9262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x40669262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x405e9262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 128(AX), Z25
 	LONG         $0x406e9262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x40669262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x405e9262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 160(AX), Z26
 	LONG         $0x406e9262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40669262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x405e9262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 192(AX), Z27
 	LONG         $0x406e9262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x40669262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x405e9262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 224(AX), Z28
 	LONG         $0x406e9262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x40669262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x405e9262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 256(AX), Z29
 	LONG         $0x406e1262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x40669262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x405e9262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 288(AX), Z30
 	LONG         $0x406e1262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40661262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x405e9262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 320(AX), Z31
 	LONG         $0x406e1262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x40661262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x405e1262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 352(AX), Z21
 	LONG         $0x406e3262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x40663262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x405e3262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 384(AX), Z22
 	LONG         $0x406e3262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40663262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x405e3262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 416(AX), Z23
 	LONG         $0x406e3262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40663262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x405e3262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 448(AX), Z24
 	LONG         $0x406e1262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x40661262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x405e1262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 480(AX), Z25
 	LONG         $0x406e1262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	LONG         $0x40661262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x405e1262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 512(AX), Z26
 	LONG         $0x406e8262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40661262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x405e1262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 544(AX), Z27
 	LONG         $0x406e8262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x40668262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x405e1262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 576(AX), Z28
 	LONG         $0x40668262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x405e8262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 608(AX), Z29
 	LONG         $0x405e8262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -2778,139 +3302,196 @@ convHalfWide1V1P19_channel:
 	VMOVUPS      128(DX), Z21
 	VBROADCASTSS (AX), Z22
 	LONG         $0x4066b262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 32(AX), Z23
 	LONG         $0x4066b262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x405eb262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 64(AX), Z24
 	LONG         $0x40669262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x405e9262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x40569262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 96(AX), Z25
 	LONG         $0x40669262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x405e9262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x40569262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 128(AX), Z26
 	LONG         $0x40669262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x405e9262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40569262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 160(AX), Z27
 	LONG         $0x40669262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x405e9262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x40569262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 192(AX), Z28
 	LONG         $0x40669262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x405e9262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40569262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 224(AX), Z29
 	LONG         $0x40669262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x405e9262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x40569262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 256(AX), Z30
 	LONG         $0x40661262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x405e9262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40569262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 288(AX), Z31
 	LONG         $0x40661262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x405e1262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x40569262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 320(AX), Z22
 	LONG         $0x40663262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x405e3262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40563262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 352(AX), Z23
 	LONG         $0x40663262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x405e3262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x40563262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 384(AX), Z24
 	LONG         $0x40661262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x405e1262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x40561262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 416(AX), Z25
 	LONG         $0x40661262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x405e1262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x40561262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 448(AX), Z26
 	LONG         $0x40661262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x405e1262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40561262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 480(AX), Z27
 	LONG         $0x40661262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x405e1262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x40561262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 512(AX), Z28
 	LONG         $0x40668262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x405e1262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x40561262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 544(AX), Z29
 	LONG         $0x40668262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x405e8262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x40561262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 576(AX), Z30
 	LONG         $0x40668262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x405e8262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40568262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 608(AX), Z31
 	LONG         $0x405e8262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x40568262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 640(AX), Z22
 	LONG         $0x4056a262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -3011,146 +3592,206 @@ convHalfWide1V1P20_channel:
 	VMOVUPS      128(DX), Z22
 	VBROADCASTSS (AX), Z23
 	LONG         $0x405eb262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 32(AX), Z24
 	LONG         $0x405e9262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x40569262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 64(AX), Z25
 	LONG         $0x405e9262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x40569262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x404e9262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 96(AX), Z26
 	LONG         $0x405e9262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40569262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x404e9262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 128(AX), Z27
 	LONG         $0x405e9262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x40569262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x404e9262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 160(AX), Z28
 	LONG         $0x405e9262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40569262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x404e9262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 192(AX), Z29
 	LONG         $0x405e9262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x40569262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x404e9262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 224(AX), Z30
 	LONG         $0x405e9262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40569262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x404e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 256(AX), Z31
 	LONG         $0x405e1262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x40569262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x404e9262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 288(AX), Z23
 	LONG         $0x405e3262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40563262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x404eb262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 320(AX), Z24
 	LONG         $0x405e1262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x40561262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x404e1262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 352(AX), Z25
 	LONG         $0x405e1262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x40561262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x404e1262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 384(AX), Z26
 	LONG         $0x405e1262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40561262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x404e1262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 416(AX), Z27
 	LONG         $0x405e1262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x40561262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x404e1262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 448(AX), Z28
 	LONG         $0x405e1262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40561262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x404e1262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 480(AX), Z29
 	LONG         $0x405e1262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x40561262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x404e1262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 512(AX), Z30
 	LONG         $0x405e8262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40561262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x404e1262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 544(AX), Z31
 	LONG         $0x405e8262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40568262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x404e1262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 576(AX), Z23
 	LONG         $0x405ea262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x4056a262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x404ea262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 608(AX), Z24
 	LONG         $0x405e8262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x40568262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x404e8262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 640(AX), Z25
 	LONG         $0x40568262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x404e8262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 672(AX), Z26
 	LONG         $0x404e8262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -3254,153 +3895,216 @@ convHalfWide1V1P21_channel:
 	VMOVUPS      128(DX), Z23
 	VBROADCASTSS (AX), Z24
 	LONG         $0x40569262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 32(AX), Z25
 	LONG         $0x40569262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x404e9262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 64(AX), Z26
 	LONG         $0x40569262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x404e9262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40469262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 96(AX), Z27
 	LONG         $0x40569262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x404e9262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x40469262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 128(AX), Z28
 	LONG         $0x40569262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x404e9262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40469262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 160(AX), Z29
 	LONG         $0x40569262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x404e9262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x40469262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 192(AX), Z30
 	LONG         $0x40569262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x404e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40469262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 224(AX), Z31
 	LONG         $0x40569262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x404e9262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x40469262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 256(AX), Z24
 	LONG         $0x40561262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x404e9262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	LONG         $0x40469262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	VBROADCASTSS 288(AX), Z25
 	LONG         $0x40561262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x404e1262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x40469262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	VBROADCASTSS 320(AX), Z26
 	LONG         $0x40561262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x404e1262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40461262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 352(AX), Z27
 	LONG         $0x40561262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x404e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x40461262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 384(AX), Z28
 	LONG         $0x40561262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x404e1262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40461262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 416(AX), Z29
 	LONG         $0x40561262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x404e1262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x40461262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 448(AX), Z30
 	LONG         $0x40561262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x404e1262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40461262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 480(AX), Z31
 	LONG         $0x40561262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x404e1262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x40461262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 512(AX), Z24
 	LONG         $0x40568262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x404e1262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	LONG         $0x40461262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	VBROADCASTSS 544(AX), Z25
 	LONG         $0x40568262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x404e8262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x40461262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	VBROADCASTSS 576(AX), Z26
 	LONG         $0x40568262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x404e8262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40468262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 608(AX), Z27
 	LONG         $0x40568262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x404e8262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x40468262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 640(AX), Z28
 	LONG         $0x40568262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x404e8262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40468262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 672(AX), Z29
 	LONG         $0x404e8262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x40468262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 704(AX), Z30
 	LONG         $0x40468262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -3507,160 +4211,226 @@ convHalfWide1V1P22_channel:
 	VMOVUPS      128(DX), Z24
 	VBROADCASTSS (AX), Z25
 	LONG         $0x404e9262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 32(AX), Z26
 	LONG         $0x404e9262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40469262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 64(AX), Z27
 	LONG         $0x404e9262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x40469262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x403e9262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 96(AX), Z28
 	LONG         $0x404e9262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40469262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x403e9262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 128(AX), Z29
 	LONG         $0x404e9262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x40469262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x403e9262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 160(AX), Z30
 	LONG         $0x404e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40469262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x403e9262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 192(AX), Z31
 	LONG         $0x404e9262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x40469262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x403e9262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 224(AX), Z25
 	LONG         $0x404e9262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	LONG         $0x40469262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x403e9262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 256(AX), Z26
 	LONG         $0x404e1262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40469262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x403e9262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 288(AX), Z27
 	LONG         $0x404e1262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x40461262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x403e9262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 320(AX), Z28
 	LONG         $0x404e1262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40461262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x403e1262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 352(AX), Z29
 	LONG         $0x404e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x40461262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x403e1262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 384(AX), Z30
 	LONG         $0x404e1262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40461262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x403e1262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 416(AX), Z31
 	LONG         $0x404e1262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40461262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x403e1262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 448(AX), Z25
 	LONG         $0x404e1262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x40461262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x403e1262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 480(AX), Z26
 	LONG         $0x404e1262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x40461262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x403e1262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 512(AX), Z27
 	LONG         $0x404e8262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x40461262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x403e1262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 544(AX), Z28
 	LONG         $0x404e8262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40468262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x403e1262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 576(AX), Z29
 	LONG         $0x404e8262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x40468262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x403e8262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 608(AX), Z30
 	LONG         $0x404e8262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40468262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x403e8262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 640(AX), Z31
 	LONG         $0x404e8262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x40468262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x403e8262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 672(AX), Z25
 	LONG         $0x404e8262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x40468262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x403e8262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 704(AX), Z26
 	LONG         $0x40468262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x403e8262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 736(AX), Z27
 	LONG         $0x403e8262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -3770,167 +4540,236 @@ convHalfWide1V1P23_channel:
 	VMOVUPS      128(DX), Z25
 	VBROADCASTSS (AX), Z26
 	LONG         $0x40469262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 32(AX), Z27
 	LONG         $0x40469262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x403e9262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 64(AX), Z28
 	LONG         $0x40469262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x403e9262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40369262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 96(AX), Z29
 	LONG         $0x40469262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x403e9262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x40369262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 128(AX), Z30
 	LONG         $0x40469262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x403e9262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40369262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 160(AX), Z31
 	LONG         $0x40469262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x403e9262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x40369262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x40469262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x403e9262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40369262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x40469262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x403e9262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x40369262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x40461262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x403e9262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x40369262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x40461262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x403e1262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x40369262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x40461262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x403e1262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40361262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x40461262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x403e1262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x40361262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 384(AX), Z26
 	LONG         $0x40461262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x403e1262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40361262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 416(AX), Z27
 	LONG         $0x40461262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x403e1262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x40361262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 448(AX), Z28
 	LONG         $0x40461262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x403e1262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40361262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 480(AX), Z29
 	LONG         $0x40461262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x403e1262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x40361262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 512(AX), Z30
 	LONG         $0x40468262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x403e1262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40361262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 544(AX), Z31
 	LONG         $0x40468262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x403e8262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x40361262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 576(AX), Z26
 	LONG         $0x40468262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x403e8262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40368262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 608(AX), Z27
 	LONG         $0x40468262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x403e8262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x40368262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 640(AX), Z28
 	LONG         $0x40468262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x403e8262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40368262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 672(AX), Z29
 	LONG         $0x40468262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x403e8262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x40368262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 704(AX), Z30
 	LONG         $0x40468262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x403e8262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40368262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 736(AX), Z31
 	LONG         $0x403e8262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x40368262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 768(AX), Z26
 	LONG         $0x40368262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -4043,174 +4882,246 @@ convHalfWide1V1P24_channel:
 	VMOVUPS      128(DX), Z26
 	VBROADCASTSS (AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 32(AX), Z28
 	LONG         $0x403e9262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40369262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 64(AX), Z29
 	LONG         $0x403e9262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x40369262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x402e9262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 96(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40369262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x402e9262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 128(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x40369262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x402e9262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 160(AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x40369262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x402e9262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 192(AX), Z28
 	LONG         $0x403e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40369262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x402e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 224(AX), Z29
 	LONG         $0x403e9262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x40369262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x402e9262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 256(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40369262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x402e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 288(AX), Z31
 	LONG         $0x403e1262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40361262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x402e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 320(AX), Z27
 	LONG         $0x403e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x40361262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x402e1262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 352(AX), Z28
 	LONG         $0x403e1262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40361262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x402e1262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 384(AX), Z29
 	LONG         $0x403e1262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x40361262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x402e1262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 416(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40361262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x402e1262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 448(AX), Z31
 	LONG         $0x403e1262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x40361262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x402e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 480(AX), Z27
 	LONG         $0x403e1262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x40361262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x402e1262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 512(AX), Z28
 	LONG         $0x403e8262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40361262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x402e1262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 544(AX), Z29
 	LONG         $0x403e8262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x40368262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x402e1262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 576(AX), Z30
 	LONG         $0x403e8262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40368262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x402e8262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 608(AX), Z31
 	LONG         $0x403e8262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40368262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x402e8262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 640(AX), Z27
 	LONG         $0x403e8262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x40368262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x402e8262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 672(AX), Z28
 	LONG         $0x403e8262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40368262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x402e8262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 704(AX), Z29
 	LONG         $0x403e8262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x40368262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x402e8262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 736(AX), Z30
 	LONG         $0x403e8262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40368262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x402e8262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 768(AX), Z31
 	LONG         $0x40368262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x402e8262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 800(AX), Z27
 	LONG         $0x402e8262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -4285,19 +5196,25 @@ convHalfWide1V2P1_channel:
 	VMOVUPS      128(DX)(R9*1), Z7
 	VBROADCASTSS (AX), Z8
 	LONG         $0x486ed262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x4856d262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 32(AX), Z9
 	LONG         $0x4866d262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x484ed262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 64(AX), Z10
 	LONG         $0x485ed262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4846d262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -4355,32 +5272,44 @@ convHalfWide1V2P2_channel:
 	VMOVUPS      128(DX)(R9*1), Z9
 	VBROADCASTSS (AX), Z10
 	LONG         $0x485ed262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4846d262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 32(AX), Z11
 	LONG         $0x485ed262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x4846d262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x4856d262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x483ed262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 64(AX), Z12
 	LONG         $0x4856d262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x483ed262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x484ed262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4836d262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 96(AX), Z13
 	LONG         $0x484ed262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x4836d262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -4444,45 +5373,63 @@ convHalfWide1V2P3_channel:
 	VMOVUPS      128(DX)(R9*1), Z11
 	VBROADCASTSS (AX), Z12
 	LONG         $0x484ed262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4836d262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 32(AX), Z13
 	LONG         $0x484ed262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x4836d262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x4846d262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x482ed262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 64(AX), Z14
 	LONG         $0x484ed262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x4836d262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x4846d262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x482ed262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x483ed262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x4826d262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 96(AX), Z15
 	LONG         $0x4846d262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x482ed262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x483ed262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x4826d262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 128(AX), Z16
 	LONG         $0x483eb262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x4826b262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -4552,58 +5499,82 @@ convHalfWide1V2P4_channel:
 	VMOVUPS      128(DX)(R9*1), Z13
 	VBROADCASTSS (AX), Z14
 	LONG         $0x483ed262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x4826d262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 32(AX), Z15
 	LONG         $0x483ed262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x4826d262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x4836d262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x481ed262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 64(AX), Z16
 	LONG         $0x483eb262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x4826b262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x4836b262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x481eb262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x482eb262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x4816b262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 96(AX), Z17
 	LONG         $0x483eb262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x4826b262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	LONG         $0x4836b262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x481eb262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x482eb262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x4816b262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 128(AX), Z18
 	LONG         $0x4836b262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x481eb262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x482eb262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x4816b262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 160(AX), Z19
 	LONG         $0x482eb262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x4816b262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -4679,71 +5650,101 @@ convHalfWide1V2P5_channel:
 	VMOVUPS      128(DX)(R9*1), Z15
 	VBROADCASTSS (AX), Z16
 	LONG         $0x482eb262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x4816b262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 32(AX), Z17
 	LONG         $0x482eb262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x4816b262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x4826b262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x480eb262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 64(AX), Z18
 	LONG         $0x482eb262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x4816b262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x4826b262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x480eb262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x481eb262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4806b262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 96(AX), Z19
 	LONG         $0x482eb262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x48163262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x4826b262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x480eb262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x481eb262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x4806b262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 128(AX), Z20
 	LONG         $0x482eb262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x48163262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4826b262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x480e3262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x481eb262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x4806b262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 160(AX), Z21
 	LONG         $0x4826b262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x480e3262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x481eb262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x48063262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 192(AX), Z22
 	LONG         $0x481eb262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x48063262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -4825,84 +5826,120 @@ convHalfWide1V2P6_channel:
 	VMOVUPS      128(DX)(R9*1), Z17
 	VBROADCASTSS (AX), Z18
 	LONG         $0x481eb262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4806b262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 32(AX), Z19
 	LONG         $0x481eb262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x4806b262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x4816b262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x407eb262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 64(AX), Z20
 	LONG         $0x481eb262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x48063262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4816b262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x407eb262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x480eb262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4076b262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 96(AX), Z21
 	LONG         $0x481eb262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x48063262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x4816b262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x407e3262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x480eb262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x4076b262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 128(AX), Z22
 	LONG         $0x481eb262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x48063262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x4816b262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x407e3262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x480eb262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40763262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 160(AX), Z23
 	LONG         $0x481eb262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x48063262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x4816b262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x407e3262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x480eb262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40763262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 192(AX), Z24
 	LONG         $0x48169262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x407e1262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x480e9262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x40761262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 224(AX), Z25
 	LONG         $0x480e9262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x40761262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -4990,97 +6027,139 @@ convHalfWide1V2P7_channel:
 	VMOVUPS      128(DX)(R9*1), Z19
 	VBROADCASTSS (AX), Z20
 	LONG         $0x480eb262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4076b262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 32(AX), Z21
 	LONG         $0x480eb262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x40763262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x4806b262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x406eb262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 64(AX), Z22
 	LONG         $0x480eb262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40763262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4806b262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x406e3262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x407eb262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x4066b262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 96(AX), Z23
 	LONG         $0x480eb262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40763262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x4806b262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x406e3262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x407eb262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40663262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 128(AX), Z24
 	LONG         $0x480e9262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x40761262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x48069262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x406e1262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x407e9262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x40661262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 160(AX), Z25
 	LONG         $0x480e9262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x40761262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x48069262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x406e1262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x407e9262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x40661262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x480e9262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x40761262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x48069262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x406e1262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x407e9262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40661262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x48069262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x406e1262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x407e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x40661262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x407e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40661262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -5174,110 +6253,158 @@ convHalfWide1V2P8_channel:
 	VMOVUPS      128(DX)(R9*1), Z21
 	VBROADCASTSS (AX), Z22
 	LONG         $0x407eb262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40663262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 32(AX), Z23
 	LONG         $0x407eb262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40663262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x4076b262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x405e3262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 64(AX), Z24
 	LONG         $0x407e9262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x40661262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x40769262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x405e1262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x406e9262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40561262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 96(AX), Z25
 	LONG         $0x407e9262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x40661262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x40769262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x405e1262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x406e9262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x40561262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 128(AX), Z26
 	LONG         $0x407e9262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40661262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40769262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x405e1262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x406e9262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x40561262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 160(AX), Z27
 	LONG         $0x407e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x40661262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x40769262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x405e1262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x406e9262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x40561262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 192(AX), Z28
 	LONG         $0x407e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40661262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40769262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x405e1262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x406e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40561262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 224(AX), Z29
 	LONG         $0x407e9262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x40661262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x40769262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x405e1262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x406e9262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x40561262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 256(AX), Z30
 	LONG         $0x40769262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x405e1262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x406e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40561262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 288(AX), Z31
 	LONG         $0x406e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x40561262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -5377,123 +6504,177 @@ convHalfWide1V2P9_channel:
 	VMOVUPS      128(DX)(R9*1), Z23
 	VBROADCASTSS (AX), Z24
 	LONG         $0x406e9262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40561262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 32(AX), Z25
 	LONG         $0x406e9262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x40561262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x40669262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x404e1262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 64(AX), Z26
 	LONG         $0x406e9262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x40561262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40669262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x404e1262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x405e9262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40461262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 96(AX), Z27
 	LONG         $0x406e9262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x40561262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x40669262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x404e1262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x405e9262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x40461262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 128(AX), Z28
 	LONG         $0x406e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40561262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40669262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x404e1262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x405e9262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40461262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 160(AX), Z29
 	LONG         $0x406e9262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x40561262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x40669262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x404e1262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x405e9262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x40461262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 192(AX), Z30
 	LONG         $0x406e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40561262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40669262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x404e1262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x405e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40461262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 224(AX), Z31
 	LONG         $0x406e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x40568262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x40669262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x404e1262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x405e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40461262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 256(AX), Z24
 	LONG         $0x406e1262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40568262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x40669262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	LONG         $0x404e8262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x405e9262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x40461262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	VBROADCASTSS 288(AX), Z25
 	LONG         $0x40661262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x404e8262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x405e9262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	LONG         $0x40468262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 320(AX), Z26
 	LONG         $0x405e1262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40468262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -5599,136 +6780,196 @@ convHalfWide1V2P10_channel:
 	VMOVUPS      128(DX)(R9*1), Z25
 	VBROADCASTSS (AX), Z26
 	LONG         $0x405e9262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40461262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 32(AX), Z27
 	LONG         $0x405e9262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x40461262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x40569262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x403e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 64(AX), Z28
 	LONG         $0x405e9262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40461262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40569262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x403e1262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x404e9262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40361262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 96(AX), Z29
 	LONG         $0x405e9262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x40461262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x40569262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x403e1262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x404e9262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x40361262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 128(AX), Z30
 	LONG         $0x405e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40461262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40569262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x403e1262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x404e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40361262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 160(AX), Z31
 	LONG         $0x405e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40461262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x40569262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x403e1262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x404e9262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40361262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x405e9262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x40468262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40569262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x403e1262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x404e9262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40361262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x405e9262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x40468262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x40569262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x403e8262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x404e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x40361262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x405e1262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40468262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40569262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x403e8262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x404e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40368262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x405e1262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x40468262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x40561262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x403e8262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x404e9262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x40368262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x40561262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x403e8262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x404e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40368262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x404e1262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40368262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -5840,149 +7081,215 @@ convHalfWide1V2P11_channel:
 	VMOVUPS      128(DX)(R9*1), Z27
 	VBROADCASTSS (AX), Z28
 	LONG         $0x404e9262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40361262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 32(AX), Z29
 	LONG         $0x404e9262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x40361262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x40469262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x402e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 64(AX), Z30
 	LONG         $0x404e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40361262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40469262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x402e1262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x403e9262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40261262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 96(AX), Z31
 	LONG         $0x404e9262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40361262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x40469262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x402e1262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x403e9262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40261262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 128(AX), Z28
 	LONG         $0x404e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40361262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x40469262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x402e1262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x403e9262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40261262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 160(AX), Z29
 	LONG         $0x404e9262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x40368262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x40469262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x402e1262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x403e9262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x40261262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 192(AX), Z30
 	LONG         $0x404e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40368262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40469262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x402e8262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x403e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40261262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 224(AX), Z31
 	LONG         $0x404e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x40368262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x40469262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x402e8262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x403e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40268262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x404e1262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40368262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40469262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x402e8262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x403e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40268262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x404e1262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x40368262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x40461262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x402e8262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x403e9262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x40268262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x404e1262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40368262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40461262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x402e8262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x403e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40268262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x40461262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x402e8262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x403e1262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40268262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 384(AX), Z28
 	LONG         $0x403e1262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40268262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -6100,162 +7407,234 @@ convHalfWide1V2P12_channel:
 	VMOVUPS      128(DX)(R9*1), Z29
 	VBROADCASTSS (AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40261262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 32(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40261262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40369262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x401e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 64(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40261262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40369262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x401e1262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x402e9262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40161262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 96(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40261262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x40369262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x401e1262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x402e9262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40161262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 128(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40268262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40369262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x401e1262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x402e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40161262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 160(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40268262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40369262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x401e8262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x402e9262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40161262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 192(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40268262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40369262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x401e8262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x402e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40168262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 224(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x40268262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40369262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x401e8262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x402e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40168262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 256(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40268262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40369262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x401e8262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x402e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40168262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 288(AX), Z31
 	LONG         $0x403e1262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40268262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40361262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x401e8262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x402e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x40168262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40268262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40361262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x401e8262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x402e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40168262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x403e1262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40268262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x40361262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x401e8262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x402e1262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40168262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 384(AX), Z30
 	LONG         $0x40361262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x401e8262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x402e1262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40168262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 416(AX), Z31
 	LONG         $0x402e1262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40168262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -6324,13 +7703,16 @@ convHalfWide2V1P1_channel:
 	VMOVUPS      128(DX), Z3
 	VBROADCASTSS (AX), Z4
 	LONG         $0x4876f262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 32(AX), Z5
 	LONG         $0x486ef262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 64(AX), Z6
 	LONG         $0x4866f262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -6377,21 +7759,27 @@ convHalfWide2V1P2_channel:
 	VMOVUPS      128(DX), Z4
 	VBROADCASTSS (AX), Z5
 	LONG         $0x486ef262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 32(AX), Z6
 	LONG         $0x4866f262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 64(AX), Z7
 	LONG         $0x486ef262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x485ef262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 96(AX), Z8
 	LONG         $0x4866d262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 128(AX), Z9
 	LONG         $0x485ed262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -6441,29 +7829,38 @@ convHalfWide2V1P3_channel:
 	VMOVUPS      128(DX), Z5
 	VBROADCASTSS (AX), Z6
 	LONG         $0x4866f262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 32(AX), Z7
 	LONG         $0x485ef262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 64(AX), Z8
 	LONG         $0x4866d262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x4856d262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 96(AX), Z9
 	LONG         $0x485ed262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 128(AX), Z10
 	LONG         $0x4866d262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x4856d262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 160(AX), Z11
 	LONG         $0x485ed262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 192(AX), Z12
 	LONG         $0x4856d262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -6516,37 +7913,49 @@ convHalfWide2V1P4_channel:
 	VMOVUPS      128(DX), Z6
 	VBROADCASTSS (AX), Z7
 	LONG         $0x485ef262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 32(AX), Z8
 	LONG         $0x4856d262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 64(AX), Z9
 	LONG         $0x485ed262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x484ed262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 96(AX), Z10
 	LONG         $0x4856d262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 128(AX), Z11
 	LONG         $0x485ed262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x484ed262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 160(AX), Z12
 	LONG         $0x4856d262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 192(AX), Z13
 	LONG         $0x485ed262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x484ed262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 224(AX), Z14
 	LONG         $0x4856d262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 256(AX), Z15
 	LONG         $0x484ed262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -6602,45 +8011,60 @@ convHalfWide2V1P5_channel:
 	VMOVUPS      128(DX), Z7
 	VBROADCASTSS (AX), Z8
 	LONG         $0x4856d262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 32(AX), Z9
 	LONG         $0x484ed262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 64(AX), Z10
 	LONG         $0x4856d262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x4846d262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 96(AX), Z11
 	LONG         $0x484ed262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 128(AX), Z12
 	LONG         $0x4856d262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x4846d262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 160(AX), Z13
 	LONG         $0x484ed262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 192(AX), Z14
 	LONG         $0x4856d262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x4846d262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 224(AX), Z15
 	LONG         $0x484ed262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 256(AX), Z16
 	LONG         $0x4856b262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x4846b262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 288(AX), Z17
 	LONG         $0x484eb262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 320(AX), Z18
 	LONG         $0x4846b262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -6699,53 +8123,71 @@ convHalfWide2V1P6_channel:
 	VMOVUPS      128(DX), Z8
 	VBROADCASTSS (AX), Z9
 	LONG         $0x484ed262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 32(AX), Z10
 	LONG         $0x4846d262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 64(AX), Z11
 	LONG         $0x484ed262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x483ed262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 96(AX), Z12
 	LONG         $0x4846d262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 128(AX), Z13
 	LONG         $0x484ed262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x483ed262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 160(AX), Z14
 	LONG         $0x4846d262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 192(AX), Z15
 	LONG         $0x484ed262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x483ed262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 224(AX), Z16
 	LONG         $0x4846b262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 256(AX), Z17
 	LONG         $0x484eb262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x483eb262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 288(AX), Z18
 	LONG         $0x4846b262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 320(AX), Z19
 	LONG         $0x484eb262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x483eb262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 352(AX), Z20
 	LONG         $0x4846b262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 384(AX), Z21
 	LONG         $0x483eb262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -6807,61 +8249,82 @@ convHalfWide2V1P7_channel:
 	VMOVUPS      128(DX), Z9
 	VBROADCASTSS (AX), Z10
 	LONG         $0x4846d262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 32(AX), Z11
 	LONG         $0x483ed262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 64(AX), Z12
 	LONG         $0x4846d262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4836d262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 96(AX), Z13
 	LONG         $0x483ed262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 128(AX), Z14
 	LONG         $0x4846d262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x4836d262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 160(AX), Z15
 	LONG         $0x483ed262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 192(AX), Z16
 	LONG         $0x4846b262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x4836b262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 224(AX), Z17
 	LONG         $0x483eb262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 256(AX), Z18
 	LONG         $0x4846b262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x4836b262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 288(AX), Z19
 	LONG         $0x483eb262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 320(AX), Z20
 	LONG         $0x4846b262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x4836b262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 352(AX), Z21
 	LONG         $0x483eb262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 384(AX), Z22
 	LONG         $0x4846b262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x4836b262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 416(AX), Z23
 	LONG         $0x483eb262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 448(AX), Z24
 	LONG         $0x48369262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -6926,69 +8389,93 @@ convHalfWide2V1P8_channel:
 	VMOVUPS      128(DX), Z10
 	VBROADCASTSS (AX), Z11
 	LONG         $0x483ed262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 32(AX), Z12
 	LONG         $0x4836d262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 64(AX), Z13
 	LONG         $0x483ed262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x482ed262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 96(AX), Z14
 	LONG         $0x4836d262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 128(AX), Z15
 	LONG         $0x483ed262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x482ed262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 160(AX), Z16
 	LONG         $0x4836b262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 192(AX), Z17
 	LONG         $0x483eb262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x482eb262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 224(AX), Z18
 	LONG         $0x4836b262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 256(AX), Z19
 	LONG         $0x483eb262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x482eb262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 288(AX), Z20
 	LONG         $0x4836b262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 320(AX), Z21
 	LONG         $0x483eb262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x482eb262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 352(AX), Z22
 	LONG         $0x4836b262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 384(AX), Z23
 	LONG         $0x483eb262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x482eb262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 416(AX), Z24
 	LONG         $0x48369262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	VBROADCASTSS 448(AX), Z25
 	LONG         $0x483e9262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	LONG         $0x482e9262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	VBROADCASTSS 480(AX), Z26
 	LONG         $0x48369262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	VBROADCASTSS 512(AX), Z27
 	LONG         $0x482e9262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -7056,77 +8543,104 @@ convHalfWide2V1P9_channel:
 	VMOVUPS      128(DX), Z11
 	VBROADCASTSS (AX), Z12
 	LONG         $0x4836d262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 32(AX), Z13
 	LONG         $0x482ed262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 64(AX), Z14
 	LONG         $0x4836d262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4826d262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 96(AX), Z15
 	LONG         $0x482ed262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 128(AX), Z16
 	LONG         $0x4836b262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x4826b262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 160(AX), Z17
 	LONG         $0x482eb262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 192(AX), Z18
 	LONG         $0x4836b262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x4826b262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 224(AX), Z19
 	LONG         $0x482eb262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 256(AX), Z20
 	LONG         $0x4836b262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x4826b262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 288(AX), Z21
 	LONG         $0x482eb262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 320(AX), Z22
 	LONG         $0x4836b262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x4826b262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 352(AX), Z23
 	LONG         $0x482eb262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 384(AX), Z24
 	LONG         $0x48369262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x48269262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 416(AX), Z25
 	LONG         $0x482e9262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	VBROADCASTSS 448(AX), Z26
 	LONG         $0x48369262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x48269262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 480(AX), Z27
 	LONG         $0x482e9262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 512(AX), Z28
 	LONG         $0x48361262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x48269262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 544(AX), Z29
 	LONG         $0x482e1262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 576(AX), Z30
 	LONG         $0x48261262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -7197,85 +8711,115 @@ convHalfWide2V1P10_channel:
 	VMOVUPS      128(DX), Z12
 	VBROADCASTSS (AX), Z13
 	LONG         $0x482ed262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 32(AX), Z14
 	LONG         $0x4826d262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 64(AX), Z15
 	LONG         $0x482ed262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x481ed262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 96(AX), Z16
 	LONG         $0x4826b262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 128(AX), Z17
 	LONG         $0x482eb262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x481eb262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 160(AX), Z18
 	LONG         $0x4826b262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 192(AX), Z19
 	LONG         $0x482eb262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x481eb262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 224(AX), Z20
 	LONG         $0x4826b262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 256(AX), Z21
 	LONG         $0x482eb262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x481eb262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 288(AX), Z22
 	LONG         $0x4826b262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 320(AX), Z23
 	LONG         $0x482eb262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x481eb262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 352(AX), Z24
 	LONG         $0x48269262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 384(AX), Z25
 	LONG         $0x482e9262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x481e9262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 416(AX), Z26
 	LONG         $0x48269262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 448(AX), Z27
 	LONG         $0x482e9262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x481e9262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 480(AX), Z28
 	LONG         $0x48269262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 512(AX), Z29
 	LONG         $0x482e1262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x481e9262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 544(AX), Z30
 	LONG         $0x48261262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 576(AX), Z31
 	LONG         $0x482e1262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x481e1262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 608(AX), Z13
 	LONG         $0x48265262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 640(AX), Z14
 	LONG         $0x481e5262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -7349,93 +8893,126 @@ convHalfWide2V1P11_channel:
 	VMOVUPS      128(DX), Z13
 	VBROADCASTSS (AX), Z14
 	LONG         $0x4826d262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 32(AX), Z15
 	LONG         $0x481ed262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 64(AX), Z16
 	LONG         $0x4826b262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x4816b262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 96(AX), Z17
 	LONG         $0x481eb262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 128(AX), Z18
 	LONG         $0x4826b262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x4816b262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 160(AX), Z19
 	LONG         $0x481eb262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 192(AX), Z20
 	LONG         $0x4826b262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x4816b262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 224(AX), Z21
 	LONG         $0x481eb262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 256(AX), Z22
 	LONG         $0x4826b262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x4816b262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 288(AX), Z23
 	LONG         $0x481eb262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 320(AX), Z24
 	LONG         $0x48269262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x48169262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 352(AX), Z25
 	LONG         $0x481e9262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 384(AX), Z26
 	LONG         $0x48269262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x48169262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 416(AX), Z27
 	LONG         $0x481e9262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 448(AX), Z28
 	LONG         $0x48269262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x48169262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 480(AX), Z29
 	LONG         $0x481e9262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 512(AX), Z30
 	LONG         $0x48261262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x48169262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 544(AX), Z31
 	LONG         $0x481e1262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 576(AX), Z14
 	LONG         $0x48265262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x48165262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 608(AX), Z15
 	LONG         $0x481e5262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 640(AX), Z16
 	LONG         $0x48263262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x48163262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 672(AX), Z17
 	LONG         $0x481e3262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 704(AX), Z18
 	LONG         $0x48163262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -7512,101 +9089,137 @@ convHalfWide2V1P12_channel:
 	VMOVUPS      128(DX), Z14
 	VBROADCASTSS (AX), Z15
 	LONG         $0x481ed262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 32(AX), Z16
 	LONG         $0x4816b262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 64(AX), Z17
 	LONG         $0x481eb262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x480eb262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 96(AX), Z18
 	LONG         $0x4816b262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 128(AX), Z19
 	LONG         $0x481eb262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x480eb262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 160(AX), Z20
 	LONG         $0x4816b262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 192(AX), Z21
 	LONG         $0x481eb262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x480eb262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 224(AX), Z22
 	LONG         $0x4816b262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 256(AX), Z23
 	LONG         $0x481eb262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x480eb262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 288(AX), Z24
 	LONG         $0x48169262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 320(AX), Z25
 	LONG         $0x481e9262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x480e9262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 352(AX), Z26
 	LONG         $0x48169262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 384(AX), Z27
 	LONG         $0x481e9262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x480e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 416(AX), Z28
 	LONG         $0x48169262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 448(AX), Z29
 	LONG         $0x481e9262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x480e9262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 480(AX), Z30
 	LONG         $0x48169262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 512(AX), Z31
 	LONG         $0x481e1262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x480e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 544(AX), Z15
 	LONG         $0x48165262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 576(AX), Z16
 	LONG         $0x481e3262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x480e3262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 608(AX), Z17
 	LONG         $0x48163262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 640(AX), Z18
 	LONG         $0x481e3262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x480e3262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 672(AX), Z19
 	LONG         $0x48163262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 704(AX), Z20
 	LONG         $0x481e3262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x480e3262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 736(AX), Z21
 	LONG         $0x48163262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 768(AX), Z22
 	LONG         $0x480e3262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -7686,109 +9299,148 @@ convHalfWide2V1P13_channel:
 	VMOVUPS      128(DX), Z15
 	VBROADCASTSS (AX), Z16
 	LONG         $0x4816b262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 32(AX), Z17
 	LONG         $0x480eb262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 64(AX), Z18
 	LONG         $0x4816b262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x4806b262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 96(AX), Z19
 	LONG         $0x480eb262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 128(AX), Z20
 	LONG         $0x4816b262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x4806b262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 160(AX), Z21
 	LONG         $0x480eb262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 192(AX), Z22
 	LONG         $0x4816b262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x4806b262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 224(AX), Z23
 	LONG         $0x480eb262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 256(AX), Z24
 	LONG         $0x48169262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x48069262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 288(AX), Z25
 	LONG         $0x480e9262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 320(AX), Z26
 	LONG         $0x48169262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x48069262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 352(AX), Z27
 	LONG         $0x480e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 384(AX), Z28
 	LONG         $0x48169262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x48069262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 416(AX), Z29
 	LONG         $0x480e9262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 448(AX), Z30
 	LONG         $0x48169262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x48069262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 480(AX), Z31
 	LONG         $0x480e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 512(AX), Z16
 	LONG         $0x48163262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x4806b262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	VBROADCASTSS 544(AX), Z17
 	LONG         $0x480e3262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 576(AX), Z18
 	LONG         $0x48163262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x48063262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 608(AX), Z19
 	LONG         $0x480e3262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 640(AX), Z20
 	LONG         $0x48163262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x48063262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 672(AX), Z21
 	LONG         $0x480e3262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 704(AX), Z22
 	LONG         $0x48163262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x48063262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 736(AX), Z23
 	LONG         $0x480e3262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 768(AX), Z24
 	LONG         $0x48161262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x48061262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 800(AX), Z25
 	LONG         $0x480e1262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 832(AX), Z26
 	LONG         $0x48061262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -7871,117 +9523,159 @@ convHalfWide2V1P14_channel:
 	VMOVUPS      128(DX), Z16
 	VBROADCASTSS (AX), Z17
 	LONG         $0x480eb262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 32(AX), Z18
 	LONG         $0x4806b262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 64(AX), Z19
 	LONG         $0x480eb262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x407eb262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 96(AX), Z20
 	LONG         $0x4806b262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 128(AX), Z21
 	LONG         $0x480eb262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x407eb262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 160(AX), Z22
 	LONG         $0x4806b262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 192(AX), Z23
 	LONG         $0x480eb262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x407eb262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 224(AX), Z24
 	LONG         $0x48069262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 256(AX), Z25
 	LONG         $0x480e9262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x407e9262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 288(AX), Z26
 	LONG         $0x48069262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 320(AX), Z27
 	LONG         $0x480e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x407e9262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 352(AX), Z28
 	LONG         $0x48069262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 384(AX), Z29
 	LONG         $0x480e9262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x407e9262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 416(AX), Z30
 	LONG         $0x48069262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 448(AX), Z31
 	LONG         $0x480e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x407e9262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 480(AX), Z17
 	LONG         $0x4806b262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	VBROADCASTSS 512(AX), Z18
 	LONG         $0x480e3262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x407eb262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	VBROADCASTSS 544(AX), Z19
 	LONG         $0x48063262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 576(AX), Z20
 	LONG         $0x480e3262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x407e3262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 608(AX), Z21
 	LONG         $0x48063262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 640(AX), Z22
 	LONG         $0x480e3262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x407e3262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 672(AX), Z23
 	LONG         $0x48063262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 704(AX), Z24
 	LONG         $0x480e1262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x407e1262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 736(AX), Z25
 	LONG         $0x48061262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 768(AX), Z26
 	LONG         $0x480e1262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x407e1262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 800(AX), Z27
 	LONG         $0x48061262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 832(AX), Z28
 	LONG         $0x480e1262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x407e1262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 864(AX), Z29
 	LONG         $0x48061262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 896(AX), Z30
 	LONG         $0x407e1262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -8067,125 +9761,170 @@ convHalfWide2V1P15_channel:
 	VMOVUPS      128(DX), Z17
 	VBROADCASTSS (AX), Z18
 	LONG         $0x4806b262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 32(AX), Z19
 	LONG         $0x407eb262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 64(AX), Z20
 	LONG         $0x4806b262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4076b262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 96(AX), Z21
 	LONG         $0x407eb262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 128(AX), Z22
 	LONG         $0x4806b262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x4076b262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 160(AX), Z23
 	LONG         $0x407eb262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 192(AX), Z24
 	LONG         $0x48069262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x40769262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 224(AX), Z25
 	LONG         $0x407e9262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 256(AX), Z26
 	LONG         $0x48069262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40769262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 288(AX), Z27
 	LONG         $0x407e9262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 320(AX), Z28
 	LONG         $0x48069262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40769262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 352(AX), Z29
 	LONG         $0x407e9262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 384(AX), Z30
 	LONG         $0x48069262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40769262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 416(AX), Z31
 	LONG         $0x407e9262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 448(AX), Z18
 	LONG         $0x4806b262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x4076b262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 480(AX), Z19
 	LONG         $0x407eb262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 512(AX), Z20
 	LONG         $0x48063262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4076b262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 544(AX), Z21
 	LONG         $0x407e3262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 576(AX), Z22
 	LONG         $0x48063262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40763262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 608(AX), Z23
 	LONG         $0x407e3262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 640(AX), Z24
 	LONG         $0x48061262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x40761262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 672(AX), Z25
 	LONG         $0x407e1262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 704(AX), Z26
 	LONG         $0x48061262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40761262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 736(AX), Z27
 	LONG         $0x407e1262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 768(AX), Z28
 	LONG         $0x48061262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40761262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 800(AX), Z29
 	LONG         $0x407e1262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 832(AX), Z30
 	LONG         $0x48061262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40761262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 864(AX), Z31
 	LONG         $0x407e1262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 896(AX), Z18
 	LONG         $0x48063262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x40763262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 928(AX), Z19
 	LONG         $0x407e3262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 960(AX), Z20
 	LONG         $0x40763262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -8274,133 +10013,181 @@ convHalfWide2V1P16_channel:
 	VMOVUPS      128(DX), Z18
 	VBROADCASTSS (AX), Z19
 	LONG         $0x407eb262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 32(AX), Z20
 	LONG         $0x4076b262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 64(AX), Z21
 	LONG         $0x407eb262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x406eb262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 96(AX), Z22
 	LONG         $0x4076b262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 128(AX), Z23
 	LONG         $0x407eb262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x406eb262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 160(AX), Z24
 	LONG         $0x40769262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 192(AX), Z25
 	LONG         $0x407e9262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x406e9262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 224(AX), Z26
 	LONG         $0x40769262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 256(AX), Z27
 	LONG         $0x407e9262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x406e9262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 288(AX), Z28
 	LONG         $0x40769262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 320(AX), Z29
 	LONG         $0x407e9262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x406e9262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 352(AX), Z30
 	LONG         $0x40769262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 384(AX), Z31
 	LONG         $0x407e9262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x406e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 416(AX), Z19
 	LONG         $0x4076b262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 448(AX), Z20
 	LONG         $0x407eb262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x406eb262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 480(AX), Z21
 	LONG         $0x4076b262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 512(AX), Z22
 	LONG         $0x407e3262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x406eb262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 544(AX), Z23
 	LONG         $0x40763262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 576(AX), Z24
 	LONG         $0x407e1262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x406e1262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 608(AX), Z25
 	LONG         $0x40761262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 640(AX), Z26
 	LONG         $0x407e1262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x406e1262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 672(AX), Z27
 	LONG         $0x40761262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 704(AX), Z28
 	LONG         $0x407e1262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x406e1262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 736(AX), Z29
 	LONG         $0x40761262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 768(AX), Z30
 	LONG         $0x407e1262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x406e1262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 800(AX), Z31
 	LONG         $0x40761262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 832(AX), Z19
 	LONG         $0x407e3262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x406e3262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 864(AX), Z20
 	LONG         $0x40763262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 896(AX), Z21
 	LONG         $0x407e3262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x406e3262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 928(AX), Z22
 	LONG         $0x40763262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 960(AX), Z23
 	LONG         $0x407e3262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x406e3262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 992(AX), Z24
 	LONG         $0x40761262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	VBROADCASTSS 1024(AX), Z25
 	LONG         $0x406e1262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -8492,141 +10279,192 @@ convHalfWide2V1P17_channel:
 	VMOVUPS      128(DX), Z19
 	VBROADCASTSS (AX), Z20
 	LONG         $0x4076b262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 32(AX), Z21
 	LONG         $0x406eb262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 64(AX), Z22
 	LONG         $0x4076b262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4066b262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 96(AX), Z23
 	LONG         $0x406eb262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 128(AX), Z24
 	LONG         $0x40769262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x40669262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 160(AX), Z25
 	LONG         $0x406e9262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x40769262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40669262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x406e9262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x40769262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40669262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x406e9262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x40769262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40669262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x406e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 384(AX), Z20
 	LONG         $0x4076b262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x4066b262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 416(AX), Z21
 	LONG         $0x406eb262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 448(AX), Z22
 	LONG         $0x4076b262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x4066b262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 480(AX), Z23
 	LONG         $0x406eb262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 512(AX), Z24
 	LONG         $0x40761262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40669262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	VBROADCASTSS 544(AX), Z25
 	LONG         $0x406e1262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 576(AX), Z26
 	LONG         $0x40761262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40661262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 608(AX), Z27
 	LONG         $0x406e1262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 640(AX), Z28
 	LONG         $0x40761262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40661262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 672(AX), Z29
 	LONG         $0x406e1262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 704(AX), Z30
 	LONG         $0x40761262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40661262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 736(AX), Z31
 	LONG         $0x406e1262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 768(AX), Z20
 	LONG         $0x40763262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40663262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 800(AX), Z21
 	LONG         $0x406e3262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 832(AX), Z22
 	LONG         $0x40763262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40663262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 864(AX), Z23
 	LONG         $0x406e3262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 896(AX), Z24
 	LONG         $0x40761262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x40661262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 928(AX), Z25
 	LONG         $0x406e1262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	VBROADCASTSS 960(AX), Z26
 	LONG         $0x40761262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x40661262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 992(AX), Z27
 	LONG         $0x406e1262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 1024(AX), Z28
 	LONG         $0x40768262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40661262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 1056(AX), Z29
 	LONG         $0x406e8262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 1088(AX), Z30
 	LONG         $0x40668262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -8721,149 +10559,203 @@ convHalfWide2V1P18_channel:
 	VMOVUPS      128(DX), Z20
 	VBROADCASTSS (AX), Z21
 	LONG         $0x406eb262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 32(AX), Z22
 	LONG         $0x4066b262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 64(AX), Z23
 	LONG         $0x406eb262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x405eb262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 96(AX), Z24
 	LONG         $0x40669262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 128(AX), Z25
 	LONG         $0x406e9262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x405e9262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 160(AX), Z26
 	LONG         $0x40669262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 192(AX), Z27
 	LONG         $0x406e9262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x405e9262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 224(AX), Z28
 	LONG         $0x40669262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 256(AX), Z29
 	LONG         $0x406e9262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x405e9262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 288(AX), Z30
 	LONG         $0x40669262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 320(AX), Z31
 	LONG         $0x406e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x405e9262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 352(AX), Z21
 	LONG         $0x4066b262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 384(AX), Z22
 	LONG         $0x406eb262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x405eb262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 416(AX), Z23
 	LONG         $0x4066b262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 448(AX), Z24
 	LONG         $0x406e9262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	LONG         $0x405e9262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	VBROADCASTSS 480(AX), Z25
 	LONG         $0x40669262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	VBROADCASTSS 512(AX), Z26
 	LONG         $0x406e1262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x405e9262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	VBROADCASTSS 544(AX), Z27
 	LONG         $0x40661262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 576(AX), Z28
 	LONG         $0x406e1262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x405e1262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 608(AX), Z29
 	LONG         $0x40661262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 640(AX), Z30
 	LONG         $0x406e1262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x405e1262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 672(AX), Z31
 	LONG         $0x40661262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 704(AX), Z21
 	LONG         $0x406e3262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x405e3262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 736(AX), Z22
 	LONG         $0x40663262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 768(AX), Z23
 	LONG         $0x406e3262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x405e3262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 800(AX), Z24
 	LONG         $0x40661262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 832(AX), Z25
 	LONG         $0x406e1262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x405e1262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 864(AX), Z26
 	LONG         $0x40661262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 896(AX), Z27
 	LONG         $0x406e1262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x405e1262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 928(AX), Z28
 	LONG         $0x40661262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 960(AX), Z29
 	LONG         $0x406e1262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x405e1262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 992(AX), Z30
 	LONG         $0x40661262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 1024(AX), Z31
 	LONG         $0x406e8262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x405e1262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 1056(AX), Z21
 	LONG         $0x4066a262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 1088(AX), Z22
 	LONG         $0x406ea262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x405ea262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 1120(AX), Z23
 	LONG         $0x4066a262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 1152(AX), Z24
 	LONG         $0x405e8262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -8961,157 +10853,214 @@ convHalfWide2V1P19_channel:
 	VMOVUPS      128(DX), Z21
 	VBROADCASTSS (AX), Z22
 	LONG         $0x4066b262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 32(AX), Z23
 	LONG         $0x405eb262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 64(AX), Z24
 	LONG         $0x40669262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x40569262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 96(AX), Z25
 	LONG         $0x405e9262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 128(AX), Z26
 	LONG         $0x40669262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x40569262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 160(AX), Z27
 	LONG         $0x405e9262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 192(AX), Z28
 	LONG         $0x40669262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40569262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 224(AX), Z29
 	LONG         $0x405e9262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 256(AX), Z30
 	LONG         $0x40669262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40569262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 288(AX), Z31
 	LONG         $0x405e9262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 320(AX), Z22
 	LONG         $0x4066b262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x4056b262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 352(AX), Z23
 	LONG         $0x405eb262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 384(AX), Z24
 	LONG         $0x40669262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x40569262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 416(AX), Z25
 	LONG         $0x405e9262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	VBROADCASTSS 448(AX), Z26
 	LONG         $0x40669262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x40569262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 480(AX), Z27
 	LONG         $0x405e9262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 512(AX), Z28
 	LONG         $0x40661262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40569262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 544(AX), Z29
 	LONG         $0x405e1262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 576(AX), Z30
 	LONG         $0x40661262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40561262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 608(AX), Z31
 	LONG         $0x405e1262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 640(AX), Z22
 	LONG         $0x40663262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40563262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 672(AX), Z23
 	LONG         $0x405e3262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 704(AX), Z24
 	LONG         $0x40661262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x40561262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 736(AX), Z25
 	LONG         $0x405e1262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 768(AX), Z26
 	LONG         $0x40661262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40561262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 800(AX), Z27
 	LONG         $0x405e1262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 832(AX), Z28
 	LONG         $0x40661262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40561262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 864(AX), Z29
 	LONG         $0x405e1262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 896(AX), Z30
 	LONG         $0x40661262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40561262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 928(AX), Z31
 	LONG         $0x405e1262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 960(AX), Z22
 	LONG         $0x40663262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40563262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 992(AX), Z23
 	LONG         $0x405e3262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 1024(AX), Z24
 	LONG         $0x40668262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40561262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	VBROADCASTSS 1056(AX), Z25
 	LONG         $0x405e8262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 1088(AX), Z26
 	LONG         $0x40668262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40568262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 1120(AX), Z27
 	LONG         $0x405e8262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 1152(AX), Z28
 	LONG         $0x40668262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40568262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 1184(AX), Z29
 	LONG         $0x405e8262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 1216(AX), Z30
 	LONG         $0x40568262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -9212,165 +11161,225 @@ convHalfWide2V1P20_channel:
 	VMOVUPS      128(DX), Z22
 	VBROADCASTSS (AX), Z23
 	LONG         $0x405eb262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 32(AX), Z24
 	LONG         $0x40569262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 64(AX), Z25
 	LONG         $0x405e9262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x404e9262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 96(AX), Z26
 	LONG         $0x40569262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 128(AX), Z27
 	LONG         $0x405e9262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x404e9262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 160(AX), Z28
 	LONG         $0x40569262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 192(AX), Z29
 	LONG         $0x405e9262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x404e9262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 224(AX), Z30
 	LONG         $0x40569262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 256(AX), Z31
 	LONG         $0x405e9262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x404e9262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 288(AX), Z23
 	LONG         $0x4056b262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 320(AX), Z24
 	LONG         $0x405e9262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x404e9262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 352(AX), Z25
 	LONG         $0x40569262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 384(AX), Z26
 	LONG         $0x405e9262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x404e9262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 416(AX), Z27
 	LONG         $0x40569262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 448(AX), Z28
 	LONG         $0x405e9262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x404e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 480(AX), Z29
 	LONG         $0x40569262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 512(AX), Z30
 	LONG         $0x405e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x404e9262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 544(AX), Z31
 	LONG         $0x40561262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 576(AX), Z23
 	LONG         $0x405e3262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x404e3262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 608(AX), Z24
 	LONG         $0x40561262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 640(AX), Z25
 	LONG         $0x405e1262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x404e1262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 672(AX), Z26
 	LONG         $0x40561262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 704(AX), Z27
 	LONG         $0x405e1262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x404e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 736(AX), Z28
 	LONG         $0x40561262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 768(AX), Z29
 	LONG         $0x405e1262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x404e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 800(AX), Z30
 	LONG         $0x40561262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 832(AX), Z31
 	LONG         $0x405e1262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x404e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 864(AX), Z23
 	LONG         $0x40563262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 896(AX), Z24
 	LONG         $0x405e1262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x404e1262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 928(AX), Z25
 	LONG         $0x40561262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	VBROADCASTSS 960(AX), Z26
 	LONG         $0x405e1262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x404e1262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 992(AX), Z27
 	LONG         $0x40561262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 1024(AX), Z28
 	LONG         $0x405e8262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x404e1262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 1056(AX), Z29
 	LONG         $0x40568262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 1088(AX), Z30
 	LONG         $0x405e8262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x404e8262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 1120(AX), Z31
 	LONG         $0x40568262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 1152(AX), Z23
 	LONG         $0x405ea262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x404ea262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 1184(AX), Z24
 	LONG         $0x40568262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	VBROADCASTSS 1216(AX), Z25
 	LONG         $0x405e8262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x404e8262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 1248(AX), Z26
 	LONG         $0x40568262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 1280(AX), Z27
 	LONG         $0x404e8262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -9474,173 +11483,236 @@ convHalfWide2V1P21_channel:
 	VMOVUPS      128(DX), Z23
 	VBROADCASTSS (AX), Z24
 	LONG         $0x40569262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 32(AX), Z25
 	LONG         $0x404e9262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 64(AX), Z26
 	LONG         $0x40569262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40469262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 96(AX), Z27
 	LONG         $0x404e9262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 128(AX), Z28
 	LONG         $0x40569262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40469262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 160(AX), Z29
 	LONG         $0x404e9262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 192(AX), Z30
 	LONG         $0x40569262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40469262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 224(AX), Z31
 	LONG         $0x404e9262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 256(AX), Z24
 	LONG         $0x40569262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x40469262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 288(AX), Z25
 	LONG         $0x404e9262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 320(AX), Z26
 	LONG         $0x40569262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40469262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 352(AX), Z27
 	LONG         $0x404e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 384(AX), Z28
 	LONG         $0x40569262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40469262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 416(AX), Z29
 	LONG         $0x404e9262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 448(AX), Z30
 	LONG         $0x40569262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40469262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 480(AX), Z31
 	LONG         $0x404e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 512(AX), Z24
 	LONG         $0x40561262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40469262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	VBROADCASTSS 544(AX), Z25
 	LONG         $0x404e1262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 576(AX), Z26
 	LONG         $0x40561262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40461262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 608(AX), Z27
 	LONG         $0x404e1262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 640(AX), Z28
 	LONG         $0x40561262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40461262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 672(AX), Z29
 	LONG         $0x404e1262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 704(AX), Z30
 	LONG         $0x40561262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40461262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 736(AX), Z31
 	LONG         $0x404e1262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 768(AX), Z24
 	LONG         $0x40561262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x40461262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 800(AX), Z25
 	LONG         $0x404e1262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 832(AX), Z26
 	LONG         $0x40561262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40461262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 864(AX), Z27
 	LONG         $0x404e1262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 896(AX), Z28
 	LONG         $0x40561262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40461262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 928(AX), Z29
 	LONG         $0x404e1262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 960(AX), Z30
 	LONG         $0x40561262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40461262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 992(AX), Z31
 	LONG         $0x404e1262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 1024(AX), Z24
 	LONG         $0x40568262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40461262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	VBROADCASTSS 1056(AX), Z25
 	LONG         $0x404e8262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 1088(AX), Z26
 	LONG         $0x40568262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40468262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 1120(AX), Z27
 	LONG         $0x404e8262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 1152(AX), Z28
 	LONG         $0x40568262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40468262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 1184(AX), Z29
 	LONG         $0x404e8262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 1216(AX), Z30
 	LONG         $0x40568262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40468262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 1248(AX), Z31
 	LONG         $0x404e8262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 1280(AX), Z24
 	LONG         $0x40568262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x40468262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 1312(AX), Z25
 	LONG         $0x404e8262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 1344(AX), Z26
 	LONG         $0x40468262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -9747,181 +11819,247 @@ convHalfWide2V1P22_channel:
 	VMOVUPS      128(DX), Z24
 	VBROADCASTSS (AX), Z25
 	LONG         $0x404e9262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 32(AX), Z26
 	LONG         $0x40469262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 64(AX), Z27
 	LONG         $0x404e9262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x403e9262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 96(AX), Z28
 	LONG         $0x40469262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 128(AX), Z29
 	LONG         $0x404e9262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x403e9262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 160(AX), Z30
 	LONG         $0x40469262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 192(AX), Z31
 	LONG         $0x404e9262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x403e9262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 224(AX), Z25
 	LONG         $0x40469262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	VBROADCASTSS 256(AX), Z26
 	LONG         $0x404e9262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x403e9262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 288(AX), Z27
 	LONG         $0x40469262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 320(AX), Z28
 	LONG         $0x404e9262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x403e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 352(AX), Z29
 	LONG         $0x40469262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 384(AX), Z30
 	LONG         $0x404e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x403e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 416(AX), Z31
 	LONG         $0x40469262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 448(AX), Z25
 	LONG         $0x404e9262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	LONG         $0x403e9262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	VBROADCASTSS 480(AX), Z26
 	LONG         $0x40469262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	VBROADCASTSS 512(AX), Z27
 	LONG         $0x404e1262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x403e9262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 544(AX), Z28
 	LONG         $0x40461262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 576(AX), Z29
 	LONG         $0x404e1262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x403e1262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 608(AX), Z30
 	LONG         $0x40461262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 640(AX), Z31
 	LONG         $0x404e1262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x403e1262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 672(AX), Z25
 	LONG         $0x40461262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	VBROADCASTSS 704(AX), Z26
 	LONG         $0x404e1262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x403e1262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 736(AX), Z27
 	LONG         $0x40461262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 768(AX), Z28
 	LONG         $0x404e1262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x403e1262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 800(AX), Z29
 	LONG         $0x40461262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 832(AX), Z30
 	LONG         $0x404e1262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x403e1262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 864(AX), Z31
 	LONG         $0x40461262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 896(AX), Z25
 	LONG         $0x404e1262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x403e1262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 928(AX), Z26
 	LONG         $0x40461262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 960(AX), Z27
 	LONG         $0x404e1262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x403e1262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 992(AX), Z28
 	LONG         $0x40461262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 1024(AX), Z29
 	LONG         $0x404e8262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x403e1262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 1056(AX), Z30
 	LONG         $0x40468262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 1088(AX), Z31
 	LONG         $0x404e8262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x403e8262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 1120(AX), Z25
 	LONG         $0x40468262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 1152(AX), Z26
 	LONG         $0x404e8262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x403e8262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 1184(AX), Z27
 	LONG         $0x40468262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 1216(AX), Z28
 	LONG         $0x404e8262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x403e8262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 1248(AX), Z29
 	LONG         $0x40468262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 1280(AX), Z30
 	LONG         $0x404e8262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x403e8262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 1312(AX), Z31
 	LONG         $0x40468262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 1344(AX), Z25
 	LONG         $0x404e8262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x403e8262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 1376(AX), Z26
 	LONG         $0x40468262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 1408(AX), Z27
 	LONG         $0x403e8262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -10031,189 +12169,258 @@ convHalfWide2V1P23_channel:
 	VMOVUPS      128(DX), Z25
 	VBROADCASTSS (AX), Z26
 	LONG         $0x40469262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 32(AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 64(AX), Z28
 	LONG         $0x40469262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40369262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 96(AX), Z29
 	LONG         $0x403e9262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 128(AX), Z30
 	LONG         $0x40469262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40369262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 160(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x40469262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40369262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x40469262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40369262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x403e9262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x40469262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40369262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 384(AX), Z26
 	LONG         $0x40469262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x40369262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 416(AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 448(AX), Z28
 	LONG         $0x40469262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x40369262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 480(AX), Z29
 	LONG         $0x403e9262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 512(AX), Z30
 	LONG         $0x40461262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40369262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 544(AX), Z31
 	LONG         $0x403e1262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 576(AX), Z26
 	LONG         $0x40461262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40361262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 608(AX), Z27
 	LONG         $0x403e1262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 640(AX), Z28
 	LONG         $0x40461262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40361262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 672(AX), Z29
 	LONG         $0x403e1262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 704(AX), Z30
 	LONG         $0x40461262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40361262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 736(AX), Z31
 	LONG         $0x403e1262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 768(AX), Z26
 	LONG         $0x40461262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40361262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	VBROADCASTSS 800(AX), Z27
 	LONG         $0x403e1262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 832(AX), Z28
 	LONG         $0x40461262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40361262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 864(AX), Z29
 	LONG         $0x403e1262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 896(AX), Z30
 	LONG         $0x40461262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40361262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 928(AX), Z31
 	LONG         $0x403e1262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 960(AX), Z26
 	LONG         $0x40461262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x40361262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 992(AX), Z27
 	LONG         $0x403e1262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 1024(AX), Z28
 	LONG         $0x40468262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40361262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 1056(AX), Z29
 	LONG         $0x403e8262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 1088(AX), Z30
 	LONG         $0x40468262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40368262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 1120(AX), Z31
 	LONG         $0x403e8262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 1152(AX), Z26
 	LONG         $0x40468262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x40368262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 1184(AX), Z27
 	LONG         $0x403e8262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 1216(AX), Z28
 	LONG         $0x40468262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40368262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 1248(AX), Z29
 	LONG         $0x403e8262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 1280(AX), Z30
 	LONG         $0x40468262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40368262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 1312(AX), Z31
 	LONG         $0x403e8262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 1344(AX), Z26
 	LONG         $0x40468262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40368262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 1376(AX), Z27
 	LONG         $0x403e8262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 1408(AX), Z28
 	LONG         $0x40468262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40368262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 1440(AX), Z29
 	LONG         $0x403e8262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 1472(AX), Z30
 	LONG         $0x40368262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -10326,197 +12533,269 @@ convHalfWide2V1P24_channel:
 	VMOVUPS      128(DX), Z26
 	VBROADCASTSS (AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 32(AX), Z28
 	LONG         $0x40369262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 64(AX), Z29
 	LONG         $0x403e9262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x402e9262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 96(AX), Z30
 	LONG         $0x40369262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 128(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x402e9262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 160(AX), Z27
 	LONG         $0x40369262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 192(AX), Z28
 	LONG         $0x403e9262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x402e9262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 224(AX), Z29
 	LONG         $0x40369262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 256(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x402e9262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 288(AX), Z31
 	LONG         $0x40369262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 320(AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x402e9262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 352(AX), Z28
 	LONG         $0x40369262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 384(AX), Z29
 	LONG         $0x403e9262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x402e9262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 416(AX), Z30
 	LONG         $0x40369262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 448(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x402e9262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 480(AX), Z27
 	LONG         $0x40369262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 512(AX), Z28
 	LONG         $0x403e1262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x402e9262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 544(AX), Z29
 	LONG         $0x40361262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 576(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x402e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 608(AX), Z31
 	LONG         $0x40361262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 640(AX), Z27
 	LONG         $0x403e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x402e1262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 672(AX), Z28
 	LONG         $0x40361262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 704(AX), Z29
 	LONG         $0x403e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x402e1262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 736(AX), Z30
 	LONG         $0x40361262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 768(AX), Z31
 	LONG         $0x403e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x402e1262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 800(AX), Z27
 	LONG         $0x40361262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	VBROADCASTSS 832(AX), Z28
 	LONG         $0x403e1262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x402e1262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 864(AX), Z29
 	LONG         $0x40361262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 896(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x402e1262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 928(AX), Z31
 	LONG         $0x40361262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 960(AX), Z27
 	LONG         $0x403e1262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x402e1262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 992(AX), Z28
 	LONG         $0x40361262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 1024(AX), Z29
 	LONG         $0x403e8262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x402e1262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 1056(AX), Z30
 	LONG         $0x40368262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 1088(AX), Z31
 	LONG         $0x403e8262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x402e8262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 1120(AX), Z27
 	LONG         $0x40368262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 1152(AX), Z28
 	LONG         $0x403e8262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x402e8262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 1184(AX), Z29
 	LONG         $0x40368262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 1216(AX), Z30
 	LONG         $0x403e8262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x402e8262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 1248(AX), Z31
 	LONG         $0x40368262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 1280(AX), Z27
 	LONG         $0x403e8262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x402e8262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 1312(AX), Z28
 	LONG         $0x40368262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 1344(AX), Z29
 	LONG         $0x403e8262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x402e8262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 1376(AX), Z30
 	LONG         $0x40368262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 1408(AX), Z31
 	LONG         $0x403e8262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x402e8262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 1440(AX), Z27
 	LONG         $0x40368262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 1472(AX), Z28
 	LONG         $0x403e8262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x402e8262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 1504(AX), Z29
 	LONG         $0x40368262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 1536(AX), Z30
 	LONG         $0x402e8262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -10591,19 +12870,25 @@ convHalfWide2V2P1_channel:
 	VMOVUPS      128(DX)(R9*1), Z7
 	VBROADCASTSS (AX), Z8
 	LONG         $0x486ed262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x4856d262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 32(AX), Z9
 	LONG         $0x4866d262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x484ed262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 64(AX), Z10
 	LONG         $0x485ed262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4846d262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -10661,33 +12946,45 @@ convHalfWide2V2P2_channel:
 	VMOVUPS      128(DX)(R9*1), Z9
 	VBROADCASTSS (AX), Z10
 	LONG         $0x485ed262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4846d262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 32(AX), Z11
 	LONG         $0x4856d262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x483ed262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 64(AX), Z12
 	LONG         $0x485ed262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4846d262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x484ed262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4836d262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 96(AX), Z13
 	LONG         $0x4856d262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x483ed262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 128(AX), Z14
 	LONG         $0x484ed262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4836d262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -10751,47 +13048,65 @@ convHalfWide2V2P3_channel:
 	VMOVUPS      128(DX)(R9*1), Z11
 	VBROADCASTSS (AX), Z12
 	LONG         $0x484ed262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4836d262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 32(AX), Z13
 	LONG         $0x4846d262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x482ed262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 64(AX), Z14
 	LONG         $0x484ed262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4836d262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x483ed262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x4826d262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 96(AX), Z15
 	LONG         $0x4846d262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x482ed262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 128(AX), Z16
 	LONG         $0x484eb262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x4836b262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x483eb262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x4826b262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 160(AX), Z17
 	LONG         $0x4846b262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x482eb262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 192(AX), Z18
 	LONG         $0x483eb262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x4826b262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -10861,61 +13176,85 @@ convHalfWide2V2P4_channel:
 	VMOVUPS      128(DX)(R9*1), Z13
 	VBROADCASTSS (AX), Z14
 	LONG         $0x483ed262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x4826d262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 32(AX), Z15
 	LONG         $0x4836d262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x481ed262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 64(AX), Z16
 	LONG         $0x483eb262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x4826b262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x482eb262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x4816b262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 96(AX), Z17
 	LONG         $0x4836b262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x481eb262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 128(AX), Z18
 	LONG         $0x483eb262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x4826b262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x482eb262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x4816b262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 160(AX), Z19
 	LONG         $0x4836b262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x481eb262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 192(AX), Z20
 	LONG         $0x483eb262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x4826b262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x482eb262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x4816b262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 224(AX), Z21
 	LONG         $0x4836b262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x481eb262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 256(AX), Z22
 	LONG         $0x482eb262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x4816b262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -10991,75 +13330,105 @@ convHalfWide2V2P5_channel:
 	VMOVUPS      128(DX)(R9*1), Z15
 	VBROADCASTSS (AX), Z16
 	LONG         $0x482eb262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x4816b262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 32(AX), Z17
 	LONG         $0x4826b262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x480eb262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 64(AX), Z18
 	LONG         $0x482eb262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x4816b262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x481eb262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4806b262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 96(AX), Z19
 	LONG         $0x4826b262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x480eb262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 128(AX), Z20
 	LONG         $0x482eb262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x4816b262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x481eb262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4806b262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 160(AX), Z21
 	LONG         $0x4826b262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x480eb262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 192(AX), Z22
 	LONG         $0x482eb262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x48163262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x481eb262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x4806b262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 224(AX), Z23
 	LONG         $0x4826b262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x480e3262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 256(AX), Z24
 	LONG         $0x482e9262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x48161262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x481e9262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x48061262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 288(AX), Z25
 	LONG         $0x48269262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x480e1262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 320(AX), Z26
 	LONG         $0x481e9262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x48061262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -11141,89 +13510,125 @@ convHalfWide2V2P6_channel:
 	VMOVUPS      128(DX)(R9*1), Z17
 	VBROADCASTSS (AX), Z18
 	LONG         $0x481eb262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4806b262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 32(AX), Z19
 	LONG         $0x4816b262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x407eb262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 64(AX), Z20
 	LONG         $0x481eb262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x4806b262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x480eb262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4076b262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 96(AX), Z21
 	LONG         $0x4816b262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x407eb262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 128(AX), Z22
 	LONG         $0x481eb262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x48063262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x480eb262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x4076b262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 160(AX), Z23
 	LONG         $0x4816b262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x407e3262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 192(AX), Z24
 	LONG         $0x481e9262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x48061262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x480e9262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x40761262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 224(AX), Z25
 	LONG         $0x48169262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x407e1262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 256(AX), Z26
 	LONG         $0x481e9262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x48061262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x480e9262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40761262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 288(AX), Z27
 	LONG         $0x48169262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x407e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 320(AX), Z28
 	LONG         $0x481e9262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x48061262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x480e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40761262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 352(AX), Z29
 	LONG         $0x48169262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x407e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 384(AX), Z30
 	LONG         $0x480e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40761262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -11311,103 +13716,145 @@ convHalfWide2V2P7_channel:
 	VMOVUPS      128(DX)(R9*1), Z19
 	VBROADCASTSS (AX), Z20
 	LONG         $0x480eb262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4076b262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 32(AX), Z21
 	LONG         $0x4806b262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x406eb262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 64(AX), Z22
 	LONG         $0x480eb262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40763262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x407eb262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x4066b262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 96(AX), Z23
 	LONG         $0x4806b262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x406e3262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 128(AX), Z24
 	LONG         $0x480e9262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x40761262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x407e9262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x40661262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 160(AX), Z25
 	LONG         $0x48069262
-	WORD         $0xd152
+	BYTE         $0x52
+	BYTE         $0xd1
 	LONG         $0x406e1262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x480e9262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40761262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x407e9262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x40661262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x48069262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x406e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x480e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40761262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x407e9262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40661262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x48069262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x406e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x480e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40761262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x407e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40661262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x48069262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x406e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 384(AX), Z20
 	LONG         $0x480eb262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40763262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x407eb262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40663262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 416(AX), Z21
 	LONG         $0x4806b262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x406e3262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 448(AX), Z22
 	LONG         $0x407eb262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40663262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -11501,117 +13948,165 @@ convHalfWide2V2P8_channel:
 	VMOVUPS      128(DX)(R9*1), Z21
 	VBROADCASTSS (AX), Z22
 	LONG         $0x407eb262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40663262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 32(AX), Z23
 	LONG         $0x4076b262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x405e3262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 64(AX), Z24
 	LONG         $0x407e9262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x40661262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x406e9262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40561262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 96(AX), Z25
 	LONG         $0x40769262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x405e1262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 128(AX), Z26
 	LONG         $0x407e9262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x40661262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x406e9262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40561262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 160(AX), Z27
 	LONG         $0x40769262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x405e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 192(AX), Z28
 	LONG         $0x407e9262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40661262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x406e9262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40561262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 224(AX), Z29
 	LONG         $0x40769262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x405e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 256(AX), Z30
 	LONG         $0x407e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40661262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x406e9262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40561262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 288(AX), Z31
 	LONG         $0x40769262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x405e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 320(AX), Z22
 	LONG         $0x407eb262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40663262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x406eb262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40563262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 352(AX), Z23
 	LONG         $0x4076b262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x405e3262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 384(AX), Z24
 	LONG         $0x407e9262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x40661262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x406e9262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x40561262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 416(AX), Z25
 	LONG         $0x40769262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x405e1262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	VBROADCASTSS 448(AX), Z26
 	LONG         $0x407e9262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x40661262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	LONG         $0x406e9262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x40561262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 480(AX), Z27
 	LONG         $0x40769262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x405e1262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 512(AX), Z28
 	LONG         $0x406e9262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x40561262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -11711,131 +14206,185 @@ convHalfWide2V2P9_channel:
 	VMOVUPS      128(DX)(R9*1), Z23
 	VBROADCASTSS (AX), Z24
 	LONG         $0x406e9262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40561262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	VBROADCASTSS 32(AX), Z25
 	LONG         $0x40669262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x404e1262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 64(AX), Z26
 	LONG         $0x406e9262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40561262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x405e9262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40461262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 96(AX), Z27
 	LONG         $0x40669262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x404e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 128(AX), Z28
 	LONG         $0x406e9262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40561262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x405e9262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40461262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 160(AX), Z29
 	LONG         $0x40669262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x404e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 192(AX), Z30
 	LONG         $0x406e9262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40561262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x405e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40461262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 224(AX), Z31
 	LONG         $0x40669262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x404e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 256(AX), Z24
 	LONG         $0x406e9262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x40561262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	LONG         $0x405e9262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	LONG         $0x40461262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 288(AX), Z25
 	LONG         $0x40669262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	LONG         $0x404e1262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 320(AX), Z26
 	LONG         $0x406e9262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40561262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x405e9262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40461262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 352(AX), Z27
 	LONG         $0x40669262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x404e1262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 384(AX), Z28
 	LONG         $0x406e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40561262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x405e9262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40461262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 416(AX), Z29
 	LONG         $0x40669262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x404e1262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 448(AX), Z30
 	LONG         $0x406e9262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40568262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x405e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40461262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 480(AX), Z31
 	LONG         $0x40669262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x404e8262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 512(AX), Z24
 	LONG         $0x406e1262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40568262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	LONG         $0x405e9262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	LONG         $0x40468262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 544(AX), Z25
 	LONG         $0x40661262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	LONG         $0x404e8262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 576(AX), Z26
 	LONG         $0x405e1262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40468262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -11941,145 +14490,205 @@ convHalfWide2V2P10_channel:
 	VMOVUPS      128(DX)(R9*1), Z25
 	VBROADCASTSS (AX), Z26
 	LONG         $0x405e9262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40461262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 32(AX), Z27
 	LONG         $0x40569262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	LONG         $0x403e1262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 64(AX), Z28
 	LONG         $0x405e9262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40461262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x404e9262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40361262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 96(AX), Z29
 	LONG         $0x40569262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x403e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 128(AX), Z30
 	LONG         $0x405e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40461262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x404e9262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40361262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 160(AX), Z31
 	LONG         $0x40569262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x403e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x405e9262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x40461262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x404e9262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x40361262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x40569262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x403e1262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x405e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40461262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x404e9262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40361262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x40569262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x403e1262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x405e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40461262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x404e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40361262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x40569262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x403e1262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 384(AX), Z26
 	LONG         $0x405e9262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x40468262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x404e9262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	LONG         $0x40361262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	VBROADCASTSS 416(AX), Z27
 	LONG         $0x40569262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x403e8262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 448(AX), Z28
 	LONG         $0x405e9262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x40468262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x404e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40368262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 480(AX), Z29
 	LONG         $0x40569262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x403e8262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 512(AX), Z30
 	LONG         $0x405e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40468262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x404e9262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40368262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 544(AX), Z31
 	LONG         $0x40561262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x403e8262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 576(AX), Z26
 	LONG         $0x405e1262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	LONG         $0x40468262
-	WORD         $0xda52
+	BYTE         $0x52
+	BYTE         $0xda
 	LONG         $0x404e1262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40368262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 608(AX), Z27
 	LONG         $0x40561262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x403e8262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 640(AX), Z28
 	LONG         $0x404e1262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40368262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -12191,159 +14800,225 @@ convHalfWide2V2P11_channel:
 	VMOVUPS      128(DX)(R9*1), Z27
 	VBROADCASTSS (AX), Z28
 	LONG         $0x404e9262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40361262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 32(AX), Z29
 	LONG         $0x40469262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x402e1262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 64(AX), Z30
 	LONG         $0x404e9262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40361262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x403e9262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40261262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 96(AX), Z31
 	LONG         $0x40469262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x402e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 128(AX), Z28
 	LONG         $0x404e9262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40361262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x403e9262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40261262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 160(AX), Z29
 	LONG         $0x40469262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x402e1262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 192(AX), Z30
 	LONG         $0x404e9262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40361262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x403e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40261262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 224(AX), Z31
 	LONG         $0x40469262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x402e1262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x404e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40361262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x403e9262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x40261262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x40469262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	LONG         $0x402e1262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x404e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40368262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x403e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40261262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x40469262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x402e8262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 384(AX), Z28
 	LONG         $0x404e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40368262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x403e9262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x40268262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 416(AX), Z29
 	LONG         $0x40469262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x402e8262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 448(AX), Z30
 	LONG         $0x404e9262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40368262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x403e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40268262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 480(AX), Z31
 	LONG         $0x40469262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x402e8262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 512(AX), Z28
 	LONG         $0x404e1262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40368262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	LONG         $0x403e9262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	LONG         $0x40268262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 544(AX), Z29
 	LONG         $0x40461262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	LONG         $0x402e8262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 576(AX), Z30
 	LONG         $0x404e1262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40368262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x403e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40268262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 608(AX), Z31
 	LONG         $0x40461262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x402e8262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 640(AX), Z28
 	LONG         $0x404e1262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40368262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	LONG         $0x403e1262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	LONG         $0x40268262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 672(AX), Z29
 	LONG         $0x40461262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x402e8262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 704(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40268262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -12461,173 +15136,245 @@ convHalfWide2V2P12_channel:
 	VMOVUPS      128(DX)(R9*1), Z29
 	VBROADCASTSS (AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40261262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 32(AX), Z31
 	LONG         $0x40369262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x401e1262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 64(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40261262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x402e9262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40161262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 96(AX), Z31
 	LONG         $0x40369262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x401e1262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 128(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40261262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x402e9262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40161262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 160(AX), Z31
 	LONG         $0x40369262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x401e1262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 192(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40261262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x402e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40161262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 224(AX), Z31
 	LONG         $0x40369262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x401e1262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 256(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40268262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x402e9262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40161262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 288(AX), Z31
 	LONG         $0x40369262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	LONG         $0x401e8262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40268262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x402e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40168262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x40369262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x401e8262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 384(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40268262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x402e9262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x40168262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 416(AX), Z31
 	LONG         $0x40369262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x401e8262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 448(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40268262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x402e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40168262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 480(AX), Z31
 	LONG         $0x40369262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x401e8262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 512(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40268262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x402e9262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x40168262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 544(AX), Z31
 	LONG         $0x40361262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x401e8262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 576(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40268262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	LONG         $0x402e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40168262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 608(AX), Z31
 	LONG         $0x40361262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x401e8262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 640(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40268262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x402e1262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	LONG         $0x40168262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	VBROADCASTSS 672(AX), Z31
 	LONG         $0x40361262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x401e8262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	VBROADCASTSS 704(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40268262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	LONG         $0x402e1262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40168262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 736(AX), Z31
 	LONG         $0x40361262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x401e8262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 768(AX), Z30
 	LONG         $0x402e1262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	LONG         $0x40168262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -12692,19 +15439,21 @@ convHalfPointV1P1_row:
 	ADDQ DI, DX
 
 convHalfPointV1P1_channel:
-	VMOVUPS      (DX), Z1
-	VBROADCASTSS (AX), Z2
-	LONG         $0x4876f262
-	WORD         $0xc252
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P1_channel
-	DECQ         CX
-	JNE          convHalfPointV1P1_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
+	VMOVUPS (DX), Z1
+	LONG    $0x5876f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P1_channel
+	DECQ    CX
+	JNE     convHalfPointV1P1_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
 	VZEROUPPER
 	RET
 
@@ -12740,24 +15489,28 @@ convHalfPointV1P2_row:
 	ADDQ DI, DX
 
 convHalfPointV1P2_channel:
-	VMOVUPS      (DX), Z2
-	VBROADCASTSS (AX), Z3
-	LONG         $0x486ef262
-	WORD         $0xc352
-	VBROADCASTSS 32(AX), Z4
-	LONG         $0x486ef262
-	WORD         $0xcc52
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P2_channel
-	DECQ         CX
-	JNE          convHalfPointV1P2_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
+	VMOVUPS (DX), Z2
+	LONG    $0x586ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x586ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P2_channel
+	DECQ    CX
+	JNE     convHalfPointV1P2_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
 	VZEROUPPER
 	RET
 
@@ -12796,29 +15549,35 @@ convHalfPointV1P3_row:
 	ADDQ DI, DX
 
 convHalfPointV1P3_channel:
-	VMOVUPS      (DX), Z3
-	VBROADCASTSS (AX), Z4
-	LONG         $0x4866f262
-	WORD         $0xc452
-	VBROADCASTSS 32(AX), Z5
-	LONG         $0x4866f262
-	WORD         $0xcd52
-	VBROADCASTSS 64(AX), Z6
-	LONG         $0x4866f262
-	WORD         $0xd652
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P3_channel
-	DECQ         CX
-	JNE          convHalfPointV1P3_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
+	VMOVUPS (DX), Z3
+	LONG    $0x5866f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5866f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5866f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P3_channel
+	DECQ    CX
+	JNE     convHalfPointV1P3_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
 	VZEROUPPER
 	RET
 
@@ -12860,34 +15619,42 @@ convHalfPointV1P4_row:
 	ADDQ DI, DX
 
 convHalfPointV1P4_channel:
-	VMOVUPS      (DX), Z4
-	VBROADCASTSS (AX), Z5
-	LONG         $0x485ef262
-	WORD         $0xc552
-	VBROADCASTSS 32(AX), Z6
-	LONG         $0x485ef262
-	WORD         $0xce52
-	VBROADCASTSS 64(AX), Z7
-	LONG         $0x485ef262
-	WORD         $0xd752
-	VBROADCASTSS 96(AX), Z8
-	LONG         $0x485ed262
-	WORD         $0xd852
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P4_channel
-	DECQ         CX
-	JNE          convHalfPointV1P4_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
+	VMOVUPS (DX), Z4
+	LONG    $0x585ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x585ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x585ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x585ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P4_channel
+	DECQ    CX
+	JNE     convHalfPointV1P4_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
 	VZEROUPPER
 	RET
 
@@ -12932,39 +15699,49 @@ convHalfPointV1P5_row:
 	ADDQ DI, DX
 
 convHalfPointV1P5_channel:
-	VMOVUPS      (DX), Z5
-	VBROADCASTSS (AX), Z6
-	LONG         $0x4856f262
-	WORD         $0xc652
-	VBROADCASTSS 32(AX), Z7
-	LONG         $0x4856f262
-	WORD         $0xcf52
-	VBROADCASTSS 64(AX), Z8
-	LONG         $0x4856d262
-	WORD         $0xd052
-	VBROADCASTSS 96(AX), Z9
-	LONG         $0x4856d262
-	WORD         $0xd952
-	VBROADCASTSS 128(AX), Z10
-	LONG         $0x4856d262
-	WORD         $0xe252
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P5_channel
-	DECQ         CX
-	JNE          convHalfPointV1P5_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
+	VMOVUPS (DX), Z5
+	LONG    $0x5856f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5856f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5856f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5856f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5856f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P5_channel
+	DECQ    CX
+	JNE     convHalfPointV1P5_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
 	VZEROUPPER
 	RET
 
@@ -13012,44 +15789,56 @@ convHalfPointV1P6_row:
 	ADDQ DI, DX
 
 convHalfPointV1P6_channel:
-	VMOVUPS      (DX), Z6
-	VBROADCASTSS (AX), Z7
-	LONG         $0x484ef262
-	WORD         $0xc752
-	VBROADCASTSS 32(AX), Z8
-	LONG         $0x484ed262
-	WORD         $0xc852
-	VBROADCASTSS 64(AX), Z9
-	LONG         $0x484ed262
-	WORD         $0xd152
-	VBROADCASTSS 96(AX), Z10
-	LONG         $0x484ed262
-	WORD         $0xda52
-	VBROADCASTSS 128(AX), Z11
-	LONG         $0x484ed262
-	WORD         $0xe352
-	VBROADCASTSS 160(AX), Z12
-	LONG         $0x484ed262
-	WORD         $0xec52
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P6_channel
-	DECQ         CX
-	JNE          convHalfPointV1P6_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
+	VMOVUPS (DX), Z6
+	LONG    $0x584ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x584ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x584ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x584ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x584ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x584ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P6_channel
+	DECQ    CX
+	JNE     convHalfPointV1P6_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
 	VZEROUPPER
 	RET
 
@@ -13100,49 +15889,63 @@ convHalfPointV1P7_row:
 	ADDQ DI, DX
 
 convHalfPointV1P7_channel:
-	VMOVUPS      (DX), Z7
-	VBROADCASTSS (AX), Z8
-	LONG         $0x4846d262
-	WORD         $0xc052
-	VBROADCASTSS 32(AX), Z9
-	LONG         $0x4846d262
-	WORD         $0xc952
-	VBROADCASTSS 64(AX), Z10
-	LONG         $0x4846d262
-	WORD         $0xd252
-	VBROADCASTSS 96(AX), Z11
-	LONG         $0x4846d262
-	WORD         $0xdb52
-	VBROADCASTSS 128(AX), Z12
-	LONG         $0x4846d262
-	WORD         $0xe452
-	VBROADCASTSS 160(AX), Z13
-	LONG         $0x4846d262
-	WORD         $0xed52
-	VBROADCASTSS 192(AX), Z14
-	LONG         $0x4846d262
-	WORD         $0xf652
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P7_channel
-	DECQ         CX
-	JNE          convHalfPointV1P7_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
+	VMOVUPS (DX), Z7
+	LONG    $0x5846f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5846f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5846f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5846f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5846f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5846f262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5846f262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P7_channel
+	DECQ    CX
+	JNE     convHalfPointV1P7_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
 	VZEROUPPER
 	RET
 
@@ -13196,54 +15999,70 @@ convHalfPointV1P8_row:
 	ADDQ DI, DX
 
 convHalfPointV1P8_channel:
-	VMOVUPS      (DX), Z8
-	VBROADCASTSS (AX), Z9
-	LONG         $0x483ed262
-	WORD         $0xc152
-	VBROADCASTSS 32(AX), Z10
-	LONG         $0x483ed262
-	WORD         $0xca52
-	VBROADCASTSS 64(AX), Z11
-	LONG         $0x483ed262
-	WORD         $0xd352
-	VBROADCASTSS 96(AX), Z12
-	LONG         $0x483ed262
-	WORD         $0xdc52
-	VBROADCASTSS 128(AX), Z13
-	LONG         $0x483ed262
-	WORD         $0xe552
-	VBROADCASTSS 160(AX), Z14
-	LONG         $0x483ed262
-	WORD         $0xee52
-	VBROADCASTSS 192(AX), Z15
-	LONG         $0x483ed262
-	WORD         $0xf752
-	VBROADCASTSS 224(AX), Z16
-	LONG         $0x483eb262
-	WORD         $0xf852
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P8_channel
-	DECQ         CX
-	JNE          convHalfPointV1P8_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
+	VMOVUPS (DX), Z8
+	LONG    $0x583ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x583ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x583ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x583ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x583ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x583ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x583ef262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x583ef262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P8_channel
+	DECQ    CX
+	JNE     convHalfPointV1P8_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
 	VZEROUPPER
 	RET
 
@@ -13300,59 +16119,77 @@ convHalfPointV1P9_row:
 	ADDQ DI, DX
 
 convHalfPointV1P9_channel:
-	VMOVUPS      (DX), Z9
-	VBROADCASTSS (AX), Z10
-	LONG         $0x4836d262
-	WORD         $0xc252
-	VBROADCASTSS 32(AX), Z11
-	LONG         $0x4836d262
-	WORD         $0xcb52
-	VBROADCASTSS 64(AX), Z12
-	LONG         $0x4836d262
-	WORD         $0xd452
-	VBROADCASTSS 96(AX), Z13
-	LONG         $0x4836d262
-	WORD         $0xdd52
-	VBROADCASTSS 128(AX), Z14
-	LONG         $0x4836d262
-	WORD         $0xe652
-	VBROADCASTSS 160(AX), Z15
-	LONG         $0x4836d262
-	WORD         $0xef52
-	VBROADCASTSS 192(AX), Z16
-	LONG         $0x4836b262
-	WORD         $0xf052
-	VBROADCASTSS 224(AX), Z17
-	LONG         $0x4836b262
-	WORD         $0xf952
-	VBROADCASTSS 256(AX), Z18
-	LONG         $0x48363262
-	WORD         $0xc252
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P9_channel
-	DECQ         CX
-	JNE          convHalfPointV1P9_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
+	VMOVUPS (DX), Z9
+	LONG    $0x5836f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5836f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5836f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5836f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5836f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5836f262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5836f262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5836f262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58367262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P9_channel
+	DECQ    CX
+	JNE     convHalfPointV1P9_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
 	VZEROUPPER
 	RET
 
@@ -13412,64 +16249,84 @@ convHalfPointV1P10_row:
 	ADDQ DI, DX
 
 convHalfPointV1P10_channel:
-	VMOVUPS      (DX), Z10
-	VBROADCASTSS (AX), Z11
-	LONG         $0x482ed262
-	WORD         $0xc352
-	VBROADCASTSS 32(AX), Z12
-	LONG         $0x482ed262
-	WORD         $0xcc52
-	VBROADCASTSS 64(AX), Z13
-	LONG         $0x482ed262
-	WORD         $0xd552
-	VBROADCASTSS 96(AX), Z14
-	LONG         $0x482ed262
-	WORD         $0xde52
-	VBROADCASTSS 128(AX), Z15
-	LONG         $0x482ed262
-	WORD         $0xe752
-	VBROADCASTSS 160(AX), Z16
-	LONG         $0x482eb262
-	WORD         $0xe852
-	VBROADCASTSS 192(AX), Z17
-	LONG         $0x482eb262
-	WORD         $0xf152
-	VBROADCASTSS 224(AX), Z18
-	LONG         $0x482eb262
-	WORD         $0xfa52
-	VBROADCASTSS 256(AX), Z19
-	LONG         $0x482e3262
-	WORD         $0xc352
-	VBROADCASTSS 288(AX), Z20
-	LONG         $0x482e3262
-	WORD         $0xcc52
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P10_channel
-	DECQ         CX
-	JNE          convHalfPointV1P10_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
+	VMOVUPS (DX), Z10
+	LONG    $0x582ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x582ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x582ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x582ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x582ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x582ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x582ef262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x582ef262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x582e7262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x582e7262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P10_channel
+	DECQ    CX
+	JNE     convHalfPointV1P10_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
 	VZEROUPPER
 	RET
 
@@ -13532,69 +16389,91 @@ convHalfPointV1P11_row:
 	ADDQ DI, DX
 
 convHalfPointV1P11_channel:
-	VMOVUPS      (DX), Z11
-	VBROADCASTSS (AX), Z12
-	LONG         $0x4826d262
-	WORD         $0xc452
-	VBROADCASTSS 32(AX), Z13
-	LONG         $0x4826d262
-	WORD         $0xcd52
-	VBROADCASTSS 64(AX), Z14
-	LONG         $0x4826d262
-	WORD         $0xd652
-	VBROADCASTSS 96(AX), Z15
-	LONG         $0x4826d262
-	WORD         $0xdf52
-	VBROADCASTSS 128(AX), Z16
-	LONG         $0x4826b262
-	WORD         $0xe052
-	VBROADCASTSS 160(AX), Z17
-	LONG         $0x4826b262
-	WORD         $0xe952
-	VBROADCASTSS 192(AX), Z18
-	LONG         $0x4826b262
-	WORD         $0xf252
-	VBROADCASTSS 224(AX), Z19
-	LONG         $0x4826b262
-	WORD         $0xfb52
-	VBROADCASTSS 256(AX), Z20
-	LONG         $0x48263262
-	WORD         $0xc452
-	VBROADCASTSS 288(AX), Z21
-	LONG         $0x48263262
-	WORD         $0xcd52
-	VBROADCASTSS 320(AX), Z22
-	LONG         $0x48263262
-	WORD         $0xd652
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P11_channel
-	DECQ         CX
-	JNE          convHalfPointV1P11_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
+	VMOVUPS (DX), Z11
+	LONG    $0x5826f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5826f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5826f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5826f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5826f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5826f262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5826f262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5826f262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58267262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58267262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58267262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P11_channel
+	DECQ    CX
+	JNE     convHalfPointV1P11_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
 	VZEROUPPER
 	RET
 
@@ -13660,74 +16539,98 @@ convHalfPointV1P12_row:
 	ADDQ DI, DX
 
 convHalfPointV1P12_channel:
-	VMOVUPS      (DX), Z12
-	VBROADCASTSS (AX), Z13
-	LONG         $0x481ed262
-	WORD         $0xc552
-	VBROADCASTSS 32(AX), Z14
-	LONG         $0x481ed262
-	WORD         $0xce52
-	VBROADCASTSS 64(AX), Z15
-	LONG         $0x481ed262
-	WORD         $0xd752
-	VBROADCASTSS 96(AX), Z16
-	LONG         $0x481eb262
-	WORD         $0xd852
-	VBROADCASTSS 128(AX), Z17
-	LONG         $0x481eb262
-	WORD         $0xe152
-	VBROADCASTSS 160(AX), Z18
-	LONG         $0x481eb262
-	WORD         $0xea52
-	VBROADCASTSS 192(AX), Z19
-	LONG         $0x481eb262
-	WORD         $0xf352
-	VBROADCASTSS 224(AX), Z20
-	LONG         $0x481eb262
-	WORD         $0xfc52
-	VBROADCASTSS 256(AX), Z21
-	LONG         $0x481e3262
-	WORD         $0xc552
-	VBROADCASTSS 288(AX), Z22
-	LONG         $0x481e3262
-	WORD         $0xce52
-	VBROADCASTSS 320(AX), Z23
-	LONG         $0x481e3262
-	WORD         $0xd752
-	VBROADCASTSS 352(AX), Z24
-	LONG         $0x481e1262
-	WORD         $0xd852
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P12_channel
-	DECQ         CX
-	JNE          convHalfPointV1P12_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
+	VMOVUPS (DX), Z12
+	LONG    $0x581ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581ef262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581ef262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581e7262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581e7262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581e7262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x581e7262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P12_channel
+	DECQ    CX
+	JNE     convHalfPointV1P12_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
 	VZEROUPPER
 	RET
 
@@ -13796,79 +16699,105 @@ convHalfPointV1P13_row:
 	ADDQ DI, DX
 
 convHalfPointV1P13_channel:
-	VMOVUPS      (DX), Z13
-	VBROADCASTSS (AX), Z14
-	LONG         $0x4816d262
-	WORD         $0xc652
-	VBROADCASTSS 32(AX), Z15
-	LONG         $0x4816d262
-	WORD         $0xcf52
-	VBROADCASTSS 64(AX), Z16
-	LONG         $0x4816b262
-	WORD         $0xd052
-	VBROADCASTSS 96(AX), Z17
-	LONG         $0x4816b262
-	WORD         $0xd952
-	VBROADCASTSS 128(AX), Z18
-	LONG         $0x4816b262
-	WORD         $0xe252
-	VBROADCASTSS 160(AX), Z19
-	LONG         $0x4816b262
-	WORD         $0xeb52
-	VBROADCASTSS 192(AX), Z20
-	LONG         $0x4816b262
-	WORD         $0xf452
-	VBROADCASTSS 224(AX), Z21
-	LONG         $0x4816b262
-	WORD         $0xfd52
-	VBROADCASTSS 256(AX), Z22
-	LONG         $0x48163262
-	WORD         $0xc652
-	VBROADCASTSS 288(AX), Z23
-	LONG         $0x48163262
-	WORD         $0xcf52
-	VBROADCASTSS 320(AX), Z24
-	LONG         $0x48161262
-	WORD         $0xd052
-	VBROADCASTSS 352(AX), Z25
-	LONG         $0x48161262
-	WORD         $0xd952
-	VBROADCASTSS 384(AX), Z26
-	LONG         $0x48161262
-	WORD         $0xe252
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P13_channel
-	DECQ         CX
-	JNE          convHalfPointV1P13_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
+	VMOVUPS (DX), Z13
+	LONG    $0x5816f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5816f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5816f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5816f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5816f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5816f262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5816f262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5816f262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58167262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58167262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58167262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58167262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58167262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P13_channel
+	DECQ    CX
+	JNE     convHalfPointV1P13_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
 	VZEROUPPER
 	RET
 
@@ -13940,84 +16869,112 @@ convHalfPointV1P14_row:
 	ADDQ DI, DX
 
 convHalfPointV1P14_channel:
-	VMOVUPS      (DX), Z14
-	VBROADCASTSS (AX), Z15
-	LONG         $0x480ed262
-	WORD         $0xc752
-	VBROADCASTSS 32(AX), Z16
-	LONG         $0x480eb262
-	WORD         $0xc852
-	VBROADCASTSS 64(AX), Z17
-	LONG         $0x480eb262
-	WORD         $0xd152
-	VBROADCASTSS 96(AX), Z18
-	LONG         $0x480eb262
-	WORD         $0xda52
-	VBROADCASTSS 128(AX), Z19
-	LONG         $0x480eb262
-	WORD         $0xe352
-	VBROADCASTSS 160(AX), Z20
-	LONG         $0x480eb262
-	WORD         $0xec52
-	VBROADCASTSS 192(AX), Z21
-	LONG         $0x480eb262
-	WORD         $0xf552
-	VBROADCASTSS 224(AX), Z22
-	LONG         $0x480eb262
-	WORD         $0xfe52
-	VBROADCASTSS 256(AX), Z23
-	LONG         $0x480e3262
-	WORD         $0xc752
-	VBROADCASTSS 288(AX), Z24
-	LONG         $0x480e1262
-	WORD         $0xc852
-	VBROADCASTSS 320(AX), Z25
-	LONG         $0x480e1262
-	WORD         $0xd152
-	VBROADCASTSS 352(AX), Z26
-	LONG         $0x480e1262
-	WORD         $0xda52
-	VBROADCASTSS 384(AX), Z27
-	LONG         $0x480e1262
-	WORD         $0xe352
-	VBROADCASTSS 416(AX), Z28
-	LONG         $0x480e1262
-	WORD         $0xec52
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P14_channel
-	DECQ         CX
-	JNE          convHalfPointV1P14_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
+	VMOVUPS (DX), Z14
+	LONG    $0x580ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580ef262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580ef262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580e7262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580e7262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580e7262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580e7262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580e7262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x580e7262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P14_channel
+	DECQ    CX
+	JNE     convHalfPointV1P14_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
 	VZEROUPPER
 	RET
 
@@ -14092,89 +17049,119 @@ convHalfPointV1P15_row:
 	ADDQ DI, DX
 
 convHalfPointV1P15_channel:
-	VMOVUPS      (DX), Z15
-	VBROADCASTSS (AX), Z16
-	LONG         $0x4806b262
-	WORD         $0xc052
-	VBROADCASTSS 32(AX), Z17
-	LONG         $0x4806b262
-	WORD         $0xc952
-	VBROADCASTSS 64(AX), Z18
-	LONG         $0x4806b262
-	WORD         $0xd252
-	VBROADCASTSS 96(AX), Z19
-	LONG         $0x4806b262
-	WORD         $0xdb52
-	VBROADCASTSS 128(AX), Z20
-	LONG         $0x4806b262
-	WORD         $0xe452
-	VBROADCASTSS 160(AX), Z21
-	LONG         $0x4806b262
-	WORD         $0xed52
-	VBROADCASTSS 192(AX), Z22
-	LONG         $0x4806b262
-	WORD         $0xf652
-	VBROADCASTSS 224(AX), Z23
-	LONG         $0x4806b262
-	WORD         $0xff52
-	VBROADCASTSS 256(AX), Z24
-	LONG         $0x48061262
-	WORD         $0xc052
-	VBROADCASTSS 288(AX), Z25
-	LONG         $0x48061262
-	WORD         $0xc952
-	VBROADCASTSS 320(AX), Z26
-	LONG         $0x48061262
-	WORD         $0xd252
-	VBROADCASTSS 352(AX), Z27
-	LONG         $0x48061262
-	WORD         $0xdb52
-	VBROADCASTSS 384(AX), Z28
-	LONG         $0x48061262
-	WORD         $0xe452
-	VBROADCASTSS 416(AX), Z29
-	LONG         $0x48061262
-	WORD         $0xed52
-	VBROADCASTSS 448(AX), Z30
-	LONG         $0x48061262
-	WORD         $0xf652
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P15_channel
-	DECQ         CX
-	JNE          convHalfPointV1P15_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
+	VMOVUPS (DX), Z15
+	LONG    $0x5806f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5806f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5806f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5806f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5806f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5806f262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5806f262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5806f262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58067262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58067262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58067262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58067262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58067262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58067262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x58067262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P15_channel
+	DECQ    CX
+	JNE     convHalfPointV1P15_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
 	VZEROUPPER
 	RET
 
@@ -14252,94 +17239,126 @@ convHalfPointV1P16_row:
 	ADDQ DI, DX
 
 convHalfPointV1P16_channel:
-	VMOVUPS      (DX), Z16
-	VBROADCASTSS (AX), Z17
-	LONG         $0x407eb262
-	WORD         $0xc152
-	VBROADCASTSS 32(AX), Z18
-	LONG         $0x407eb262
-	WORD         $0xca52
-	VBROADCASTSS 64(AX), Z19
-	LONG         $0x407eb262
-	WORD         $0xd352
-	VBROADCASTSS 96(AX), Z20
-	LONG         $0x407eb262
-	WORD         $0xdc52
-	VBROADCASTSS 128(AX), Z21
-	LONG         $0x407eb262
-	WORD         $0xe552
-	VBROADCASTSS 160(AX), Z22
-	LONG         $0x407eb262
-	WORD         $0xee52
-	VBROADCASTSS 192(AX), Z23
-	LONG         $0x407eb262
-	WORD         $0xf752
-	VBROADCASTSS 224(AX), Z24
-	LONG         $0x407e9262
-	WORD         $0xf852
-	VBROADCASTSS 256(AX), Z25
-	LONG         $0x407e1262
-	WORD         $0xc152
-	VBROADCASTSS 288(AX), Z26
-	LONG         $0x407e1262
-	WORD         $0xca52
-	VBROADCASTSS 320(AX), Z27
-	LONG         $0x407e1262
-	WORD         $0xd352
-	VBROADCASTSS 352(AX), Z28
-	LONG         $0x407e1262
-	WORD         $0xdc52
-	VBROADCASTSS 384(AX), Z29
-	LONG         $0x407e1262
-	WORD         $0xe552
-	VBROADCASTSS 416(AX), Z30
-	LONG         $0x407e1262
-	WORD         $0xee52
-	VBROADCASTSS 448(AX), Z31
-	LONG         $0x407e1262
-	WORD         $0xf752
-	VBROADCASTSS 480(AX), Z17
-	LONG         $0x407e3262
-	WORD         $0xf952
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P16_channel
-	DECQ         CX
-	JNE          convHalfPointV1P16_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z15, (R8)
+	VMOVUPS (DX), Z16
+	LONG    $0x507ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0xe020bc52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P16_channel
+	DECQ    CX
+	JNE     convHalfPointV1P16_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z15, (R8)
 	VZEROUPPER
 	RET
 
@@ -14420,99 +17439,133 @@ convHalfPointV1P17_row:
 	ADDQ DI, DX
 
 convHalfPointV1P17_channel:
-	VMOVUPS      (DX), Z17
-	VBROADCASTSS (AX), Z18
-	LONG         $0x4076b262
-	WORD         $0xc252
-	VBROADCASTSS 32(AX), Z19
-	LONG         $0x4076b262
-	WORD         $0xcb52
-	VBROADCASTSS 64(AX), Z20
-	LONG         $0x4076b262
-	WORD         $0xd452
-	VBROADCASTSS 96(AX), Z21
-	LONG         $0x4076b262
-	WORD         $0xdd52
-	VBROADCASTSS 128(AX), Z22
-	LONG         $0x4076b262
-	WORD         $0xe652
-	VBROADCASTSS 160(AX), Z23
-	LONG         $0x4076b262
-	WORD         $0xef52
-	VBROADCASTSS 192(AX), Z24
-	LONG         $0x40769262
-	WORD         $0xf052
-	VBROADCASTSS 224(AX), Z25
-	LONG         $0x40769262
-	WORD         $0xf952
-	VBROADCASTSS 256(AX), Z26
-	LONG         $0x40761262
-	WORD         $0xc252
-	VBROADCASTSS 288(AX), Z27
-	LONG         $0x40761262
-	WORD         $0xcb52
-	VBROADCASTSS 320(AX), Z28
-	LONG         $0x40761262
-	WORD         $0xd452
-	VBROADCASTSS 352(AX), Z29
-	LONG         $0x40761262
-	WORD         $0xdd52
-	VBROADCASTSS 384(AX), Z30
-	LONG         $0x40761262
-	WORD         $0xe652
-	VBROADCASTSS 416(AX), Z31
-	LONG         $0x40761262
-	WORD         $0xef52
-	VBROADCASTSS 448(AX), Z18
-	LONG         $0x40763262
-	WORD         $0xf252
-	VBROADCASTSS 480(AX), Z19
-	LONG         $0x40763262
-	WORD         $0xfb52
-	VBROADCASTSS 512(AX), Z20
-	LONG         $0x4076a262
-	WORD         $0xc452
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P17_channel
-	DECQ         CX
-	JNE          convHalfPointV1P17_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z15, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z16, (R8)
+	VMOVUPS (DX), Z17
+	LONG    $0x5076f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5076f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5076f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5076f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5076f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5076f262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5076f262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5076f262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50767262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50767262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50767262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50767262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50767262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50767262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50767262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50767262
+	LONG    $0xe020bc52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5076e262
+	LONG    $0x00208452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P17_channel
+	DECQ    CX
+	JNE     convHalfPointV1P17_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z15, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z16, (R8)
 	VZEROUPPER
 	RET
 
@@ -14596,104 +17649,140 @@ convHalfPointV1P18_row:
 	ADDQ DI, DX
 
 convHalfPointV1P18_channel:
-	VMOVUPS      (DX), Z18
-	VBROADCASTSS (AX), Z19
-	LONG         $0x406eb262
-	WORD         $0xc352
-	VBROADCASTSS 32(AX), Z20
-	LONG         $0x406eb262
-	WORD         $0xcc52
-	VBROADCASTSS 64(AX), Z21
-	LONG         $0x406eb262
-	WORD         $0xd552
-	VBROADCASTSS 96(AX), Z22
-	LONG         $0x406eb262
-	WORD         $0xde52
-	VBROADCASTSS 128(AX), Z23
-	LONG         $0x406eb262
-	WORD         $0xe752
-	VBROADCASTSS 160(AX), Z24
-	LONG         $0x406e9262
-	WORD         $0xe852
-	VBROADCASTSS 192(AX), Z25
-	LONG         $0x406e9262
-	WORD         $0xf152
-	VBROADCASTSS 224(AX), Z26
-	LONG         $0x406e9262
-	WORD         $0xfa52
-	VBROADCASTSS 256(AX), Z27
-	LONG         $0x406e1262
-	WORD         $0xc352
-	VBROADCASTSS 288(AX), Z28
-	LONG         $0x406e1262
-	WORD         $0xcc52
-	VBROADCASTSS 320(AX), Z29
-	LONG         $0x406e1262
-	WORD         $0xd552
-	VBROADCASTSS 352(AX), Z30
-	LONG         $0x406e1262
-	WORD         $0xde52
-	VBROADCASTSS 384(AX), Z31
-	LONG         $0x406e1262
-	WORD         $0xe752
-	VBROADCASTSS 416(AX), Z19
-	LONG         $0x406e3262
-	WORD         $0xeb52
-	VBROADCASTSS 448(AX), Z20
-	LONG         $0x406e3262
-	WORD         $0xf452
-	VBROADCASTSS 480(AX), Z21
-	LONG         $0x406e3262
-	WORD         $0xfd52
-	VBROADCASTSS 512(AX), Z22
-	LONG         $0x406ea262
-	WORD         $0xc652
-	VBROADCASTSS 544(AX), Z23
-	LONG         $0x406ea262
-	WORD         $0xcf52
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P18_channel
-	DECQ         CX
-	JNE          convHalfPointV1P18_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z15, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z16, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z17, (R8)
+	VMOVUPS (DX), Z18
+	LONG    $0x506ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506ef262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506ef262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506e7262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506e7262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506e7262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506e7262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506e7262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506e7262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506e7262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506e7262
+	LONG    $0xe020bc52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506ee262
+	LONG    $0x00208452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x506ee262
+	LONG    $0x20208c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P18_channel
+	DECQ    CX
+	JNE     convHalfPointV1P18_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z15, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z16, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z17, (R8)
 	VZEROUPPER
 	RET
 
@@ -14780,109 +17869,147 @@ convHalfPointV1P19_row:
 	ADDQ DI, DX
 
 convHalfPointV1P19_channel:
-	VMOVUPS      (DX), Z19
-	VBROADCASTSS (AX), Z20
-	LONG         $0x4066b262
-	WORD         $0xc452
-	VBROADCASTSS 32(AX), Z21
-	LONG         $0x4066b262
-	WORD         $0xcd52
-	VBROADCASTSS 64(AX), Z22
-	LONG         $0x4066b262
-	WORD         $0xd652
-	VBROADCASTSS 96(AX), Z23
-	LONG         $0x4066b262
-	WORD         $0xdf52
-	VBROADCASTSS 128(AX), Z24
-	LONG         $0x40669262
-	WORD         $0xe052
-	VBROADCASTSS 160(AX), Z25
-	LONG         $0x40669262
-	WORD         $0xe952
-	VBROADCASTSS 192(AX), Z26
-	LONG         $0x40669262
-	WORD         $0xf252
-	VBROADCASTSS 224(AX), Z27
-	LONG         $0x40669262
-	WORD         $0xfb52
-	VBROADCASTSS 256(AX), Z28
-	LONG         $0x40661262
-	WORD         $0xc452
-	VBROADCASTSS 288(AX), Z29
-	LONG         $0x40661262
-	WORD         $0xcd52
-	VBROADCASTSS 320(AX), Z30
-	LONG         $0x40661262
-	WORD         $0xd652
-	VBROADCASTSS 352(AX), Z31
-	LONG         $0x40661262
-	WORD         $0xdf52
-	VBROADCASTSS 384(AX), Z20
-	LONG         $0x40663262
-	WORD         $0xe452
-	VBROADCASTSS 416(AX), Z21
-	LONG         $0x40663262
-	WORD         $0xed52
-	VBROADCASTSS 448(AX), Z22
-	LONG         $0x40663262
-	WORD         $0xf652
-	VBROADCASTSS 480(AX), Z23
-	LONG         $0x40663262
-	WORD         $0xff52
-	VBROADCASTSS 512(AX), Z24
-	LONG         $0x40668262
-	WORD         $0xc052
-	VBROADCASTSS 544(AX), Z25
-	LONG         $0x40668262
-	WORD         $0xc952
-	VBROADCASTSS 576(AX), Z26
-	LONG         $0x40668262
-	WORD         $0xd252
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P19_channel
-	DECQ         CX
-	JNE          convHalfPointV1P19_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z15, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z16, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z17, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z18, (R8)
+	VMOVUPS (DX), Z19
+	LONG    $0x5066f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066f262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066f262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066f262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50667262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50667262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50667262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50667262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50667262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50667262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50667262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50667262
+	LONG    $0xe020bc52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066e262
+	LONG    $0x00208452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066e262
+	LONG    $0x20208c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5066e262
+	LONG    $0x40209452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P19_channel
+	DECQ    CX
+	JNE     convHalfPointV1P19_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z15, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z16, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z17, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z18, (R8)
 	VZEROUPPER
 	RET
 
@@ -14972,114 +18099,154 @@ convHalfPointV1P20_row:
 	ADDQ DI, DX
 
 convHalfPointV1P20_channel:
-	VMOVUPS      (DX), Z20
-	VBROADCASTSS (AX), Z21
-	LONG         $0x405eb262
-	WORD         $0xc552
-	VBROADCASTSS 32(AX), Z22
-	LONG         $0x405eb262
-	WORD         $0xce52
-	VBROADCASTSS 64(AX), Z23
-	LONG         $0x405eb262
-	WORD         $0xd752
-	VBROADCASTSS 96(AX), Z24
-	LONG         $0x405e9262
-	WORD         $0xd852
-	VBROADCASTSS 128(AX), Z25
-	LONG         $0x405e9262
-	WORD         $0xe152
-	VBROADCASTSS 160(AX), Z26
-	LONG         $0x405e9262
-	WORD         $0xea52
-	VBROADCASTSS 192(AX), Z27
-	LONG         $0x405e9262
-	WORD         $0xf352
-	VBROADCASTSS 224(AX), Z28
-	LONG         $0x405e9262
-	WORD         $0xfc52
-	VBROADCASTSS 256(AX), Z29
-	LONG         $0x405e1262
-	WORD         $0xc552
-	VBROADCASTSS 288(AX), Z30
-	LONG         $0x405e1262
-	WORD         $0xce52
-	VBROADCASTSS 320(AX), Z31
-	LONG         $0x405e1262
-	WORD         $0xd752
-	VBROADCASTSS 352(AX), Z21
-	LONG         $0x405e3262
-	WORD         $0xdd52
-	VBROADCASTSS 384(AX), Z22
-	LONG         $0x405e3262
-	WORD         $0xe652
-	VBROADCASTSS 416(AX), Z23
-	LONG         $0x405e3262
-	WORD         $0xef52
-	VBROADCASTSS 448(AX), Z24
-	LONG         $0x405e1262
-	WORD         $0xf052
-	VBROADCASTSS 480(AX), Z25
-	LONG         $0x405e1262
-	WORD         $0xf952
-	VBROADCASTSS 512(AX), Z26
-	LONG         $0x405e8262
-	WORD         $0xc252
-	VBROADCASTSS 544(AX), Z27
-	LONG         $0x405e8262
-	WORD         $0xcb52
-	VBROADCASTSS 576(AX), Z28
-	LONG         $0x405e8262
-	WORD         $0xd452
-	VBROADCASTSS 608(AX), Z29
-	LONG         $0x405e8262
-	WORD         $0xdd52
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P20_channel
-	DECQ         CX
-	JNE          convHalfPointV1P20_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z15, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z16, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z17, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z18, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z19, (R8)
+	VMOVUPS (DX), Z20
+	LONG    $0x505ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ef262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ef262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505e7262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505e7262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505e7262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505e7262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505e7262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505e7262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505e7262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505e7262
+	LONG    $0xe020bc52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ee262
+	LONG    $0x00208452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ee262
+	LONG    $0x20208c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ee262
+	LONG    $0x40209452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x505ee262
+	LONG    $0x60209c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P20_channel
+	DECQ    CX
+	JNE     convHalfPointV1P20_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z15, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z16, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z17, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z18, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z19, (R8)
 	VZEROUPPER
 	RET
 
@@ -15172,119 +18339,161 @@ convHalfPointV1P21_row:
 	ADDQ DI, DX
 
 convHalfPointV1P21_channel:
-	VMOVUPS      (DX), Z21
-	VBROADCASTSS (AX), Z22
-	LONG         $0x4056b262
-	WORD         $0xc652
-	VBROADCASTSS 32(AX), Z23
-	LONG         $0x4056b262
-	WORD         $0xcf52
-	VBROADCASTSS 64(AX), Z24
-	LONG         $0x40569262
-	WORD         $0xd052
-	VBROADCASTSS 96(AX), Z25
-	LONG         $0x40569262
-	WORD         $0xd952
-	VBROADCASTSS 128(AX), Z26
-	LONG         $0x40569262
-	WORD         $0xe252
-	VBROADCASTSS 160(AX), Z27
-	LONG         $0x40569262
-	WORD         $0xeb52
-	VBROADCASTSS 192(AX), Z28
-	LONG         $0x40569262
-	WORD         $0xf452
-	VBROADCASTSS 224(AX), Z29
-	LONG         $0x40569262
-	WORD         $0xfd52
-	VBROADCASTSS 256(AX), Z30
-	LONG         $0x40561262
-	WORD         $0xc652
-	VBROADCASTSS 288(AX), Z31
-	LONG         $0x40561262
-	WORD         $0xcf52
-	VBROADCASTSS 320(AX), Z22
-	LONG         $0x40563262
-	WORD         $0xd652
-	VBROADCASTSS 352(AX), Z23
-	LONG         $0x40563262
-	WORD         $0xdf52
-	VBROADCASTSS 384(AX), Z24
-	LONG         $0x40561262
-	WORD         $0xe052
-	VBROADCASTSS 416(AX), Z25
-	LONG         $0x40561262
-	WORD         $0xe952
-	VBROADCASTSS 448(AX), Z26
-	LONG         $0x40561262
-	WORD         $0xf252
-	VBROADCASTSS 480(AX), Z27
-	LONG         $0x40561262
-	WORD         $0xfb52
-	VBROADCASTSS 512(AX), Z28
-	LONG         $0x40568262
-	WORD         $0xc452
-	VBROADCASTSS 544(AX), Z29
-	LONG         $0x40568262
-	WORD         $0xcd52
-	VBROADCASTSS 576(AX), Z30
-	LONG         $0x40568262
-	WORD         $0xd652
-	VBROADCASTSS 608(AX), Z31
-	LONG         $0x40568262
-	WORD         $0xdf52
-	VBROADCASTSS 640(AX), Z22
-	LONG         $0x4056a262
-	WORD         $0xe652
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P21_channel
-	DECQ         CX
-	JNE          convHalfPointV1P21_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z15, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z16, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z17, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z18, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z19, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z20, (R8)
+	VMOVUPS (DX), Z21
+	LONG    $0x5056f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056f262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056f262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056f262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50567262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50567262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50567262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50567262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50567262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50567262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50567262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50567262
+	LONG    $0xe020bc52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056e262
+	LONG    $0x00208452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056e262
+	LONG    $0x20208c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056e262
+	LONG    $0x40209452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056e262
+	LONG    $0x60209c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5056e262
+	LONG    $0x8020a452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P21_channel
+	DECQ    CX
+	JNE     convHalfPointV1P21_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z15, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z16, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z17, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z18, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z19, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z20, (R8)
 	VZEROUPPER
 	RET
 
@@ -15380,124 +18589,168 @@ convHalfPointV1P22_row:
 	ADDQ DI, DX
 
 convHalfPointV1P22_channel:
-	VMOVUPS      (DX), Z22
-	VBROADCASTSS (AX), Z23
-	LONG         $0x404eb262
-	WORD         $0xc752
-	VBROADCASTSS 32(AX), Z24
-	LONG         $0x404e9262
-	WORD         $0xc852
-	VBROADCASTSS 64(AX), Z25
-	LONG         $0x404e9262
-	WORD         $0xd152
-	VBROADCASTSS 96(AX), Z26
-	LONG         $0x404e9262
-	WORD         $0xda52
-	VBROADCASTSS 128(AX), Z27
-	LONG         $0x404e9262
-	WORD         $0xe352
-	VBROADCASTSS 160(AX), Z28
-	LONG         $0x404e9262
-	WORD         $0xec52
-	VBROADCASTSS 192(AX), Z29
-	LONG         $0x404e9262
-	WORD         $0xf552
-	VBROADCASTSS 224(AX), Z30
-	LONG         $0x404e9262
-	WORD         $0xfe52
-	VBROADCASTSS 256(AX), Z31
-	LONG         $0x404e1262
-	WORD         $0xc752
-	VBROADCASTSS 288(AX), Z23
-	LONG         $0x404e3262
-	WORD         $0xcf52
-	VBROADCASTSS 320(AX), Z24
-	LONG         $0x404e1262
-	WORD         $0xd052
-	VBROADCASTSS 352(AX), Z25
-	LONG         $0x404e1262
-	WORD         $0xd952
-	VBROADCASTSS 384(AX), Z26
-	LONG         $0x404e1262
-	WORD         $0xe252
-	VBROADCASTSS 416(AX), Z27
-	LONG         $0x404e1262
-	WORD         $0xeb52
-	VBROADCASTSS 448(AX), Z28
-	LONG         $0x404e1262
-	WORD         $0xf452
-	VBROADCASTSS 480(AX), Z29
-	LONG         $0x404e1262
-	WORD         $0xfd52
-	VBROADCASTSS 512(AX), Z30
-	LONG         $0x404e8262
-	WORD         $0xc652
-	VBROADCASTSS 544(AX), Z31
-	LONG         $0x404e8262
-	WORD         $0xcf52
-	VBROADCASTSS 576(AX), Z23
-	LONG         $0x404ea262
-	WORD         $0xd752
-	VBROADCASTSS 608(AX), Z24
-	LONG         $0x404e8262
-	WORD         $0xd852
-	VBROADCASTSS 640(AX), Z25
-	LONG         $0x404e8262
-	WORD         $0xe152
-	VBROADCASTSS 672(AX), Z26
-	LONG         $0x404e8262
-	WORD         $0xea52
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P22_channel
-	DECQ         CX
-	JNE          convHalfPointV1P22_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z15, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z16, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z17, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z18, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z19, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z20, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z21, (R8)
+	VMOVUPS (DX), Z22
+	LONG    $0x504ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ef262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ef262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504e7262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504e7262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504e7262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504e7262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504e7262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504e7262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504e7262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504e7262
+	LONG    $0xe020bc52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ee262
+	LONG    $0x00208452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ee262
+	LONG    $0x20208c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ee262
+	LONG    $0x40209452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ee262
+	LONG    $0x60209c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ee262
+	LONG    $0x8020a452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x504ee262
+	LONG    $0xa020ac52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P22_channel
+	DECQ    CX
+	JNE     convHalfPointV1P22_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z15, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z16, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z17, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z18, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z19, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z20, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z21, (R8)
 	VZEROUPPER
 	RET
 
@@ -15596,129 +18849,175 @@ convHalfPointV1P23_row:
 	ADDQ DI, DX
 
 convHalfPointV1P23_channel:
-	VMOVUPS      (DX), Z23
-	VBROADCASTSS (AX), Z24
-	LONG         $0x40469262
-	WORD         $0xc052
-	VBROADCASTSS 32(AX), Z25
-	LONG         $0x40469262
-	WORD         $0xc952
-	VBROADCASTSS 64(AX), Z26
-	LONG         $0x40469262
-	WORD         $0xd252
-	VBROADCASTSS 96(AX), Z27
-	LONG         $0x40469262
-	WORD         $0xdb52
-	VBROADCASTSS 128(AX), Z28
-	LONG         $0x40469262
-	WORD         $0xe452
-	VBROADCASTSS 160(AX), Z29
-	LONG         $0x40469262
-	WORD         $0xed52
-	VBROADCASTSS 192(AX), Z30
-	LONG         $0x40469262
-	WORD         $0xf652
-	VBROADCASTSS 224(AX), Z31
-	LONG         $0x40469262
-	WORD         $0xff52
-	VBROADCASTSS 256(AX), Z24
-	LONG         $0x40461262
-	WORD         $0xc052
-	VBROADCASTSS 288(AX), Z25
-	LONG         $0x40461262
-	WORD         $0xc952
-	VBROADCASTSS 320(AX), Z26
-	LONG         $0x40461262
-	WORD         $0xd252
-	VBROADCASTSS 352(AX), Z27
-	LONG         $0x40461262
-	WORD         $0xdb52
-	VBROADCASTSS 384(AX), Z28
-	LONG         $0x40461262
-	WORD         $0xe452
-	VBROADCASTSS 416(AX), Z29
-	LONG         $0x40461262
-	WORD         $0xed52
-	VBROADCASTSS 448(AX), Z30
-	LONG         $0x40461262
-	WORD         $0xf652
-	VBROADCASTSS 480(AX), Z31
-	LONG         $0x40461262
-	WORD         $0xff52
-	VBROADCASTSS 512(AX), Z24
-	LONG         $0x40468262
-	WORD         $0xc052
-	VBROADCASTSS 544(AX), Z25
-	LONG         $0x40468262
-	WORD         $0xc952
-	VBROADCASTSS 576(AX), Z26
-	LONG         $0x40468262
-	WORD         $0xd252
-	VBROADCASTSS 608(AX), Z27
-	LONG         $0x40468262
-	WORD         $0xdb52
-	VBROADCASTSS 640(AX), Z28
-	LONG         $0x40468262
-	WORD         $0xe452
-	VBROADCASTSS 672(AX), Z29
-	LONG         $0x40468262
-	WORD         $0xed52
-	VBROADCASTSS 704(AX), Z30
-	LONG         $0x40468262
-	WORD         $0xf652
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P23_channel
-	DECQ         CX
-	JNE          convHalfPointV1P23_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z15, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z16, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z17, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z18, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z19, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z20, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z21, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z22, (R8)
+	VMOVUPS (DX), Z23
+	LONG    $0x5046f262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046f262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046f262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046f262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046f262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046f262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046f262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046f262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50467262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50467262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50467262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50467262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50467262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50467262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50467262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x50467262
+	LONG    $0xe020bc52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046e262
+	LONG    $0x00208452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046e262
+	LONG    $0x20208c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046e262
+	LONG    $0x40209452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046e262
+	LONG    $0x60209c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046e262
+	LONG    $0x8020a452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046e262
+	LONG    $0xa020ac52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x5046e262
+	LONG    $0xc020b452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P23_channel
+	DECQ    CX
+	JNE     convHalfPointV1P23_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z15, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z16, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z17, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z18, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z19, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z20, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z21, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z22, (R8)
 	VZEROUPPER
 	RET
 
@@ -15820,134 +19119,182 @@ convHalfPointV1P24_row:
 	ADDQ DI, DX
 
 convHalfPointV1P24_channel:
-	VMOVUPS      (DX), Z24
-	VBROADCASTSS (AX), Z25
-	LONG         $0x403e9262
-	WORD         $0xc152
-	VBROADCASTSS 32(AX), Z26
-	LONG         $0x403e9262
-	WORD         $0xca52
-	VBROADCASTSS 64(AX), Z27
-	LONG         $0x403e9262
-	WORD         $0xd352
-	VBROADCASTSS 96(AX), Z28
-	LONG         $0x403e9262
-	WORD         $0xdc52
-	VBROADCASTSS 128(AX), Z29
-	LONG         $0x403e9262
-	WORD         $0xe552
-	VBROADCASTSS 160(AX), Z30
-	LONG         $0x403e9262
-	WORD         $0xee52
-	VBROADCASTSS 192(AX), Z31
-	LONG         $0x403e9262
-	WORD         $0xf752
-	VBROADCASTSS 224(AX), Z25
-	LONG         $0x403e9262
-	WORD         $0xf952
-	VBROADCASTSS 256(AX), Z26
-	LONG         $0x403e1262
-	WORD         $0xc252
-	VBROADCASTSS 288(AX), Z27
-	LONG         $0x403e1262
-	WORD         $0xcb52
-	VBROADCASTSS 320(AX), Z28
-	LONG         $0x403e1262
-	WORD         $0xd452
-	VBROADCASTSS 352(AX), Z29
-	LONG         $0x403e1262
-	WORD         $0xdd52
-	VBROADCASTSS 384(AX), Z30
-	LONG         $0x403e1262
-	WORD         $0xe652
-	VBROADCASTSS 416(AX), Z31
-	LONG         $0x403e1262
-	WORD         $0xef52
-	VBROADCASTSS 448(AX), Z25
-	LONG         $0x403e1262
-	WORD         $0xf152
-	VBROADCASTSS 480(AX), Z26
-	LONG         $0x403e1262
-	WORD         $0xfa52
-	VBROADCASTSS 512(AX), Z27
-	LONG         $0x403e8262
-	WORD         $0xc352
-	VBROADCASTSS 544(AX), Z28
-	LONG         $0x403e8262
-	WORD         $0xcc52
-	VBROADCASTSS 576(AX), Z29
-	LONG         $0x403e8262
-	WORD         $0xd552
-	VBROADCASTSS 608(AX), Z30
-	LONG         $0x403e8262
-	WORD         $0xde52
-	VBROADCASTSS 640(AX), Z31
-	LONG         $0x403e8262
-	WORD         $0xe752
-	VBROADCASTSS 672(AX), Z25
-	LONG         $0x403e8262
-	WORD         $0xe952
-	VBROADCASTSS 704(AX), Z26
-	LONG         $0x403e8262
-	WORD         $0xf252
-	VBROADCASTSS 736(AX), Z27
-	LONG         $0x403e8262
-	WORD         $0xfb52
-	ADDQ         $0x04, AX
-	ADDQ         R10, DX
-	DECQ         R12
-	JNE          convHalfPointV1P24_channel
-	DECQ         CX
-	JNE          convHalfPointV1P24_row
-	MOVQ         16(R15), R8
-	MOVQ         72(R15), R14
-	VMOVUPS      Z0, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z6, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z7, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z8, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z9, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z10, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z11, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z12, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z13, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z14, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z15, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z16, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z17, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z18, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z19, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z20, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z21, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z22, (R8)
-	ADDQ         R14, R8
-	VMOVUPS      Z23, (R8)
+	VMOVUPS (DX), Z24
+	LONG    $0x503ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ef262
+	LONG    $0x20208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ef262
+	LONG    $0x40209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ef262
+	LONG    $0x60209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ef262
+	LONG    $0x8020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ef262
+	LONG    $0xa020ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ef262
+	LONG    $0xc020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ef262
+	LONG    $0xe020bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0x00208452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0x20208c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0x40209452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0x60209c52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0x8020a452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0xa020ac52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0xc020b452
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0xe020bc52
+	BYTE    $0x01
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0x00208452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0x20208c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0x40209452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0x60209c52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0x8020a452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0xa020ac52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0xc020b452
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0xe020bc52
+	BYTE    $0x02
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x04, AX
+	ADDQ    R10, DX
+	DECQ    R12
+	JNE     convHalfPointV1P24_channel
+	DECQ    CX
+	JNE     convHalfPointV1P24_row
+	MOVQ    16(R15), R8
+	MOVQ    72(R15), R14
+	VMOVUPS Z0, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z9, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z10, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z11, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z12, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z13, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z14, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z15, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z16, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z17, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z18, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z19, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z20, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z21, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z22, (R8)
+	ADDQ    R14, R8
+	VMOVUPS Z23, (R8)
 	VZEROUPPER
 	RET
 
@@ -15988,9 +19335,11 @@ convHalfPointV2P1_channel:
 	VMOVUPS      (DX)(R9*1), Z3
 	VBROADCASTSS (AX), Z4
 	LONG         $0x486ef262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4866f262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -16047,14 +19396,18 @@ convHalfPointV2P2_channel:
 	VMOVUPS      (DX)(R9*1), Z5
 	VBROADCASTSS (AX), Z6
 	LONG         $0x485ef262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x4856f262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 32(AX), Z7
 	LONG         $0x485ef262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x4856f262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -16119,19 +19472,25 @@ convHalfPointV2P3_channel:
 	VMOVUPS      (DX)(R9*1), Z7
 	VBROADCASTSS (AX), Z8
 	LONG         $0x484ed262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x4846d262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 32(AX), Z9
 	LONG         $0x484ed262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x4846d262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 64(AX), Z10
 	LONG         $0x484ed262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x4846d262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -16204,24 +19563,32 @@ convHalfPointV2P4_channel:
 	VMOVUPS      (DX)(R9*1), Z9
 	VBROADCASTSS (AX), Z10
 	LONG         $0x483ed262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4836d262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 32(AX), Z11
 	LONG         $0x483ed262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x4836d262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 64(AX), Z12
 	LONG         $0x483ed262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x4836d262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 96(AX), Z13
 	LONG         $0x483ed262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x4836d262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -16302,29 +19669,39 @@ convHalfPointV2P5_channel:
 	VMOVUPS      (DX)(R9*1), Z11
 	VBROADCASTSS (AX), Z12
 	LONG         $0x482ed262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x4826d262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 32(AX), Z13
 	LONG         $0x482ed262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x4826d262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	VBROADCASTSS 64(AX), Z14
 	LONG         $0x482ed262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x4826d262
-	WORD         $0xfe52
+	BYTE         $0x52
+	BYTE         $0xfe
 	VBROADCASTSS 96(AX), Z15
 	LONG         $0x482ed262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x48265262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	VBROADCASTSS 128(AX), Z16
 	LONG         $0x482eb262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x48263262
-	WORD         $0xc852
+	BYTE         $0x52
+	BYTE         $0xc8
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -16413,34 +19790,46 @@ convHalfPointV2P6_channel:
 	VMOVUPS      (DX)(R9*1), Z13
 	VBROADCASTSS (AX), Z14
 	LONG         $0x481ed262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x4816d262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 32(AX), Z15
 	LONG         $0x481ed262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x4816d262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	VBROADCASTSS 64(AX), Z16
 	LONG         $0x481eb262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x48163262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	VBROADCASTSS 96(AX), Z17
 	LONG         $0x481eb262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x48163262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	VBROADCASTSS 128(AX), Z18
 	LONG         $0x481eb262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x48163262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 160(AX), Z19
 	LONG         $0x481eb262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x48163262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -16537,39 +19926,53 @@ convHalfPointV2P7_channel:
 	VMOVUPS      (DX)(R9*1), Z15
 	VBROADCASTSS (AX), Z16
 	LONG         $0x480eb262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x4806b262
-	WORD         $0xf852
+	BYTE         $0x52
+	BYTE         $0xf8
 	VBROADCASTSS 32(AX), Z17
 	LONG         $0x480eb262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x48063262
-	WORD         $0xc152
+	BYTE         $0x52
+	BYTE         $0xc1
 	VBROADCASTSS 64(AX), Z18
 	LONG         $0x480eb262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x48063262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 96(AX), Z19
 	LONG         $0x480eb262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x48063262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	VBROADCASTSS 128(AX), Z20
 	LONG         $0x480eb262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x48063262
-	WORD         $0xdc52
+	BYTE         $0x52
+	BYTE         $0xdc
 	VBROADCASTSS 160(AX), Z21
 	LONG         $0x480eb262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x48063262
-	WORD         $0xe552
+	BYTE         $0x52
+	BYTE         $0xe5
 	VBROADCASTSS 192(AX), Z22
 	LONG         $0x480eb262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x48063262
-	WORD         $0xee52
+	BYTE         $0x52
+	BYTE         $0xee
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -16674,44 +20077,60 @@ convHalfPointV2P8_channel:
 	VMOVUPS      (DX)(R9*1), Z17
 	VBROADCASTSS (AX), Z18
 	LONG         $0x407eb262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40763262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	VBROADCASTSS 32(AX), Z19
 	LONG         $0x407eb262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x40763262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	VBROADCASTSS 64(AX), Z20
 	LONG         $0x407eb262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40763262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	VBROADCASTSS 96(AX), Z21
 	LONG         $0x407eb262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x40763262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 128(AX), Z22
 	LONG         $0x407eb262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40763262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	VBROADCASTSS 160(AX), Z23
 	LONG         $0x407eb262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40763262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	VBROADCASTSS 192(AX), Z24
 	LONG         $0x407e9262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	LONG         $0x40761262
-	WORD         $0xf052
+	BYTE         $0x52
+	BYTE         $0xf0
 	VBROADCASTSS 224(AX), Z25
 	LONG         $0x407e9262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	LONG         $0x40761262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -16824,49 +20243,67 @@ convHalfPointV2P9_channel:
 	VMOVUPS      (DX)(R9*1), Z19
 	VBROADCASTSS (AX), Z20
 	LONG         $0x406eb262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40663262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	VBROADCASTSS 32(AX), Z21
 	LONG         $0x406eb262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x40663262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	VBROADCASTSS 64(AX), Z22
 	LONG         $0x406eb262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40663262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 96(AX), Z23
 	LONG         $0x406eb262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40663262
-	WORD         $0xe752
+	BYTE         $0x52
+	BYTE         $0xe7
 	VBROADCASTSS 128(AX), Z24
 	LONG         $0x406e9262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x40661262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 160(AX), Z25
 	LONG         $0x406e9262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	LONG         $0x40661262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x406e9262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x40661262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x406e9262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x40668262
-	WORD         $0xc352
+	BYTE         $0x52
+	BYTE         $0xc3
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x406e1262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40668262
-	WORD         $0xcc52
+	BYTE         $0x52
+	BYTE         $0xcc
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -16987,54 +20424,74 @@ convHalfPointV2P10_channel:
 	VMOVUPS      (DX)(R9*1), Z21
 	VBROADCASTSS (AX), Z22
 	LONG         $0x405eb262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40563262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 32(AX), Z23
 	LONG         $0x405eb262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40563262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 64(AX), Z24
 	LONG         $0x405e9262
-	WORD         $0xd052
+	BYTE         $0x52
+	BYTE         $0xd0
 	LONG         $0x40561262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	VBROADCASTSS 96(AX), Z25
 	LONG         $0x405e9262
-	WORD         $0xd952
+	BYTE         $0x52
+	BYTE         $0xd9
 	LONG         $0x40561262
-	WORD         $0xe952
+	BYTE         $0x52
+	BYTE         $0xe9
 	VBROADCASTSS 128(AX), Z26
 	LONG         $0x405e9262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	LONG         $0x40561262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	VBROADCASTSS 160(AX), Z27
 	LONG         $0x405e9262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	LONG         $0x40561262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 192(AX), Z28
 	LONG         $0x405e9262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	LONG         $0x40568262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	VBROADCASTSS 224(AX), Z29
 	LONG         $0x405e9262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	LONG         $0x40568262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	VBROADCASTSS 256(AX), Z30
 	LONG         $0x405e1262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40568262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	VBROADCASTSS 288(AX), Z31
 	LONG         $0x405e1262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	LONG         $0x40568262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -17163,59 +20620,81 @@ convHalfPointV2P11_channel:
 	VMOVUPS      (DX)(R9*1), Z23
 	VBROADCASTSS (AX), Z24
 	LONG         $0x404e9262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40461262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 32(AX), Z25
 	LONG         $0x404e9262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x40461262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 64(AX), Z26
 	LONG         $0x404e9262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x40461262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	VBROADCASTSS 96(AX), Z27
 	LONG         $0x404e9262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	LONG         $0x40461262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	VBROADCASTSS 128(AX), Z28
 	LONG         $0x404e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40461262
-	WORD         $0xfc52
+	BYTE         $0x52
+	BYTE         $0xfc
 	VBROADCASTSS 160(AX), Z29
 	LONG         $0x404e9262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	LONG         $0x40468262
-	WORD         $0xc552
+	BYTE         $0x52
+	BYTE         $0xc5
 	VBROADCASTSS 192(AX), Z30
 	LONG         $0x404e9262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	LONG         $0x40468262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 224(AX), Z31
 	LONG         $0x404e9262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	LONG         $0x40468262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	VBROADCASTSS 256(AX), Z24
 	LONG         $0x404e1262
-	WORD         $0xc052
+	BYTE         $0x52
+	BYTE         $0xc0
 	LONG         $0x40468262
-	WORD         $0xd852
+	BYTE         $0x52
+	BYTE         $0xd8
 	VBROADCASTSS 288(AX), Z25
 	LONG         $0x404e1262
-	WORD         $0xc952
+	BYTE         $0x52
+	BYTE         $0xc9
 	LONG         $0x40468262
-	WORD         $0xe152
+	BYTE         $0x52
+	BYTE         $0xe1
 	VBROADCASTSS 320(AX), Z26
 	LONG         $0x404e1262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	LONG         $0x40468262
-	WORD         $0xea52
+	BYTE         $0x52
+	BYTE         $0xea
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -17352,64 +20831,88 @@ convHalfPointV2P12_channel:
 	VMOVUPS      (DX)(R9*1), Z25
 	VBROADCASTSS (AX), Z26
 	LONG         $0x403e9262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40361262
-	WORD         $0xe252
+	BYTE         $0x52
+	BYTE         $0xe2
 	VBROADCASTSS 32(AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xcb52
+	BYTE         $0x52
+	BYTE         $0xcb
 	LONG         $0x40361262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS 64(AX), Z28
 	LONG         $0x403e9262
-	WORD         $0xd452
+	BYTE         $0x52
+	BYTE         $0xd4
 	LONG         $0x40361262
-	WORD         $0xf452
+	BYTE         $0x52
+	BYTE         $0xf4
 	VBROADCASTSS 96(AX), Z29
 	LONG         $0x403e9262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	LONG         $0x40361262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 128(AX), Z30
 	LONG         $0x403e9262
-	WORD         $0xe652
+	BYTE         $0x52
+	BYTE         $0xe6
 	LONG         $0x40368262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	VBROADCASTSS 160(AX), Z31
 	LONG         $0x403e9262
-	WORD         $0xef52
+	BYTE         $0x52
+	BYTE         $0xef
 	LONG         $0x40368262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 192(AX), Z26
 	LONG         $0x403e9262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x40368262
-	WORD         $0xd252
+	BYTE         $0x52
+	BYTE         $0xd2
 	VBROADCASTSS 224(AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	LONG         $0x40368262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 256(AX), Z28
 	LONG         $0x403e1262
-	WORD         $0xc452
+	BYTE         $0x52
+	BYTE         $0xc4
 	LONG         $0x40368262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	VBROADCASTSS 288(AX), Z29
 	LONG         $0x403e1262
-	WORD         $0xcd52
+	BYTE         $0x52
+	BYTE         $0xcd
 	LONG         $0x40368262
-	WORD         $0xed52
+	BYTE         $0x52
+	BYTE         $0xed
 	VBROADCASTSS 320(AX), Z30
 	LONG         $0x403e1262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40368262
-	WORD         $0xf652
+	BYTE         $0x52
+	BYTE         $0xf6
 	VBROADCASTSS 352(AX), Z31
 	LONG         $0x403e1262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	LONG         $0x40368262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	ADDQ         $0x04, AX
 	ADDQ         R10, DX
 	DECQ         R12
@@ -17502,143 +21005,191 @@ gradHalfWideV1C8_row:
 	ADDQ DI, DX
 
 gradHalfWideV1C8_px:
-	VMOVUPS      (DX), Z24
-	VBROADCASTSS (AX), Z25
-	LONG         $0x403e9262
-	WORD         $0xc152
-	VBROADCASTSS 4(AX), Z26
-	LONG         $0x403e9262
-	WORD         $0xda52
-	VBROADCASTSS 8(AX), Z27
-	LONG         $0x403e9262
-	WORD         $0xf352
-	VBROADCASTSS 12(AX), Z28
-	LONG         $0x403e1262
-	WORD         $0xcc52
-	VBROADCASTSS 16(AX), Z29
-	LONG         $0x403e1262
-	WORD         $0xe552
-	VBROADCASTSS 20(AX), Z30
-	LONG         $0x403e1262
-	WORD         $0xfe52
-	VBROADCASTSS 24(AX), Z31
-	LONG         $0x403e8262
-	WORD         $0xd752
-	VBROADCASTSS 28(AX), Z25
-	LONG         $0x403e8262
-	WORD         $0xe952
-	VBROADCASTSS (AX)(R11*1), Z26
-	LONG         $0x403e9262
-	WORD         $0xca52
-	VBROADCASTSS 4(AX)(R11*1), Z27
-	LONG         $0x403e9262
-	WORD         $0xe352
-	VBROADCASTSS 8(AX)(R11*1), Z28
-	LONG         $0x403e9262
-	WORD         $0xfc52
-	VBROADCASTSS 12(AX)(R11*1), Z29
-	LONG         $0x403e1262
-	WORD         $0xd552
-	VBROADCASTSS 16(AX)(R11*1), Z30
-	LONG         $0x403e1262
-	WORD         $0xee52
-	VBROADCASTSS 20(AX)(R11*1), Z31
-	LONG         $0x403e8262
-	WORD         $0xc752
-	VBROADCASTSS 24(AX)(R11*1), Z25
-	LONG         $0x403e8262
-	WORD         $0xd952
-	VBROADCASTSS 28(AX)(R11*1), Z26
-	LONG         $0x403e8262
-	WORD         $0xf252
-	VBROADCASTSS (AX)(R12*1), Z27
-	LONG         $0x403e9262
-	WORD         $0xd352
-	VBROADCASTSS 4(AX)(R12*1), Z28
-	LONG         $0x403e9262
-	WORD         $0xec52
-	VBROADCASTSS 8(AX)(R12*1), Z29
-	LONG         $0x403e1262
-	WORD         $0xc552
-	VBROADCASTSS 12(AX)(R12*1), Z30
-	LONG         $0x403e1262
-	WORD         $0xde52
-	VBROADCASTSS 16(AX)(R12*1), Z31
-	LONG         $0x403e1262
-	WORD         $0xf752
-	VBROADCASTSS 20(AX)(R12*1), Z25
-	LONG         $0x403e8262
-	WORD         $0xc952
-	VBROADCASTSS 24(AX)(R12*1), Z26
-	LONG         $0x403e8262
-	WORD         $0xe252
-	VBROADCASTSS 28(AX)(R12*1), Z27
-	LONG         $0x403e8262
-	WORD         $0xfb52
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, DX
-	DECQ         R10
-	JNE          gradHalfWideV1C8_px
-	DECQ         CX
-	JNE          gradHalfWideV1C8_row
-	MOVQ         16(R15), SI
-	MOVQ         64(R15), DI
-	MOVQ         72(R15), BX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (SI)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(SI)
-	VADDPS       128(SI), Z2, Z2
-	VMOVUPS      Z2, 128(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z3, Z3
-	VMOVUPS      Z3, (SI)
-	VADDPS       64(SI), Z4, Z4
-	VMOVUPS      Z4, 64(SI)
-	VADDPS       128(SI), Z5, Z5
-	VMOVUPS      Z5, 128(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (SI)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(SI)
-	VADDPS       128(SI), Z8, Z8
-	VMOVUPS      Z8, 128(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z9, Z9
-	VMOVUPS      Z9, (SI)
-	VADDPS       64(SI), Z10, Z10
-	VMOVUPS      Z10, 64(SI)
-	VADDPS       128(SI), Z11, Z11
-	VMOVUPS      Z11, 128(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (SI)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(SI)
-	VADDPS       128(SI), Z14, Z14
-	VMOVUPS      Z14, 128(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z15, Z15
-	VMOVUPS      Z15, (SI)
-	VADDPS       64(SI), Z16, Z16
-	VMOVUPS      Z16, 64(SI)
-	VADDPS       128(SI), Z17, Z17
-	VMOVUPS      Z17, 128(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (SI)
-	VADDPS       64(SI), Z19, Z19
-	VMOVUPS      Z19, 64(SI)
-	VADDPS       128(SI), Z20, Z20
-	VMOVUPS      Z20, 128(SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z21, Z21
-	VMOVUPS      Z21, (SI)
-	VADDPS       64(SI), Z22, Z22
-	VMOVUPS      Z22, 64(SI)
-	VADDPS       128(SI), Z23, Z23
-	VMOVUPS      Z23, 128(SI)
+	VMOVUPS (DX), Z24
+	LONG    $0x503ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ef262
+	LONG    $0x04209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ef262
+	LONG    $0x0820b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0x0c208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0x1020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e7262
+	LONG    $0x1420bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0x18209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ee262
+	LONG    $0x1c20ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503eb262
+	LONG    $0x00188c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503eb262
+	LONG    $0x0418a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503eb262
+	LONG    $0x0818bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e3262
+	LONG    $0x0c189452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e3262
+	LONG    $0x1018ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ea262
+	LONG    $0x14188452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ea262
+	LONG    $0x18189c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ea262
+	LONG    $0x1c18b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503eb262
+	LONG    $0x00209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503eb262
+	LONG    $0x0420ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e3262
+	LONG    $0x08208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e3262
+	LONG    $0x0c209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503e3262
+	LONG    $0x1020b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ea262
+	LONG    $0x14208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ea262
+	LONG    $0x1820a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x503ea262
+	LONG    $0x1c20bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+	DECQ    R10
+	JNE     gradHalfWideV1C8_px
+	DECQ    CX
+	JNE     gradHalfWideV1C8_row
+	MOVQ    16(R15), SI
+	MOVQ    64(R15), DI
+	MOVQ    72(R15), BX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (SI)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(SI)
+	VADDPS  128(SI), Z2, Z2
+	VMOVUPS Z2, 128(SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z3, Z3
+	VMOVUPS Z3, (SI)
+	VADDPS  64(SI), Z4, Z4
+	VMOVUPS Z4, 64(SI)
+	VADDPS  128(SI), Z5, Z5
+	VMOVUPS Z5, 128(SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (SI)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(SI)
+	VADDPS  128(SI), Z8, Z8
+	VMOVUPS Z8, 128(SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z9, Z9
+	VMOVUPS Z9, (SI)
+	VADDPS  64(SI), Z10, Z10
+	VMOVUPS Z10, 64(SI)
+	VADDPS  128(SI), Z11, Z11
+	VMOVUPS Z11, 128(SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (SI)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(SI)
+	VADDPS  128(SI), Z14, Z14
+	VMOVUPS Z14, 128(SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z15, Z15
+	VMOVUPS Z15, (SI)
+	VADDPS  64(SI), Z16, Z16
+	VMOVUPS Z16, 64(SI)
+	VADDPS  128(SI), Z17, Z17
+	VMOVUPS Z17, 128(SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z18, Z18
+	VMOVUPS Z18, (SI)
+	VADDPS  64(SI), Z19, Z19
+	VMOVUPS Z19, 64(SI)
+	VADDPS  128(SI), Z20, Z20
+	VMOVUPS Z20, 128(SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z21, Z21
+	VMOVUPS Z21, (SI)
+	VADDPS  64(SI), Z22, Z22
+	VMOVUPS Z22, 64(SI)
+	VADDPS  128(SI), Z23, Z23
+	VMOVUPS Z23, 128(SI)
 	VZEROUPPER
 	RET
 
@@ -17691,64 +21242,88 @@ gradHalfWideV2C4_px:
 	VMOVUPS      (DX)(R9*1), Z25
 	VBROADCASTSS (AX), Z26
 	LONG         $0x403e9262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x40369262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 4(AX), Z27
 	LONG         $0x403e9262
-	WORD         $0xf352
+	BYTE         $0x52
+	BYTE         $0xf3
 	LONG         $0x40369262
-	WORD         $0xfb52
+	BYTE         $0x52
+	BYTE         $0xfb
 	VBROADCASTSS 8(AX), Z28
 	LONG         $0x403e1262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40361262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 12(AX), Z29
 	LONG         $0x403e8262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x40368262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS (AX)(R11*1), Z30
 	LONG         $0x403e9262
-	WORD         $0xd652
+	BYTE         $0x52
+	BYTE         $0xd6
 	LONG         $0x40369262
-	WORD         $0xde52
+	BYTE         $0x52
+	BYTE         $0xde
 	VBROADCASTSS 4(AX)(R11*1), Z31
 	LONG         $0x403e1262
-	WORD         $0xc752
+	BYTE         $0x52
+	BYTE         $0xc7
 	LONG         $0x40361262
-	WORD         $0xcf52
+	BYTE         $0x52
+	BYTE         $0xcf
 	VBROADCASTSS 8(AX)(R11*1), Z26
 	LONG         $0x403e1262
-	WORD         $0xf252
+	BYTE         $0x52
+	BYTE         $0xf2
 	LONG         $0x40361262
-	WORD         $0xfa52
+	BYTE         $0x52
+	BYTE         $0xfa
 	VBROADCASTSS 12(AX)(R11*1), Z27
 	LONG         $0x403e8262
-	WORD         $0xe352
+	BYTE         $0x52
+	BYTE         $0xe3
 	LONG         $0x40368262
-	WORD         $0xeb52
+	BYTE         $0x52
+	BYTE         $0xeb
 	VBROADCASTSS (AX)(R12*1), Z28
 	LONG         $0x403e9262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x40369262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 4(AX)(R12*1), Z29
 	LONG         $0x403e1262
-	WORD         $0xd552
+	BYTE         $0x52
+	BYTE         $0xd5
 	LONG         $0x40361262
-	WORD         $0xdd52
+	BYTE         $0x52
+	BYTE         $0xdd
 	VBROADCASTSS 8(AX)(R12*1), Z30
 	LONG         $0x403e8262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40368262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 12(AX)(R12*1), Z31
 	LONG         $0x403e8262
-	WORD         $0xf752
+	BYTE         $0x52
+	BYTE         $0xf7
 	LONG         $0x40368262
-	WORD         $0xff52
+	BYTE         $0x52
+	BYTE         $0xff
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, DX
 	DECQ         R10
@@ -17849,111 +21424,143 @@ gradHalfPointV1C16_row:
 	ADDQ DI, DX
 
 gradHalfPointV1C16_px:
-	VMOVUPS      (DX), Z16
-	VBROADCASTSS (AX), Z17
-	LONG         $0x407eb262
-	WORD         $0xc152
-	VBROADCASTSS 4(AX), Z18
-	LONG         $0x407eb262
-	WORD         $0xca52
-	VBROADCASTSS 8(AX), Z19
-	LONG         $0x407eb262
-	WORD         $0xd352
-	VBROADCASTSS 12(AX), Z20
-	LONG         $0x407eb262
-	WORD         $0xdc52
-	VBROADCASTSS 16(AX), Z21
-	LONG         $0x407eb262
-	WORD         $0xe552
-	VBROADCASTSS 20(AX), Z22
-	LONG         $0x407eb262
-	WORD         $0xee52
-	VBROADCASTSS 24(AX), Z23
-	LONG         $0x407eb262
-	WORD         $0xf752
-	VBROADCASTSS 28(AX), Z24
-	LONG         $0x407e9262
-	WORD         $0xf852
-	VBROADCASTSS 32(AX), Z25
-	LONG         $0x407e1262
-	WORD         $0xc152
-	VBROADCASTSS 36(AX), Z26
-	LONG         $0x407e1262
-	WORD         $0xca52
-	VBROADCASTSS 40(AX), Z27
-	LONG         $0x407e1262
-	WORD         $0xd352
-	VBROADCASTSS 44(AX), Z28
-	LONG         $0x407e1262
-	WORD         $0xdc52
-	VBROADCASTSS 48(AX), Z29
-	LONG         $0x407e1262
-	WORD         $0xe552
-	VBROADCASTSS 52(AX), Z30
-	LONG         $0x407e1262
-	WORD         $0xee52
-	VBROADCASTSS 56(AX), Z31
-	LONG         $0x407e1262
-	WORD         $0xf752
-	VBROADCASTSS 60(AX), Z17
-	LONG         $0x407e3262
-	WORD         $0xf952
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, DX
-	DECQ         R10
-	JNE          gradHalfPointV1C16_px
-	DECQ         CX
-	JNE          gradHalfPointV1C16_row
-	MOVQ         16(R15), SI
-	MOVQ         64(R15), DI
-	MOVQ         72(R15), BX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z1, Z1
-	VMOVUPS      Z1, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z3, Z3
-	VMOVUPS      Z3, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z5, Z5
-	VMOVUPS      Z5, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z7, Z7
-	VMOVUPS      Z7, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z9, Z9
-	VMOVUPS      Z9, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z11, Z11
-	VMOVUPS      Z11, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z13, Z13
-	VMOVUPS      Z13, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (SI)
-	ADDQ         BX, SI
-	VADDPS       (SI), Z15, Z15
-	VMOVUPS      Z15, (SI)
+	VMOVUPS (DX), Z16
+	LONG    $0x507ef262
+	LONG    $0x00208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x04208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x08209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x0c209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x1020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x1420ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x1820b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507ef262
+	LONG    $0x1c20bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x20208452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x24208c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x28209452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x2c209c52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x3020a452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x3420ac52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x3820b452
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	LONG    $0x507e7262
+	LONG    $0x3c20bc52
+	BYTE    $0x00
+	BYTE    $0x00
+	BYTE    $0x00
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+	DECQ    R10
+	JNE     gradHalfPointV1C16_px
+	DECQ    CX
+	JNE     gradHalfPointV1C16_row
+	MOVQ    16(R15), SI
+	MOVQ    64(R15), DI
+	MOVQ    72(R15), BX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z1, Z1
+	VMOVUPS Z1, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z3, Z3
+	VMOVUPS Z3, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z5, Z5
+	VMOVUPS Z5, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z7, Z7
+	VMOVUPS Z7, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z9, Z9
+	VMOVUPS Z9, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z11, Z11
+	VMOVUPS Z11, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z13, Z13
+	VMOVUPS Z13, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z14, Z14
+	VMOVUPS Z14, (SI)
+	ADDQ    BX, SI
+	VADDPS  (SI), Z15, Z15
+	VMOVUPS Z15, (SI)
 	VZEROUPPER
 	RET
 
@@ -17998,44 +21605,60 @@ gradHalfPointV2C8_px:
 	VMOVUPS      (DX)(R9*1), Z17
 	VBROADCASTSS (AX), Z18
 	LONG         $0x407eb262
-	WORD         $0xc252
+	BYTE         $0x52
+	BYTE         $0xc2
 	LONG         $0x4076b262
-	WORD         $0xca52
+	BYTE         $0x52
+	BYTE         $0xca
 	VBROADCASTSS 4(AX), Z19
 	LONG         $0x407eb262
-	WORD         $0xd352
+	BYTE         $0x52
+	BYTE         $0xd3
 	LONG         $0x4076b262
-	WORD         $0xdb52
+	BYTE         $0x52
+	BYTE         $0xdb
 	VBROADCASTSS 8(AX), Z20
 	LONG         $0x407eb262
-	WORD         $0xe452
+	BYTE         $0x52
+	BYTE         $0xe4
 	LONG         $0x4076b262
-	WORD         $0xec52
+	BYTE         $0x52
+	BYTE         $0xec
 	VBROADCASTSS 12(AX), Z21
 	LONG         $0x407eb262
-	WORD         $0xf552
+	BYTE         $0x52
+	BYTE         $0xf5
 	LONG         $0x4076b262
-	WORD         $0xfd52
+	BYTE         $0x52
+	BYTE         $0xfd
 	VBROADCASTSS 16(AX), Z22
 	LONG         $0x407e3262
-	WORD         $0xc652
+	BYTE         $0x52
+	BYTE         $0xc6
 	LONG         $0x40763262
-	WORD         $0xce52
+	BYTE         $0x52
+	BYTE         $0xce
 	VBROADCASTSS 20(AX), Z23
 	LONG         $0x407e3262
-	WORD         $0xd752
+	BYTE         $0x52
+	BYTE         $0xd7
 	LONG         $0x40763262
-	WORD         $0xdf52
+	BYTE         $0x52
+	BYTE         $0xdf
 	VBROADCASTSS 24(AX), Z24
 	LONG         $0x407e1262
-	WORD         $0xe052
+	BYTE         $0x52
+	BYTE         $0xe0
 	LONG         $0x40761262
-	WORD         $0xe852
+	BYTE         $0x52
+	BYTE         $0xe8
 	VBROADCASTSS 28(AX), Z25
 	LONG         $0x407e1262
-	WORD         $0xf152
+	BYTE         $0x52
+	BYTE         $0xf1
 	LONG         $0x40761262
-	WORD         $0xf952
+	BYTE         $0x52
+	BYTE         $0xf9
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, DX
 	DECQ         R10

@@ -11,7 +11,7 @@ import (
 )
 
 // halves are pairs of bfloat16, summed in float32: 4 bytes stand for two channels.
-var halves = factors{"Half", 32, vdpbf16ps}
+var halves = factors{"Half", 32, vdpbf16ps, vdpbf16psBroadcast}
 
 func bf16() {
 	pack("packHalf", halfPacking)
@@ -28,18 +28,50 @@ func bf16Tables(b *strings.Builder) { convTable(b, "convHalf", halves) }
 // neither avo nor Go's assembler knows those of AVX512_BF16. Prefix is 2 for F3, 3
 // for F2.
 func evex(prefix, opcode int, dst, v, m reg.VecPhysical) {
-	d, u, r := int(dst.PhysicalIndex()), int(v.PhysicalIndex()), int(m.PhysicalIndex())
-	not := func(x, bit, at int) int { return (^x >> bit & 1) << at }
-	p0 := 0x02 | not(d, 3, 7) | not(r, 4, 6) | not(r, 3, 5) | not(d, 4, 4)
-	p1 := 0x04 | prefix | (^u&15)<<3
-	p2 := 0x40 | not(u, 4, 3)
-	modrm := 0xc0 | (d&7)<<3 | r&7
-	Instruction(&ir.Instruction{Opcode: "LONG", Operands: []Op{U32(0x62 | p0<<8 | p1<<16 | p2<<24)}})
-	Instruction(&ir.Instruction{Opcode: "WORD", Operands: []Op{U16(opcode | modrm<<8)}})
+	r := index(m)
+	emit(append(evexPrefix(prefix, dst, v, r>>4, r>>3, 0), opcode, 0xc0|index(dst)&7<<3|r&7))
+}
+
+// evexBroadcast is evex whose zM is one float32 of memory in all lanes.
+func evexBroadcast(prefix, opcode int, dst, v reg.VecPhysical, m Mem) {
+	base, at, sib := index(m.Base), 0, 0x20 // no index
+	if m.Index != nil {
+		at = index(m.Index)
+		sib = at & 7 << 3
+	}
+	code := append(evexPrefix(prefix, dst, v, at>>3, base>>3, 1), opcode, 0x84|index(dst)&7<<3, sib|base&7)
+	emit(append(code, m.Disp, m.Disp>>8, m.Disp>>16, m.Disp>>24))
+}
+
+// evexPrefix makes the first four bytes; of x and b, which extend zM or its address,
+// the lowest bit counts.
+func evexPrefix(prefix int, dst, v reg.VecPhysical, x, b, broadcast int) []int {
+	d, u := index(dst), index(v)
+	not := func(x, at int) int { return ^x & 1 << at }
+	return []int{
+		0x62,
+		0x02 | not(d>>3, 7) | not(x, 6) | not(b, 5) | not(d>>4, 4),
+		0x04 | prefix | (^u&15)<<3,
+		0x40 | broadcast<<4 | not(u>>4, 3),
+	}
+}
+
+func index(r reg.Register) int { return int(reg.ToPhysical(r).PhysicalIndex()) }
+
+// emit writes the bytes of an instruction.
+func emit(code []int) {
+	for ; len(code) >= 4; code = code[4:] {
+		Instruction(&ir.Instruction{Opcode: "LONG", Operands: []Op{U32(code[0]&255 | code[1]&255<<8 | code[2]&255<<16 | code[3]&255<<24)}})
+	}
+	for _, b := range code {
+		Instruction(&ir.Instruction{Opcode: "BYTE", Operands: []Op{U8(b)}})
+	}
 }
 
 // vdpbf16ps adds the products of 16 pairs to 16 sums.
 func vdpbf16ps(x, w, sum reg.VecPhysical) { evex(2, 0x52, sum, w, x) }
+
+func vdpbf16psBroadcast(x Mem, w, sum reg.VecPhysical) { evexBroadcast(2, 0x52, sum, w, x) }
 
 // vcvtne2ps2bf16 rounds low and high to the two halves of dst.
 func vcvtne2ps2bf16(low, high, dst reg.VecPhysical) { evex(3, 0x72, dst, high, low) }
@@ -234,6 +266,10 @@ func (g halfGradTile) multiply(at []Mem, gp, next reg.Register) {
 		for c := range g.channels {
 			m, x := at[k], spare[turn%len(spare)]
 			m.Disp = 4 * c
+			if g.ov == 1 {
+				vdpbf16psBroadcast(m, y[0], g.sum(c, k, 0))
+				continue
+			}
 			turn++
 			VBROADCASTSS(m, x)
 			for v := range g.ov {

@@ -26,9 +26,14 @@ type factors struct {
 	word        string
 	pixel       int
 	multiplyAdd func(x, w, sum reg.VecPhysical)
+	broadcast   func(x Mem, w, sum reg.VecPhysical) // of one x in all lanes
 }
 
-var floats = factors{"", 64, func(x, w, sum reg.VecPhysical) { VFMADD231PS(x, w, sum) }}
+var floats = factors{
+	"", 64,
+	func(x, w, sum reg.VecPhysical) { VFMADD231PS(x, w, sum) },
+	func(x Mem, w, sum reg.VecPhysical) { VFMADD231PS_BCST(x, w, sum) },
+}
 
 func convName(f factors, k convKind, ov, px int) string {
 	return fmt.Sprintf("conv%s%sV%dP%d", f.word, k.name, ov, px)
@@ -145,8 +150,8 @@ func (t tile) multiply(ip, wp, wNext reg.Register) {
 	turn := 0
 	for q := range (t.px-1)*t.stride + t.taps {
 		m := Mem{Base: ip, Disp: t.pixel * q}
-		if t.taps == 1 && t.ov == 1 && t.pixel == 64 {
-			VFMADD231PS_BCST(m, t.weight(0, 0), t.sum(0, q))
+		if t.taps == 1 && t.ov == 1 {
+			t.broadcast(m, t.weight(0, 0), t.sum(0, q))
 			continue
 		}
 		x := t.spare(turn)
