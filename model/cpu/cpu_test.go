@@ -11,7 +11,7 @@ import (
 )
 
 // splinters cuts the suite's small shapes into many parts.
-var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, items: 16, work: 1 << 8, voxels: 24, piece: 48}
+var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, copies: 1 << 10, items: 16, work: 1 << 8, voxels: 24, piece: 48}
 
 func opener(t *table, threads int, s sizes) func() device.Device {
 	return func() device.Device {

@@ -17,6 +17,8 @@ type gradOp struct {
 	x          *packer
 	y          *packer // nil: read raw from ySource
 	ySource    *source
+	xBias      *biasSums // or nil; at most one of both
+	yBias      *biasSums
 	out        [3]int // positions o
 	taps       [2][][]tap
 	kd, kh     int      // kernel planes and rows as the lists see them
@@ -35,6 +37,7 @@ type gradOp struct {
 	slots, blockBytes, planeBytes int // the ring of x
 	yAt, yRows                    int // of packed y in scratch, in floats; rows of a plane
 	rows                          []gradRow
+	sums                          func() []float32 // of all parts
 }
 
 // gradGroup is one or two blocks of y.
@@ -74,7 +77,8 @@ func (g *gradOp) part(i int) gradPart {
 
 func (g *gradOp) item(w *worker, i int) {
 	p := g.part(i)
-	sums := g.l.shared[p.part*g.size():][:g.size()]
+	sums := g.sums()[p.part*g.size():][:g.size()]
+	g.clearBias(p)
 	for _, group := range g.groups[p.g0:p.g1] {
 		for v := range group.ov {
 			at := (group.block + v) * g.next()
@@ -97,10 +101,13 @@ func (g *gradOp) unit(w *worker, u part, p gradPart, sums []float32) {
 		for id := max(first, packed); id < first+count; id++ {
 			for b := p.b0; b < p.b1; b++ {
 				g.x.rows(w, u.n, id, row, rows, b, id%g.slots*g.planeBytes+(b-p.b0)*g.blockBytes)
+				if g.xBias != nil && p.g0 == 0 {
+					g.xBias.add(w, g.xBias.of(p.part, b), u.n, b, id, row, rows)
+				}
 			}
 			packed = id + 1
 		}
-		g.packY(w, u, p, d, to)
+		g.readY(w, u, p, d, to)
 		for kd := range g.kd {
 			for kh := range g.kh {
 				n := g.list(w, u, p, d, to, kd, kh, row)
@@ -112,15 +119,39 @@ func (g *gradOp) unit(w *worker, u part, p gradPart, sums []float32) {
 	}
 }
 
-// packY packs planes of y where a norm applies to it.
-func (g *gradOp) packY(w *worker, u part, p gradPart, d0, d1 int) {
-	if g.y == nil {
-		return
+// clearBias begins the sums of the bias in the items that take them: the first of
+// those that read the same rows.
+func (g *gradOp) clearBias(p gradPart) {
+	if g.yBias != nil && p.b0 == 0 {
+		first, last := g.yBlocks(p)
+		for b := first; b < last; b++ {
+			clear(g.yBias.of(p.part, b))
+		}
 	}
-	first, last := g.groups[p.g0].block, g.groups[p.g1-1].block+g.groups[p.g1-1].ov
+	if g.xBias != nil && p.g0 == 0 {
+		for b := p.b0; b < p.b1; b++ {
+			clear(g.xBias.of(p.part, b))
+		}
+	}
+}
+
+// yBlocks returns the range of blocks of y that an item reads.
+func (g *gradOp) yBlocks(p gradPart) (first, last int) {
+	end := g.groups[p.g1-1]
+	return g.groups[p.g0].block, end.block + end.ov
+}
+
+// readY packs planes of y where it is not read raw, and sums them for the bias.
+func (g *gradOp) readY(w *worker, u part, p gradPart, d0, d1 int) {
+	first, last := g.yBlocks(p)
 	for b := first; b < last; b++ {
 		for d := d0; d < d1; d++ {
-			g.y.rows(w, u.n, d, u.h0, u.h1-u.h0, b, 4*g.yAt+((b-first)*g.planes+d-d0)*g.yRows*g.y.rowBytes)
+			if g.yBias != nil && p.b0 == 0 {
+				g.yBias.add(w, g.yBias.of(p.part, b), u.n, b, d, u.h0, u.h1-u.h0)
+			}
+			if g.y != nil {
+				g.y.rows(w, u.n, d, u.h0, u.h1-u.h0, b, 4*g.yAt+((b-first)*g.planes+d-d0)*g.yRows*g.y.rowBytes)
+			}
 		}
 	}
 }
@@ -194,7 +225,7 @@ func (g *gradOp) reduce(dw []float32, block int) {
 	for _, r := range g.rows {
 		to := dst[r.to:][:r.count]
 		for p := range g.parts {
-			from := g.l.shared[p*g.size()+block*g.next()+r.from:][:r.count]
+			from := g.sums()[p*g.size()+block*g.next()+r.from:][:r.count]
 			if p == 0 {
 				copy(to, from)
 				continue

@@ -32,7 +32,8 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 			g.x = newPacker(g.table.format(), in, from, []columns{{0, 1, from[2]}}, k.kw > 1)
 		}
 	}
-	return g.op("conv weight gradient", sources, l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
+	g.yBias = l.newBiasSums(g.ySource, out, i.DBias)
+	return g.op("conv weight gradient", sources, l.floats(i.DWeight))
 }
 
 // newTransposedWeightGrad plans the gradient of a transposed convolution by its
@@ -46,18 +47,24 @@ func (l *loaded) newTransposedWeightGrad(i program.ConvTransposedWeightGrad) op 
 	g.ySource = l.source(i.In)
 	x := l.sources([]program.View{{Buf: i.DOut, Norm: program.None}})
 	g.mapRows(x)
+	g.xBias = l.newBiasSums(x[0], in, i.DBias)
 	if l.half != nil {
 		g.pairColumns(x, in)
-		return g.op("transposed conv weight gradient", append(x, g.ySource), l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
+	} else {
+		g.floatColumns(x, in)
 	}
-	for j := range k.kw {
+	return g.op("transposed conv weight gradient", append(x, g.ySource), l.floats(i.DWeight))
+}
+
+// floatColumns plans what a transposed convolution's gradient by weight reads.
+func (g *gradOp) floatColumns(x []*source, in [3]int) {
+	for j := range g.k.kw {
 		g.columns = append(g.columns, column{j * pixelBytes, j * pixelBytes})
 	}
 	g.x = newPacker(g.table.format(), x, in, []columns{{0, 1, in[2]}}, false)
 	if g.ySource.norm != nil {
-		g.y = newPacker(g.table.format(), []*source{g.ySource}, out, []columns{{0, 1, out[2]}}, false)
+		g.y = newPacker(g.table.format(), []*source{g.ySource}, g.out, []columns{{0, 1, g.out[2]}}, false)
 	}
-	return g.op("transposed conv weight gradient", append(x, g.ySource), l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
 }
 
 // mapRows notes where the rows of private sums go in dW. Whole blocks that lie alike
@@ -85,7 +92,7 @@ func (g *gradOp) mapRows(in []*source) {
 }
 
 // op cuts the work and finishes the plan.
-func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) op {
+func (g *gradOp) op(name string, sources []*source, dw []float32) op {
 	vectors := 1
 	if g.kernelVectors() {
 		vectors = 2
@@ -94,22 +101,44 @@ func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) 
 		g.groups = append(g.groups, gradGroup{b, min(vectors, g.ySource.blocks-b)})
 	}
 	g.divide()
-	l := g.l
-	l.needShared = max(l.needShared, g.parts*g.size())
 	g.layScratch()
-	phases := []phase{
-		once(func() { prepare(sources) }),
-		each(g.items(), g.item),
-		{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }, g.parts * g.size()},
+	phases := []phase{once(func() { prepare(sources) }), each(g.items(), g.item)}
+	if g.parts == 1 && g.straight() {
+		g.sums = func() []float32 { return dw }
+	} else {
+		g.l.needShared = max(g.l.needShared, g.parts*g.size())
+		g.sums = func() []float32 { return g.l.shared }
+		phases = append(phases, phase{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }, g.parts * g.size()})
 	}
-	return op{name, append(phases, bias...)}
+	for _, bias := range []*biasSums{g.xBias, g.yBias} {
+		if bias != nil {
+			bias.plan(g.parts)
+			phases = append(phases, once(bias.finish))
+		}
+	}
+	return op{name, phases}
+}
+
+// straight reports whether sums lie as dW does, so that one part needs no other place.
+func (g *gradOp) straight() bool {
+	if g.k.rows != lanes || g.k.b%lanes != 0 {
+		return false
+	}
+	for _, r := range g.rows {
+		if r.from != r.to {
+			return false
+		}
+	}
+	return true
 }
 
 func (g *gradOp) kernelVectors() bool {
 	return g.kernel(2).run != nil
 }
 
-// divide chooses units, parts and spans by shape alone.
+// divide chooses units, parts and spans by shape alone. Parts cost a copy of the
+// sums each, spans that rows are packed again: few voxels of many channels are cut
+// into spans, many voxels of few channels into parts.
 func (g *gradOp) divide() {
 	s, z := g.ySource, g.l.dev.sizes
 	channels := 0
@@ -118,18 +147,26 @@ func (g *gradOp) divide() {
 	}
 	work := s.batch * s.voxels * s.blocks * lanes * channels * g.kd * g.kh * g.k.kw
 	want := z.parts(work)
-	rows := len(g.channels) * g.x.rowBytes
+	values := s.batch * s.voxels * (s.blocks + len(g.channels)) * lanes
+	g.span(want, max(1, min(want, z.sums/(4*g.size()), values*z.copies/g.size())))
+	z.items = g.parts
+	rows := g.blockSpan * g.x.rowBytes
 	k := cutting{batch: s.batch, groups: 1, out: g.out, taps: g.taps, slots: max(1, widest(g.taps[0], 1)), rowBytes: rows, work: work, sizes: z}
 	g.units = k.cut()
-	g.parts = max(1, min(want, g.units.items(), z.sums/(4*g.size())))
-	g.groupSpan = split(len(g.groups), 1, want, g.parts)
-	g.spans = ceilDiv(len(g.groups), g.groupSpan)
-	g.blockSpan = split(len(g.channels), 1, want, g.parts*g.spans)
-	g.xSpans = ceilDiv(len(g.channels), g.blockSpan)
+	g.span(want, min(g.parts, g.units.items()))
 	g.planes = min(g.units.planes, gradPlanes)
 	for g.planes > 1 && widest(g.taps[0], g.planes)*widest(g.taps[1], g.units.bandRows)*rows > z.ring {
 		g.planes--
 	}
+}
+
+// span cuts groups and blocks of x until there are as many items as wanted.
+func (g *gradOp) span(want, parts int) {
+	g.parts = parts
+	g.groupSpan = split(len(g.groups), 1, want, parts)
+	g.spans = ceilDiv(len(g.groups), g.groupSpan)
+	g.blockSpan = split(len(g.channels), 1, want, parts*g.spans)
+	g.xSpans = ceilDiv(len(g.channels), g.blockSpan)
 }
 
 // layScratch places the ring and packed y.
@@ -149,19 +186,4 @@ func (g *gradOp) layScratch() {
 	}
 	g.l.needScratch = max(g.l.needScratch, need)
 	g.l.needPairs = max(g.l.needPairs, g.planes*g.units.bandRows)
-}
-
-// sumOf plans a bias gradient: the sum of an activation over all but its channels.
-func (l *loaded) sumOf(from, to program.ID) []phase {
-	if to == program.None {
-		return nil
-	}
-	r := l.newReduction(from)
-	r.zero = aligned(lanes)
-	out := l.floats(to)
-	return append(r.phases(), once(func() {
-		for c := range out {
-			out[c] = float32(r.sum(c))
-		}
-	}))
 }
