@@ -15,16 +15,31 @@ func (l *loaded) newConvOp(batch int, out [3]int, half bool) *convOp {
 	return c
 }
 
+// steps is how many steps kernels take for so many channels.
+func (c *convOp) steps(channels int) int {
+	if c.half != nil {
+		return pairs(channels)
+	}
+	return channels
+}
+
+func (c *convOp) layTaps(k kernelLayout) {
+	c.tapH = 4 * k.tapFloats()
+	c.tapD = k.kh * c.tapH
+}
+
 // read plans how a convolution reads its weights, and what has to be done before.
-func (c *convOp) read(id program.ID, in []*source) (kernelLayout, []phase) {
-	k := newKernelLayout(c.l.shape(id))
-	if c.half == nil {
+func (c *convOp) read(id program.ID, in []*source) (k kernelLayout, before []phase) {
+	if c.half != nil {
+		h := c.halveWeights(id, in)
+		k, before = h.to, []phase{h.phase()}
+	} else {
+		k = newKernelLayout(c.l.shape(id))
 		c.weights = func() []float32 { return c.l.floats(id) }
 		c.segments = segments(in, k)
-		return k, nil
 	}
-	h := c.halveWeights(id, in)
-	return h.to, []phase{h.phase()}
+	c.layTaps(k)
+	return k, before
 }
 
 // newConv plans a convolution. A plain one-channel image is gathered by kernel
@@ -43,13 +58,12 @@ func (l *loaded) newConv(i program.Conv) op {
 		c.weights = func() []float32 { return l.floats(i.Weight) }
 		c.segments = []segment{{channels: k.taps()}}
 		c.taps = identityTaps(c.out)
+		c.layTaps(k)
 	} else {
 		sources = l.sources(i.In)
 		c.pack = newPacker(c.format, sources, in, forwardColumns(in[2], c.out[2], k.kw, i.Stride[2]), k.kw > 1)
 		k, before = c.read(i.Weight, sources)
 	}
-	c.tapH = 4 * k.tapFloats()
-	c.tapD = k.kh * c.tapH
 	c.forwardPass(k.kw, i.Stride[2])
 	c.assign(l.floats(i.Out), k, false)
 	if i.Moments != program.None {
@@ -126,8 +140,6 @@ func (l *loaded) newTransposedDataGrad(i program.ConvTransposedDataGrad) op {
 	c.pack = newPacker(c.format, sources, in, cols, false)
 	c.addPass(p)
 	k, before := c.read(i.Weight, sources)
-	c.tapH = 4 * k.tapFloats()
-	c.tapD = k.kh * c.tapH
 	c.assign(l.floats(i.DIn), k, i.Accumulate)
 	return c.op("transposed conv data gradient", func() { prepare(sources) }, before...)
 }

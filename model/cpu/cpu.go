@@ -1,4 +1,6 @@
-// Package cpu is the device that runs programs on the processor, in float32.
+// Package cpu is the device that runs programs on the processor. It stores and sums
+// in float32; factors of convolutions are float32, or bfloat16 for a program.Half
+// where the CPU multiplies that faster (see HalfFast).
 //
 // The idea: activations lie in blocks of 16 channels, [C/16][D][H][W][16] for each
 // element of the batch, so that one 64-byte vector is one voxel of a block.
@@ -11,7 +13,8 @@
 // both gradients by weight are another (gradOp).
 //
 // Micro-kernels come in tables, one per kind of CPU: generated AVX-512 assembly
-// (see _asm) and plain Go. The table is chosen once, from what CPU and operating
+// (see _asm), with bfloat16 kernels beside those of float32 where the CPU has
+// AVX512_BF16, and plain Go. The table is chosen once, from what CPU and operating
 // system offer; NOISYSTUDENT_CPU=avx512 or generic forces one, and the build tag
 // noasm leaves only plain Go.
 //

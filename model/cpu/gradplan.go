@@ -5,23 +5,23 @@ import "noisystudent/model/program"
 // gradPlanes is how many output planes share a list at most.
 const gradPlanes = 8
 
+func (l *loaded) newGradOp(k kernelLayout, out [3]int) *gradOp {
+	t := l.dev.table
+	return &gradOp{l: l, table: t, kernels: &t.wgrad, k: k, out: out, kd: k.kd, kh: k.kh, px: out[2]}
+}
+
 // newWeightGrad plans the gradient of a convolution by its weight.
 func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
 	from, out := grid(l.shape(i.In[0].Buf)), grid(l.shape(i.DOut))
-	g := &gradOp{l: l, table: l.dev.table, kernels: &l.dev.table.wgrad, k: k, out: out, kd: k.kd, kh: k.kh, wide: k.kw > 1, columns: []column{{}}}
+	g := l.newGradOp(k, out)
+	g.wide, g.columns, g.inStep = k.kw > 1, []column{{}}, i.Stride[2]*pixelBytes
 	g.taps[0] = forwardTaps(from[0], out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	g.taps[1] = forwardTaps(from[1], out[1], k.kh, i.Stride[1], (k.kh-1)/2)
-	g.px, g.inStep = out[2], i.Stride[2]*pixelBytes
 	g.ySource = l.source(program.View{Buf: i.DOut, Norm: program.None})
 	sources := []*source{g.ySource}
 	if l.gathers(i.In, k, i.Stride) {
-		g.x = l.gatherPacker(i.In[0].Buf, k, g.taps)
-		g.channels = []int{k.taps()}
-		g.kd, g.kh, g.taps = 1, 1, identityTaps(out)
-		for r := range k.taps() {
-			g.rows = append(g.rows, gradRow{r * k.kw * lanes, r * k.kw * lanes, k.kw * lanes})
-		}
+		g.gatherTaps(i.In[0].Buf)
 	} else {
 		in := l.sources(i.In)
 		sources = append(sources, in...)
@@ -41,7 +41,8 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 func (l *loaded) newTransposedWeightGrad(i program.ConvTransposedWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
 	in, out := grid(l.shape(i.DOut)), grid(l.shape(i.In.Buf))
-	g := &gradOp{l: l, table: l.dev.table, kernels: &l.dev.table.wgrad, k: k, out: out, kd: k.kd, kh: k.kh, px: out[2], inStep: k.kw * pixelBytes}
+	g := l.newGradOp(k, out)
+	g.inStep = k.kw * pixelBytes
 	g.taps[0] = forwardTaps(in[0], out[0], k.kd, k.kd, 0)
 	g.taps[1] = forwardTaps(in[1], out[1], k.kh, k.kh, 0)
 	g.ySource = l.source(i.In)
@@ -54,6 +55,16 @@ func (l *loaded) newTransposedWeightGrad(i program.ConvTransposedWeightGrad) op 
 		g.floatColumns(x, in)
 	}
 	return g.op("transposed conv weight gradient", append(x, g.ySource), l.floats(i.DWeight))
+}
+
+// gatherTaps plans the reading of a plain image: its (KD, KH) taps are channels.
+func (g *gradOp) gatherTaps(id program.ID) {
+	g.x = g.l.gatherPacker(id, g.k, g.taps)
+	g.channels = []int{g.k.taps()}
+	g.kd, g.kh, g.taps = 1, 1, identityTaps(g.out)
+	for r, row := 0, g.k.kw*lanes; r < g.k.taps(); r++ {
+		g.rows = append(g.rows, gradRow{r * row, r * row, row})
+	}
 }
 
 // floatColumns plans what a transposed convolution's gradient by weight reads.
@@ -94,7 +105,7 @@ func (g *gradOp) mapRows(in []*source) {
 // op cuts the work and finishes the plan.
 func (g *gradOp) op(name string, sources []*source, dw []float32) op {
 	vectors := 1
-	if g.kernelVectors() {
+	if g.kernel(2).run != nil {
 		vectors = 2
 	}
 	for b := 0; b < g.ySource.blocks; b += vectors {
@@ -102,14 +113,7 @@ func (g *gradOp) op(name string, sources []*source, dw []float32) op {
 	}
 	g.divide()
 	g.layScratch()
-	phases := []phase{once(func() { prepare(sources) }), each(g.items(), g.item)}
-	if g.parts == 1 && g.straight() {
-		g.sums = func() []float32 { return dw }
-	} else {
-		g.l.needShared = max(g.l.needShared, g.parts*g.size())
-		g.sums = func() []float32 { return g.l.shared }
-		phases = append(phases, phase{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }, g.parts * g.size()})
-	}
+	phases := append([]phase{once(func() { prepare(sources) }), each(g.items(), g.item)}, g.join(dw)...)
 	for _, bias := range []*biasSums{g.xBias, g.yBias} {
 		if bias != nil {
 			bias.plan(g.parts)
@@ -117,6 +121,17 @@ func (g *gradOp) op(name string, sources []*source, dw []float32) op {
 		}
 	}
 	return op{name, phases}
+}
+
+// join places the sums and adds the parts of them.
+func (g *gradOp) join(dw []float32) []phase {
+	if g.parts == 1 && g.straight() {
+		g.sums = func() []float32 { return dw }
+		return nil
+	}
+	g.l.needShared = max(g.l.needShared, g.parts*g.size())
+	g.sums = func() []float32 { return g.l.shared }
+	return []phase{{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }, g.parts * g.size()}}
 }
 
 // straight reports whether sums lie as dW does, so that one part needs no other place.
@@ -132,20 +147,11 @@ func (g *gradOp) straight() bool {
 	return true
 }
 
-func (g *gradOp) kernelVectors() bool {
-	return g.kernel(2).run != nil
-}
-
 // divide chooses units, parts and spans by shape alone. Parts cost a copy of the
 // sums each, spans that rows are packed again: few voxels of many channels are cut
 // into spans, many voxels of few channels into parts.
 func (g *gradOp) divide() {
-	s, z := g.ySource, g.l.dev.sizes
-	channels := 0
-	for _, n := range g.channels {
-		channels += n
-	}
-	work := s.batch * s.voxels * s.blocks * lanes * channels * g.kd * g.kh * g.k.kw
+	s, z, work := g.ySource, g.l.dev.sizes, g.work()
 	want := z.parts(work)
 	values := s.batch * s.voxels * (s.blocks + len(g.channels)) * lanes
 	g.span(want, max(1, min(want, z.sums/(4*g.size()), values*z.copies/g.size())))
@@ -158,6 +164,15 @@ func (g *gradOp) divide() {
 	for g.planes > 1 && widest(g.taps[0], g.planes)*widest(g.taps[1], g.units.bandRows)*rows > z.ring {
 		g.planes--
 	}
+}
+
+// work counts multiply-adds, without regard to padding.
+func (g *gradOp) work() int {
+	channels := 0
+	for _, n := range g.channels {
+		channels += n
+	}
+	return g.ySource.batch * g.ySource.voxels * g.ySource.blocks * lanes * channels * g.kd * g.kh * g.k.kw
 }
 
 // span cuts groups and blocks of x until there are as many items as wanted.

@@ -33,6 +33,9 @@ type halveArgs struct {
 func (t *table) format() format     { return format{t.pack, pixelBytes} }
 func (t *halfTable) format() format { return format{t.pack, pixelBytes / 2} }
 
+// pairs is how many pairs cover n.
+func pairs(n int) int { return (n + 1) / 2 }
+
 // HalfFast reports whether the kernel table that Open takes for these options
 // multiplies bfloat16 faster than float32. Others compute programs of program.Half
 // in float32.

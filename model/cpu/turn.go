@@ -10,42 +10,42 @@ import "noisystudent/model/program"
 type turn struct {
 	packedWeights
 	from, to kernelLayout
-	blocks   []turnBlock
+	blocks   []channelBlock
 	flip     bool
 	half     *halfTable
 }
 
-// turnBlock is a block of output channels: b in [first, first+channels).
-type turnBlock struct{ first, channels int }
+// channelBlock is the channels [first, first+channels) of b, at most 16.
+type channelBlock struct{ first, channels int }
+
+// channelBlocks cuts the channels of several inputs; negative ones are not wanted.
+func channelBlocks(channels []int) (list []channelBlock) {
+	first := 0
+	for _, n := range channels {
+		for b := 0; b < n; b += lanes {
+			list = append(list, channelBlock{first + b, min(lanes, n-b)})
+		}
+		first += max(n, -n)
+	}
+	return list
+}
 
 // turn plans the packing for inputs of the given channels, negative where they are
 // not wanted, and makes the segments that read it.
 func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
 	k := newKernelLayout(c.l.shape(id))
-	t := &turn{from: k, flip: flip, half: c.half}
-	first := 0
-	for _, n := range channels {
-		for b := 0; b < n; b += lanes {
-			t.blocks = append(t.blocks, turnBlock{first + b, min(lanes, n-b)})
-		}
-		first += max(n, -n)
-	}
+	t := &turn{from: k, blocks: channelBlocks(channels), flip: flip, half: c.half}
 	t.to = kernelLayout{a: len(t.blocks) * lanes, b: k.a, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes}
 	if t.half != nil {
 		t.to.rows = lanes / 2
 		c.l.needScratch = max(c.l.needScratch, lanes*k.kw*lanes)
 	}
 	for b := range blocks(k.a) {
-		n := min(lanes, k.a-b*lanes)
-		if t.half != nil {
-			n = pairs(n)
-		}
-		c.segments = append(c.segments, segment{block: b, channels: n, w: 4 * t.to.row(b*lanes, 0)})
+		c.segments = append(c.segments, segment{block: b, channels: c.steps(min(lanes, k.a-b*lanes)), w: 4 * t.to.row(b*lanes, 0)})
 	}
 	t.packedWeights = c.l.newPackedWeights(id, t.to.floats(), len(t.blocks))
 	c.weights = t.data
-	c.tapH = 4 * t.to.tapFloats()
-	c.tapD = k.kh * c.tapH
+	c.layTaps(t.to)
 	return t
 }
 
@@ -57,29 +57,31 @@ func (t *turn) item(w *worker, i int) {
 		return
 	}
 	src, dst := t.l.floats(t.id), t.data()
-	a := &w.transpose
-	a.n, a.dstStep = lanes, t.to.kw*pixelBytes
-	t.rows(a, i)
+	t.rows(&w.transpose, i)
 	for block := range blocks(t.from.a) {
 		for tap := range t.from.taps() {
+			from := src[block*t.from.next()+tap*t.from.tapFloats():]
 			to := dst[i*t.to.next()+t.to.row(block*lanes, tap):]
-			rows := to
-			if t.half != nil {
-				rows = w.scratch
+			if t.half == nil {
+				t.transpose(&w.transpose, to, from)
+				continue
 			}
-			for kw := range t.from.kw {
-				a.src = ptr(src, block*t.from.next()+tap*t.from.tapFloats()+kw*lanes)
-				at := kw
-				if t.flip {
-					at = t.from.kw - 1 - kw
-				}
-				a.dst = ptr(rows, at*lanes)
-				t.l.dev.table.transpose(a)
-			}
-			if t.half != nil {
-				t.pair(&w.halve, to, rows)
-			}
+			t.transpose(&w.transpose, w.scratch, from)
+			t.pair(&w.halve, to, w.scratch)
 		}
+	}
+}
+
+// transpose turns the 16 rows of one tap.
+func (t *turn) transpose(a *transposeArgs, dst, src []float32) {
+	a.n, a.dstStep = lanes, t.to.kw*pixelBytes
+	for kw := range t.from.kw {
+		at := kw
+		if t.flip {
+			at = t.from.kw - 1 - kw
+		}
+		a.src, a.dst = ptr(src, kw*lanes), ptr(dst, at*lanes)
+		t.l.dev.table.transpose(a)
 	}
 }
 

@@ -66,7 +66,7 @@ type halfWeights struct {
 	packedWeights
 	halve    func(*halveArgs)
 	from, to kernelLayout
-	blocks   []turnBlock
+	blocks   []channelBlock
 }
 
 // zeroRow stands for a channel that is not there.
@@ -76,24 +76,19 @@ var zeroRow [3 * lanes]float32
 func (c *convOp) halveWeights(id program.ID, in []*source) *halfWeights {
 	k := newKernelLayout(c.l.shape(id))
 	h := &halfWeights{halve: c.half.halve, from: k}
-	first := 0
+	var channels []int
 	for _, s := range in {
-		for b := 0; b < s.channels; b += lanes {
-			h.blocks = append(h.blocks, turnBlock{first + b, min(lanes, s.channels-b)})
-		}
-		first += s.channels
+		channels = append(channels, s.channels)
 	}
+	h.blocks = channelBlocks(channels)
 	h.to = kernelLayout{a: k.a, b: len(h.blocks) * lanes, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes / 2}
 	for b, block := range h.blocks {
-		c.segments = append(c.segments, segment{block: b, channels: pairs(block.channels), w: 4 * h.to.row(b*lanes, 0)})
+		c.segments = append(c.segments, segment{block: b, channels: c.steps(block.channels), w: 4 * h.to.row(b*lanes, 0)})
 	}
 	h.packedWeights = c.l.newPackedWeights(id, h.to.floats(), blocks(k.a))
 	c.weights = h.data
 	return h
 }
-
-// pairs is how many pairs cover n.
-func pairs(n int) int { return (n + 1) / 2 }
 
 func (h *halfWeights) phase() phase { return phase{blocks(h.from.a), h.item, 2 * h.to.floats()} }
 
@@ -103,35 +98,43 @@ func (h *halfWeights) item(w *worker, i int) {
 		return
 	}
 	src, dst := h.l.floats(h.id)[i*h.from.next():], h.data()[i*h.to.next():]
-	a := &w.halve
-	a.n = h.from.kw
+	w.halve.n = h.from.kw
 	for b, block := range h.blocks {
+		to := dst[h.to.row(b*lanes, 0):]
 		if h.whole(block) {
-			// All taps in one go: 16 rows of each lie next to each other in both.
-			row := h.from.row(block.first, 0)
-			a.rows, a.step = h.from.taps()*lanes/2, 2*h.from.kw*pixelBytes
-			a.dst, a.even, a.odd = ptr(dst, h.to.row(b*lanes, 0)), ptr(src, row), ptr(src, row+h.from.kw*lanes)
-			h.halve(a)
+			h.allTaps(&w.halve, to, src[h.from.row(block.first, 0):])
 			continue
 		}
-		a.rows = 1
 		for tap := range h.from.taps() {
-			for pair := range lanes / 2 {
-				a.dst = ptr(dst, h.to.row(b*lanes, tap)+pair*h.from.kw*lanes)
-				a.even, a.odd = h.row(src, block, 2*pair, tap), h.row(src, block, 2*pair+1, tap)
-				h.halve(a)
-			}
+			h.tap(&w.halve, to[tap*h.to.tapFloats():], src, block, tap)
 		}
 	}
 }
 
+// allTaps packs a whole block, whose rows lie next to each other in both.
+func (h *halfWeights) allTaps(a *halveArgs, dst, src []float32) {
+	a.rows, a.step = h.from.taps()*lanes/2, 2*h.from.kw*pixelBytes
+	a.dst, a.even, a.odd = ptr(dst, 0), ptr(src, 0), ptr(src, h.from.kw*lanes)
+	h.halve(a)
+}
+
+// tap packs one tap of another block, row by row.
+func (h *halfWeights) tap(a *halveArgs, dst, src []float32, b channelBlock, tap int) {
+	a.rows = 1
+	for pair := range lanes / 2 {
+		a.dst = ptr(dst, pair*h.from.kw*lanes)
+		a.even, a.odd = h.row(src, b, 2*pair, tap), h.row(src, b, 2*pair+1, tap)
+		h.halve(a)
+	}
+}
+
 // whole reports whether a block of inputs is one of the weights.
-func (h *halfWeights) whole(b turnBlock) bool {
+func (h *halfWeights) whole(b channelBlock) bool {
 	return h.from.rows == lanes && b.first%lanes == 0 && (b.channels == lanes || b.first+b.channels == h.from.b)
 }
 
 // row returns channel c of a block of inputs at a tap.
-func (h *halfWeights) row(src []float32, b turnBlock, c, tap int) unsafe.Pointer {
+func (h *halfWeights) row(src []float32, b channelBlock, c, tap int) unsafe.Pointer {
 	if c >= b.channels {
 		return unsafe.Pointer(&zeroRow)
 	}
