@@ -26,6 +26,7 @@ var tiers = []struct{ name, pattern string }{
 	{"python", `needs Python peers`},
 	{"ct", `needs the real CT`},
 	{"avx512", `(?i)avx-?512`},
+	{"avx2", `(?i)avx2`},
 	{"flink", `(?i)flink`},
 	{"chromium", `(?i)chromium`},
 	{"gpu", `(?i)gpu|cuda`},

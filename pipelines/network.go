@@ -58,11 +58,11 @@ func PlannedMemory(p plan.Plan, o Options) (string, error) {
 // share divides threads and memory among work that may be done at once, each with a
 // network of its own: small networks run best with one thread each, large ones only
 // as many at once as the memory holds. rest is what is left for cases, at least a
-// quarter.
+// quarter. The error of a network that is too large is errNoRoom.
 func (r *run) share(work int, network int64) (at, threads int, rest int64, err error) {
 	budget := r.memory()
-	if network > budget/3*4 {
-		return 0, 0, 0, fmt.Errorf("pipelines: a network of this plan takes %d MiB and %d MiB may be used; give --memory more, or plan less: --replan --set batch_size=2, or a smaller patch_size", network>>20, budget>>20)
+	if !holds(network, budget) {
+		return 0, 0, 0, errNoRoom
 	}
 	if !r.Runner.Local() {
 		return 1, r.threads(), max(budget-network, budget/4), nil
@@ -87,6 +87,7 @@ func (r *run) fitOptions(jobs int) (fit.Options, error) {
 		return fit.Options{}, err
 	}
 	at, threads, rest, err := r.share(jobs, n.train)
+	err = r.noRoom(err, "a training step", func(n networks) int64 { return n.train })
 	return fit.Options{Device: r.Device, Threads: threads, Jobs: at, Memory: rest}, err
 }
 
@@ -97,5 +98,6 @@ func (r *run) predictOptions(cases int) (predict.Options, error) {
 		return predict.Options{}, err
 	}
 	at, threads, rest, err := r.share(cases, n.infer)
+	err = r.noRoom(err, "an inference tile", func(n networks) int64 { return n.infer })
 	return predict.Options{Device: r.Device, Threads: threads, Networks: at, Memory: rest}, err
 }

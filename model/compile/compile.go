@@ -93,6 +93,7 @@ var passes = []pass{
 	{"sums into accumulation", fuseAdds},
 	{"gradients in place", inPlace},
 	{"cheap activations made again", recompute},
+	{"upsampling into what reads it", fuseUpsampling},
 	{"drop unused buffers", drop},
 }
 

@@ -75,7 +75,7 @@ func listed(in program.Instr, id program.ID) int { return plain(inputs(in), id) 
 func plain(list []program.View, id program.ID) int {
 	n := 0
 	for _, v := range list {
-		if v.Buf == id && v.Norm == program.None {
+		if v.Buf == id && v.Norm == program.None && v.Up == nil {
 			n++
 		}
 	}

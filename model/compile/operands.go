@@ -24,6 +24,11 @@ func renameValue(v reflect.Value, f func(program.ID) program.ID) {
 		if id := program.ID(v.Int()); id != program.None {
 			v.SetInt(int64(f(id)))
 		}
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		copied := reflect.New(v.Type().Elem())
+		copied.Elem().Set(v.Elem())
+		renameValue(copied.Elem(), f)
+		v.Set(copied)
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			renameValue(v.Field(i), f)

@@ -16,40 +16,41 @@ import (
 
 var perOp = flag.Bool("ops", false, "benchmarks print the CPU time of every instruction (with -v)")
 
-// BenchmarkDemoStep is a training step of the demo's network, BenchmarkStep and
-// BenchmarkForward are of the paper's. Times are CPU time a thread, the least of
-// all runs: on a shared machine that is steadier than the wall clock.
-func BenchmarkDemoStep(b *testing.B) { benchmark(b, demo, true) }
-func BenchmarkStep(b *testing.B)     { benchmark(b, paper, true) }
-func BenchmarkForward(b *testing.B)  { benchmark(b, paper, false) }
+// BenchmarkSmallStep and BenchmarkDemoStep are training steps of the demo's network
+// and of one twice as wide, BenchmarkStep and BenchmarkForward are of the
+// paper's. Times are CPU time a thread, the least of all runs: on a shared machine
+// that is steadier than the wall clock.
+func BenchmarkSmallStep(b *testing.B) { benchmark(b, small, true) }
+func BenchmarkDemoStep(b *testing.B)  { benchmark(b, demo, true) }
+func BenchmarkStep(b *testing.B)      { benchmark(b, paper, true) }
+func BenchmarkForward(b *testing.B)   { benchmark(b, paper, false) }
+
+// precisions names the kinds of program that are measured beside each other.
+var precisions = map[program.Precision]string{program.Exact: "exact", program.Float32: "fp32", program.Half: "bf16"}
 
 func benchmark(b *testing.B, n network, train bool) {
 	for _, table := range tables() {
-		if table.name == "generic" && n.patch != demo.patch {
+		if table.name == "generic" && n.patch == paper.patch {
 			continue // minutes
 		}
-		n.precision = program.Exact
-		b.Run(table.name, func(b *testing.B) { onThreads(b, table, n, train) })
-		if table.half != nil {
-			n.precision = program.Half
-			b.Run(table.name+"-bf16", func(b *testing.B) { onThreads(b, table, n, train) })
-		}
-	}
-}
-
-func onThreads(b *testing.B, table *table, n network, train bool) {
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprint(threads), func(b *testing.B) {
-			d := open(table, threads)
-			l := n.load(b, d, train)
-			c := newClock(l)
-			for b.Loop() {
-				c.run()
+		for _, threads := range []int{1, 2} {
+			for precision, name := range precisions {
+				if precision == program.Half && table.half == nil {
+					continue
+				}
+				b.Run(fmt.Sprintf("%s/%d/%s", table.name, threads, name), func(b *testing.B) {
+					d := open(table, threads)
+					l := n.load(b, d, train, precision)
+					c := newClock(l)
+					for b.Loop() {
+						c.run()
+					}
+					c.report(b)
+					must(b, l.Close())
+					must(b, d.Close())
+				})
 			}
-			c.report(b)
-			must(b, l.Close())
-			must(b, d.Close())
-		})
+		}
 	}
 }
 
@@ -133,9 +134,9 @@ func (c *clock) report(b *testing.B) {
 func flops(p *program.Program, in program.Instr) float64 {
 	switch i := in.(type) {
 	case program.Conv:
-		return kernelFlops(p, i.Weight, i.Out)
+		return kernelFlops(p, i.Weight, i.Out) + upFlops(p, i.In)
 	case program.ConvWeightGrad:
-		return kernelFlops(p, i.DWeight, i.DOut)
+		return kernelFlops(p, i.DWeight, i.DOut) + upFlops(p, i.In)
 	case program.ConvDataGrad:
 		return kernelFlops(p, i.Weight, i.DOut)
 	case program.ConvTransposed:
@@ -151,4 +152,14 @@ func flops(p *program.Program, in program.Instr) float64 {
 func kernelFlops(p *program.Program, weight, grid program.ID) float64 {
 	s := p.Buffers[grid].Shape
 	return 2 * float64(p.Buffers[weight].Len()) * float64(s[0]*voxels(s))
+}
+
+// upFlops is of the upsamplings that a convolution does while it reads.
+func upFlops(p *program.Program, in []program.View) (n float64) {
+	for _, v := range in {
+		if v.Up != nil {
+			n += kernelFlops(p, v.Up.Weight, v.Buf)
+		}
+	}
+	return n
 }

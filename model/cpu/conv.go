@@ -46,13 +46,13 @@ type pass struct {
 	columns     []column
 	first, step int
 	count       int
-	inStep      int       // bytes of packed row from one of its pixels to the next
-	tiles       [2][]tile // by ov-1
+	inStep      int // bytes of packed row from one of its pixels to the next
+	tiles       [widths][]tile
 }
 
-// group is one or two blocks of output channels.
+// group is what kernels compute at once: one or two blocks of output channels.
 type group struct {
-	ov       int
+	width    width
 	data     []float32
 	at       int // of the first block of batch element 0 in data, in floats
 	batch    int // floats from one element of the batch to the next
@@ -159,8 +159,8 @@ func (c *convOp) plane(w *worker, g *group, p part, d, row int) {
 func (c *convOp) row(w *worker, g *group, p *pass, line []float32, in int) {
 	a := &w.conv
 	a.outStep = p.step * pixelBytes
-	kernels := c.kernels[p.kind][g.ov-1]
-	for _, t := range p.tiles[g.ov-1] {
+	kernels := c.kernels[p.kind][g.width]
+	for _, t := range p.tiles[g.width] {
 		a.in = ptr(w.scratch, (in+t.x*p.inStep)/4)
 		a.out = ptr(line, t.x*p.step*lanes)
 		kernels[t.px](a)
@@ -172,7 +172,7 @@ func (c *convOp) empty(a *convArgs, g *group, p *pass, line []float32) {
 	if a.add == 1 {
 		return
 	}
-	for v := range g.ov {
+	for v := range g.width.blocks() {
 		for x := range p.count {
 			copy(line[v*g.next/4+x*p.step*lanes:][:lanes], c.biases[g.bias+v*lanes:])
 		}

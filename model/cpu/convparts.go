@@ -4,7 +4,7 @@ import "noisystudent/model/program"
 
 // gathers reports whether a convolution reads a plain image by kernel rows.
 func (l *loaded) gathers(in []program.View, k kernelLayout, stride [3]int) bool {
-	return len(in) == 1 && plain(l.p.Buffers[in[0].Buf]) && in[0].Norm == program.None && (k.kw > 1 || stride[2] == 1)
+	return len(in) == 1 && plain(l.p.Buffers[in[0].Buf]) && in[0].Norm == program.None && in[0].Up == nil && (k.kw > 1 || stride[2] == 1)
 }
 
 // gatherPacker packs an image as an activation of KD*KH channels on the output's
@@ -82,8 +82,10 @@ func (c *convOp) backwardPasses(kernel, stride int) {
 }
 
 func (c *convOp) addPass(p pass) {
-	for v := range c.kernels.maxVectors(p.kind) {
-		p.tiles[v] = tiles(p.count, len(c.kernels[p.kind][v])-1)
+	for v, kernels := range c.kernels[p.kind] {
+		if len(kernels) > 0 {
+			p.tiles[v] = tiles(p.count, len(kernels)-1)
+		}
 	}
 	c.passes = append(c.passes, p)
 }
@@ -96,12 +98,12 @@ func (c *convOp) assignFrom(data []float32, k kernelLayout, block int, add bool)
 	plane := c.out[0] * c.out[1] * c.out[2] * lanes
 	all := blocks(k.a)
 	for b := 0; b < all; {
-		ov := min(all-b, c.kernels.maxVectors(c.passes[0].kind))
+		v := widthFor(k.a-b*lanes, func(v width) bool { return len(c.kernels[c.passes[0].kind][v]) > 0 })
 		c.groups = append(c.groups, group{
-			ov: ov, data: data, at: b * plane, batch: all * plane, next: 4 * plane, add: add,
+			width: v, data: data, at: b * plane, batch: all * plane, next: 4 * plane, add: add,
 			w: 4 * (block + b) * k.next(), wNext: 4 * k.next(), wStep: k.kw * pixelBytes, bias: (block + b) * lanes,
 		})
-		b += ov
+		b += v.blocks()
 	}
 	c.biases = aligned((block + all) * lanes)
 }
@@ -134,8 +136,12 @@ func (c *convOp) op(name string, begin func(), before ...phase) op {
 	}
 	c.l.needLists = max(c.l.needLists, len(c.segments)*columns*rows*c.slots)
 	c.l.needStarts = max(c.l.needStarts, len(c.chunks)*len(c.passes)*len(c.classes)+1)
-	phases := append([]phase{once(begin)}, before...)
-	phases = append(phases, each(c.cut.items(), c.item))
+	return c.finish(name, begin, append(before, each(c.cut.items(), c.item)))
+}
+
+// finish puts a beginning and an end around the phases of a plan.
+func (c *convOp) finish(name string, begin func(), run []phase) op {
+	phases := append([]phase{once(begin)}, run...)
 	if c.moments != nil {
 		c.moments.plan(c)
 		phases = append(phases, once(c.moments.finish))
@@ -166,7 +172,7 @@ func (c *convOp) work() int {
 	}
 	vectors := 0
 	for _, g := range c.groups {
-		vectors += g.ov
+		vectors += g.width.blocks()
 	}
 	taps := max(1, widest(c.taps[0], 1)) * max(1, widest(c.taps[1], 1)) * c.groups[0].wStep / pixelBytes
 	return c.batch * c.out[0] * c.out[1] * c.out[2] * taps * n * vectors * lanes

@@ -5,22 +5,14 @@ import "noisystudent/model/program"
 // grid returns the (D, H, W) of an activation.
 func grid(shape []int) [3]int { return [3]int(shape[2:5]) }
 
-// newConvOp begins a plan; half says whether factors may be bfloat16.
-func (l *loaded) newConvOp(batch int, out [3]int, half bool) *convOp {
+// newConvOp begins a plan; rounds says whether factors may be bfloat16.
+func (l *loaded) newConvOp(batch int, out [3]int, rounds bool) *convOp {
 	t := l.dev.table
 	c := &convOp{l: l, table: t, kernels: &t.conv, format: t.format(), batch: batch, out: out}
-	if half && l.half != nil {
+	if rounds && l.half != nil {
 		c.half, c.kernels, c.format = l.half, &l.half.conv, l.half.format()
 	}
 	return c
-}
-
-// steps is how many steps kernels take for so many channels.
-func (c *convOp) steps(channels int) int {
-	if c.half != nil {
-		return pairs(channels)
-	}
-	return channels
 }
 
 func (c *convOp) layTaps(k kernelLayout) {
@@ -42,13 +34,21 @@ func (c *convOp) read(id program.ID, in []*source) (k kernelLayout, before []pha
 	return k, before
 }
 
+// gridOf returns the (D, H, W) of a view.
+func (l *loaded) gridOf(v program.View) [3]int {
+	if v.Up == nil {
+		return grid(l.shape(v.Buf))
+	}
+	return grid(program.Upsampled(l.shape(v.Buf), l.shape(v.Up.Weight)))
+}
+
 // newConv plans a convolution. A plain one-channel image is gathered by kernel
 // rows instead of being spread over 16 lanes.
 func (l *loaded) newConv(i program.Conv) op {
 	k, out := newKernelLayout(l.shape(i.Weight)), l.shape(i.Out)
 	gathers := l.gathers(i.In, k, i.Stride)
 	c := l.newConvOp(out[0], grid(out), !gathers)
-	in := grid(l.shape(i.In[0].Buf))
+	in := l.gridOf(i.In[0])
 	c.taps[0] = forwardTaps(in[0], c.out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	c.taps[1] = forwardTaps(in[1], c.out[1], k.kh, i.Stride[1], (k.kh-1)/2)
 	var sources []*source
@@ -69,7 +69,12 @@ func (l *loaded) newConv(i program.Conv) op {
 	if i.Moments != program.None {
 		c.moments = &momentsOut{id: i.Moments}
 	}
-	return c.op("conv", func() { prepare(sources); c.bias(i.Bias) }, before...)
+	begin := func() { prepare(sources); c.bias(i.Bias) }
+	before = append(turns(sources), before...)
+	if o := c.winograd(k, i.Stride, false); o != nil {
+		return o.op("conv", begin, 0, before...)
+	}
+	return c.op("conv", begin, before...)
 }
 
 // newTransposed plans a transposed convolution: the data gradient of a convolution
@@ -86,7 +91,9 @@ func (l *loaded) newTransposed(i program.ConvTransposed) op {
 		c.addPass(pass{kind: point, columns: []column{{0, j * pixelBytes}}, first: j, step: k.kw, count: in[2], inStep: c.format.pixel})
 	}
 	t := c.turn(i.Weight, []int{k.b}, false)
-	c.assign(l.floats(i.Out), t.to, false)
+	to := t.to
+	to.a = k.b
+	c.assign(l.floats(i.Out), to, false)
 	return c.op("transposed conv", func() { prepare(sources); c.bias(i.Bias) }, t.phase())
 }
 
@@ -119,7 +126,11 @@ func (l *loaded) newDataGrad(i program.ConvDataGrad) op {
 			block += blocks(i.Channels[j])
 		}
 	}
-	return c.op("conv data gradient", func() { prepare(sources) }, t.phase())
+	begin := func() { prepare(sources) }
+	if o := c.winograd(t.to, i.Stride, true); o != nil {
+		return o.op("conv data gradient", begin, t.to.floats(), t.phase())
+	}
+	return c.op("conv data gradient", begin, t.phase())
 }
 
 // newTransposedDataGrad plans the gradient of a transposed convolution by its
@@ -148,6 +159,16 @@ func prepare(list []*source) {
 	for _, s := range list {
 		s.prepare()
 	}
+}
+
+// turns are the phases that pack weights of upsamplings.
+func turns(list []*source) (phases []phase) {
+	for _, s := range list {
+		if s.up != nil {
+			phases = append(phases, s.up.turn.phase())
+		}
+	}
+	return phases
 }
 
 func (l *loaded) sources(views []program.View) []*source {

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"errors"
 	"fmt"
 
 	"noisystudent/model/device"
@@ -22,7 +23,7 @@ func (l *loaded) Write(id program.ID, src []float32) error {
 	case b.Class == program.Vector || plain(b):
 		copy(dst, src)
 	default:
-		l.eachPart(b, func(w *worker, p copyPart) { l.block(&w.transpose, p, dst, src) })
+		l.move(moving{b.Shape, dst, src, 0, b.Shape[0], 0, voxels(b.Shape)}, l.blocking)
 	}
 	return nil
 }
@@ -49,8 +50,25 @@ func (l *loaded) Read(id program.ID, dst []float32) error {
 	case b.Class == program.Vector || plain(b):
 		copy(dst, src)
 	default:
-		l.eachPart(b, func(w *worker, p copyPart) { l.unblock(&w.transpose, p, dst, src) })
+		l.move(moving{b.Shape, src, dst, 0, b.Shape[0], 0, voxels(b.Shape)}, l.unblocking)
 	}
+	return nil
+}
+
+// ReadPlane copies one plane of an activation, in logical order, to dst.
+func (l *loaded) ReadPlane(id program.ID, plane int, dst []float32) error {
+	if l.arena == nil {
+		return errors.New("cpu: read plane: the program is closed")
+	}
+	if err := device.CheckPlane(l.p, id, plane, len(dst)); err != nil {
+		return fmt.Errorf("cpu: read plane: %w", err)
+	}
+	b, size := l.p.Buffers[id], len(dst)/l.p.Buffers[id].Shape[1]
+	if plain(b) {
+		copy(dst, l.floats(id)[plane*size:])
+		return nil
+	}
+	l.move(moving{b.Shape, l.floats(id), dst, plane / b.Shape[2], 1, plane % b.Shape[2] * size, size}, l.unblocking)
 	return nil
 }
 
@@ -65,26 +83,44 @@ func (l *loaded) transfer(what string, id program.ID, n int, labels bool) (progr
 	return l.p.Buffers[id], nil
 }
 
+// moving is a copy between blocks and logical order: of count voxels from one on, in
+// some elements of a batch. In logical order nothing else lies between them.
+type moving struct {
+	shape            []int
+	blocked, logical []float32
+	first, elements  int
+	from, count      int
+}
+
+// move makes a copy on all threads. It takes nothing from the heap: part is one of
+// the two functions that l keeps, and finds the copy in l.
+func (l *loaded) move(m moving, part func(w *worker, i int)) {
+	l.moving = m
+	l.dev.pool.do(l.workers, each(m.elements*blocks(m.shape[1])*l.runs(), part))
+}
+
+// runs is how many parts the voxels of a block are cut into.
+func (l *loaded) runs() int { return ceilDiv(l.moving.count, l.dev.sizes.voxels) }
+
 // copyPart is a run of voxels of one block: where it lies in blocks and where its
 // first channel lies in logical order, whose channels are voxels apart.
 type copyPart struct{ blocked, logical, count, channels, voxels int }
 
-// eachPart calls f, on all threads, for every part of a blocked activation.
-func (l *loaded) eachPart(b program.Buffer, f func(w *worker, p copyPart)) {
-	v, n, size := voxels(b.Shape), blocks(b.Shape[1]), l.dev.sizes.voxels
-	parts := ceilDiv(v, size)
-	l.dev.pool.do(l.workers, each(b.Shape[0]*n*parts, func(w *worker, i int) {
-		block, from := i/parts, i%parts*size
-		first := block % n * lanes
-		f(w, copyPart{
-			blocked: (block*v + from) * lanes, logical: (block/n*b.Shape[1]+first)*v + from,
-			count: min(size, v-from), channels: min(lanes, b.Shape[1]-first), voxels: v,
-		})
-	}))
+func (l *loaded) copyPart(i int) copyPart {
+	m, size := &l.moving, l.dev.sizes.voxels
+	v, n := voxels(m.shape), blocks(m.shape[1])
+	block, from := i/l.runs(), i%l.runs()*size
+	first := block % n * lanes
+	return copyPart{
+		blocked: ((m.first*n+block)*v + m.from + from) * lanes,
+		logical: (block/n*m.shape[1]+first)*m.count + from,
+		count:   min(size, m.count-from), channels: min(lanes, m.shape[1]-first), voxels: m.count,
+	}
 }
 
 // block writes a part from logical order; lanes without a channel become zero.
-func (l *loaded) block(a *transposeArgs, p copyPart, dst, src []float32) {
+func (l *loaded) block(w *worker, i int) {
+	a, p, dst, src := &w.transpose, l.copyPart(i), l.moving.blocked, l.moving.logical
 	for r := range a.rows {
 		a.rows[r] = -1
 		if r < p.channels {
@@ -97,7 +133,8 @@ func (l *loaded) block(a *transposeArgs, p copyPart, dst, src []float32) {
 
 // unblock reads a part into logical order, 16 voxels at a time, for a vector of one
 // channel's voxels is written whole.
-func (l *loaded) unblock(a *transposeArgs, p copyPart, dst, src []float32) {
+func (l *loaded) unblock(w *worker, i int) {
+	a, p, dst, src := &w.transpose, l.copyPart(i), l.moving.logical, l.moving.blocked
 	for r := range a.rows {
 		a.rows[r] = r * pixelBytes
 	}

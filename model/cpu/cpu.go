@@ -6,17 +6,18 @@
 // element of the batch, so that one 64-byte vector is one voxel of a block.
 // Convolutions write raw outputs; norm, shift and leaky ReLU of a program.View are
 // applied while the next convolution packs the rows it needs into a ring of
-// planes that stays in the second-level cache. A micro-kernel then walks a list of
+// planes that stays in the second-level cache; so is a transposed convolution that a
+// view asks for. A micro-kernel then walks a list of
 // (input row, weight row) offsets: padding leaves rows out of the list, a channel
 // concatenation makes it longer. Convolutions, transposed convolutions and the
 // gradients of both by their input are one driver (convOp) with different lists;
 // both gradients by weight are another (gradOp).
 //
-// Micro-kernels come in tables, one per kind of CPU: generated AVX-512 assembly
-// (see _asm), with bfloat16 kernels beside those of float32 where the CPU has
-// AVX512_BF16, and plain Go. The table is chosen once, from what CPU and operating
-// system offer; NOISYSTUDENT_CPU=avx512 or generic forces one, and the build tag
-// noasm leaves only plain Go.
+// Micro-kernels come in tables, one per kind of CPU: generated assembly for AVX-512
+// and for AVX2 with FMA (see _asm), and plain Go. Beside AVX-512's are those of
+// bfloat16 where the CPU has AVX512_BF16. The table is chosen once, from what CPU and
+// operating system offer; NOISYSTUDENT_CPU=avx512, avx2 or generic forces one, and
+// the build tag noasm leaves only plain Go.
 //
 // Results do not depend on the number of threads: work is cut by shape alone and
 // partial sums are added in a fixed order. They differ in the last bits between
@@ -27,6 +28,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 
 	"noisystudent/model/device"
@@ -81,22 +83,46 @@ func open(t *table, threads int) *cpuDevice {
 	return &cpuDevice{table: t, threads: threads, sizes: standard, pool: newPool(threads)}
 }
 
-// tables lists what this CPU can run, fastest first; the last is plain Go.
-func tables() []*table { return append(nativeTables(), genericTable()) }
+// path is a table of this build, what it needs and whether it runs here.
+type path struct {
+	table *table
+	needs string
+	here  bool
+}
 
+// paths lists what this build has, fastest first; the last is plain Go, which needs
+// nothing.
+func paths() []path { return append(nativePaths(), path{genericTable(), "", true}) }
+
+// tables lists the paths that run here.
+func tables() []*table {
+	var list []*table
+	for _, p := range paths() {
+		if p.here {
+			list = append(list, p.table)
+		}
+	}
+	return list
+}
+
+// chooseTable returns a table by name, the fastest for an empty one.
 func chooseTable(name string) (*table, error) {
-	list := tables()
+	best := tables()[0]
 	if name == "" {
-		return list[0], nil
+		return best, nil
 	}
 	var names []string
-	for _, t := range list {
-		if t.name == name {
-			return t, nil
+	for _, p := range paths() {
+		switch {
+		case p.table.name != name:
+			names = append(names, p.table.name)
+		case p.here:
+			return p.table, nil
+		default:
+			return nil, fmt.Errorf("kernels %s need %s, which this CPU or its system lacks; the best that runs here is %s", name, p.needs, best.name)
 		}
-		names = append(names, t.name)
 	}
-	return nil, fmt.Errorf("NOISYSTUDENT_CPU=%s: this CPU and build offer %v", name, names)
+	return nil, fmt.Errorf("no kernels %q: this build has %s; the best that runs here is %s", name, strings.Join(names, ", "), best.name)
 }
 
 // Name says which kernels run on how many threads.

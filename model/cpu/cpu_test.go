@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // splinters cuts the suite's small shapes into many parts.
-var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, copies: 1 << 10, items: 16, work: 1 << 8, voxels: 24, piece: 48}
+var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, copies: 1 << 10, items: 16, work: 1 << 8, voxels: 24, piece: 48, weights: 128 << 10, cells: 4}
 
 func opener(t *table, threads int, s sizes) func() device.Device {
 	return func() device.Device {
@@ -21,17 +22,34 @@ func opener(t *table, threads int, s sizes) func() device.Device {
 	}
 }
 
-// TestDevice holds every path to package ref.
+// precise loads every program with one precision.
+type precise struct {
+	device.Device
+	precision program.Precision
+}
+
+func (d precise) Load(p *program.Program) (device.Loaded, error) {
+	q := *p
+	q.Precision = d.precision
+	return d.Device.Load(&q)
+}
+
+// TestDevice holds every path to package ref, exact and with transformed products
+// wherever they are offered.
 func TestDevice(t *testing.T) {
 	notShort(t)
-	for _, name := range []string{"avx512", "generic"} {
-		t.Run(name, func(t *testing.T) {
-			table, err := chooseTable(name)
-			if err != nil {
-				t.Skipf("needs %s: %v", name, err)
-			}
-			devicetest.Run(t, opener(table, 2, standard))
-		})
+	for _, p := range paths() {
+		for precision, suffix := range map[program.Precision]string{program.Exact: "exact", program.Float32: "fp32"} {
+			t.Run(p.table.name+"/"+suffix, func(t *testing.T) {
+				if !p.here {
+					t.Skipf("%s needs %s", p.table.name, p.needs)
+				}
+				s := standard
+				s.winograd = 0
+				open := opener(p.table, 2, s)
+				devicetest.Run(t, func() device.Device { return precise{open(), precision} })
+			})
+		}
 	}
 }
 
@@ -39,7 +57,9 @@ func TestDevice(t *testing.T) {
 // channels, rings and partial sums are many.
 func TestParts(t *testing.T) {
 	notShort(t)
-	devicetest.Run(t, opener(tables()[0], 3, splinters))
+	for _, table := range tables() {
+		t.Run(table.name, func(t *testing.T) { devicetest.Run(t, opener(table, 3, splinters)) })
+	}
 }
 
 // TestThreads demands the same bytes from any number of threads. It is what the
@@ -68,14 +88,12 @@ func notShort(t *testing.T) {
 func TestNetworkThreads(t *testing.T) {
 	n := demo.withFeatures(8, 17, 32)
 	n.batch, n.patch = 2, [3]int{4, 12, 28}
-	for _, path := range paths() {
-		table := path.table
-		n.precision = path.precision
+	for _, way := range ways() {
 		var want [][]float32
 		for _, threads := range []int{1, 2, 7} {
-			d := open(table, threads)
+			d := open(way.table, threads)
 			d.sizes = splinters
-			l := n.load(t, d, true)
+			l := n.load(t, d, true, way.precision)
 			for range 2 {
 				must(t, l.Run(t.Context()))
 			}
@@ -91,7 +109,7 @@ func TestNetworkThreads(t *testing.T) {
 				want = got
 			}
 			if !reflect.DeepEqual(got, want) {
-				t.Errorf("%s: %d threads differ from 1", path.name, threads)
+				t.Errorf("%s: %d threads differ from 1", way.name, threads)
 			}
 			must(t, l.Close())
 			must(t, d.Close())
@@ -99,21 +117,25 @@ func TestNetworkThreads(t *testing.T) {
 	}
 }
 
-// TestAllocations bounds what a training step takes from Go's heap: nothing that
-// grows with the network.
+// TestAllocations demands that neither a training step nor a tile takes anything from
+// Go's heap, on each table, also where classes fill more than one block.
 func TestAllocations(t *testing.T) {
 	n := demo.withFeatures(8, 16)
 	n.patch = [3]int{4, 8, 16}
-	for _, path := range paths() {
-		n.precision = path.precision
-		d := open(path.table, 1)
-		l := n.load(t, d, true)
-		ctx := t.Context()
-		if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 40 {
-			t.Errorf("%s: %g allocations a step", path.name, got)
+	for _, classes := range []int{5, 17} {
+		n.spec.Classes = classes
+		for _, way := range ways() {
+			for _, train := range []bool{true, false} {
+				d := open(way.table, 2)
+				l := n.load(t, d, train, way.precision)
+				ctx := t.Context()
+				if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 0 {
+					t.Errorf("%s, %d classes, training %v: %g allocations a run", way.name, classes, train, got)
+				}
+				must(t, l.Close())
+				must(t, d.Close())
+			}
 		}
-		must(t, l.Close())
-		must(t, d.Close())
 	}
 }
 
@@ -129,7 +151,8 @@ func TestOpen(t *testing.T) {
 		{"", -1, false},
 		{"", 1 << 20, false},
 		{"sse", 1, false},
-		{"avx512", 1, tables()[0].name == "avx512"},
+		{"avx512", 1, offered("avx512")},
+		{"avx2", 1, offered("avx2")},
 	} {
 		t.Setenv("NOISYSTUDENT_CPU", c.env)
 		d, err := Open(Options{Threads: c.threads})
@@ -146,11 +169,34 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func offered(name string) bool {
+	return slices.ContainsFunc(tables(), func(t *table) bool { return t.name == name })
+}
+
+// TestChooseTable demands that a refusal says what is missing and what runs.
+func TestChooseTable(t *testing.T) {
+	if _, err := chooseTable("sse"); err == nil || !strings.Contains(err.Error(), "generic") {
+		t.Errorf("unknown kernels: error %v", err)
+	}
+	for _, p := range paths() {
+		table, err := chooseTable(p.table.name)
+		if p.here {
+			if err != nil || table.name != p.table.name {
+				t.Errorf("%s runs here: error %v", p.table.name, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), p.needs) || !strings.Contains(err.Error(), tables()[0].name) {
+			t.Errorf("%s does not run here: error %v", p.table.name, err)
+		}
+	}
+}
+
 func TestCloseRefusesWhileLoaded(t *testing.T) {
 	n := demo.withFeatures(8, 16)
 	n.patch = [3]int{2, 8, 8}
 	d := open(tables()[0], 2)
-	l := n.load(t, d, false)
+	l := n.load(t, d, false, program.Float32)
 	if d.Close() == nil {
 		t.Error("a device with a loaded program was closed")
 	}

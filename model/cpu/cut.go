@@ -11,10 +11,14 @@ type sizes struct {
 	work   int // least multiply-adds of an item
 	voxels int // of an item of a pass; also what is summed in float32 before float64 takes over
 	piece  int // parameters of an item of an update
+
+	winograd int // least multiply-adds of a convolution by transforms
+	weights  int // bytes of transformed weights held at a time
+	cells    int // least of a band of such a convolution, however large its channels are
 }
 
 // standard suits caches of 1 MiB a core and items of some 10 us or more.
-var standard = sizes{ring: 600 << 10, chunk: 450 << 10, sums: 32 << 20, copies: 1, items: 16, work: 1 << 20, voxels: 1024, piece: 1 << 15}
+var standard = sizes{ring: 600 << 10, chunk: 450 << 10, sums: 32 << 20, copies: 1, items: 16, work: 1 << 20, voxels: 1024, piece: 1 << 15, winograd: 1 << 20, weights: 16 << 20, cells: 32}
 
 // cut divides an output into items by batch element, band of rows, range of planes
 // and range of groups of channels.

@@ -15,7 +15,10 @@ func genericTable() *table {
 	t := &table{
 		name: "generic", pack: genericPack, transpose: genericTranspose, sum: genericSum,
 		normSums: genericNormSums, normApply: genericNormApply, sgd: genericSGD, adamw: genericAdamW,
-		squares: genericSquares, add: genericAdd, loss: genericLoss, lossGrad: genericLossGrad,
+		squares: genericSquares, add: genericAdd,
+		loss:     [widths]func(*lossArgs){one: genericLoss},
+		lossGrad: [widths]func(*lossArgs){one: genericLossGrad},
+		winograd: genericWinograd,
 	}
 	for k := range kinds {
 		for px := range genericPixels + 1 {

@@ -33,7 +33,7 @@ func bf16(x float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-func half(p unsafe.Pointer, off int) *uint16 { return (*uint16)(unsafe.Add(p, off)) }
+func u16(p unsafe.Pointer, off int) *uint16 { return (*uint16)(unsafe.Add(p, off)) }
 
 // addProducts adds to each sum the products of a pair x with that lane's pair of y.
 func addProducts(sums *[lanes]float32, x, y unsafe.Pointer) {
@@ -100,7 +100,7 @@ func genericPackHalf(a *packArgs) {
 		to := r * a.dstRow
 		for p := -a.pad; p < a.px+a.pad; p++ {
 			for l := range lanes {
-				*half(a.dst, to+p*pixelBytes/2+2*l) = bf16(seen(a, r, p, l))
+				*u16(a.dst, to+p*pixelBytes/2+2*l) = bf16(seen(a, r, p, l))
 			}
 		}
 	}
@@ -129,8 +129,8 @@ func genericPairRow(a *packArgs, row, shift, n int) {
 	for i := range n {
 		to := row*a.dstRow + shift*a.pad + i*pairBytes
 		for l := range lanes {
-			*half(a.dst, to+4*l) = bf16(seen(a, row, 2*i-shift, l))
-			*half(a.dst, to+4*l+2) = bf16(seen(a, row, 2*i-shift+1, l))
+			*u16(a.dst, to+4*l) = bf16(seen(a, row, 2*i-shift, l))
+			*u16(a.dst, to+4*l+2) = bf16(seen(a, row, 2*i-shift+1, l))
 		}
 	}
 }
@@ -139,8 +139,8 @@ func genericHalve(a *halveArgs) {
 	for r := range a.rows {
 		for i := range a.n * lanes {
 			to, from := (r*a.n*lanes+i)*4, r*a.step+4*i
-			*half(a.dst, to) = bf16(*f32(a.even, from))
-			*half(a.dst, to+2) = bf16(*f32(a.odd, from))
+			*u16(a.dst, to) = bf16(*f32(a.even, from))
+			*u16(a.dst, to+2) = bf16(*f32(a.odd, from))
 		}
 	}
 }

@@ -21,6 +21,9 @@ func exp32(x float32) float32 {
 	return (p*r*r + r + 1) * math.Float32frombits(uint32(int32(n)+127)<<23)
 }
 
+// maxClasses is what labels of one byte can tell apart.
+const maxClasses = 256
+
 // softmax16 writes the probabilities of voxel v to p (blocks*16 lanes, 0 where
 // there is no class) and returns the largest logit and the sum of exponentials.
 func softmax16(a *lossArgs, v int, p []float32) (top, sum float32) {
@@ -43,7 +46,8 @@ func softmax16(a *lossArgs, v int, p []float32) (top, sum float32) {
 }
 
 func genericLoss(a *lossArgs) {
-	p := make([]float32, a.blocks*lanes)
+	var buffer [maxClasses]float32
+	p := buffer[:a.blocks*lanes]
 	labels := unsafe.Slice((*uint8)(a.labels), a.n)
 	sums := slice(a.sums, a.blocks*4*lanes)
 	for v, label := range labels {
@@ -64,7 +68,8 @@ func genericLoss(a *lossArgs) {
 }
 
 func genericLossGrad(a *lossArgs) {
-	p := make([]float32, a.blocks*lanes)
+	var buffer [maxClasses]float32
+	p := buffer[:a.blocks*lanes]
 	labels := unsafe.Slice((*uint8)(a.labels), a.n)
 	slopes, inside := slice(a.a, len(p)), slice(a.b, len(p))
 	for v, label := range labels {

@@ -108,16 +108,16 @@ func genericAdamW(a *updateArgs) {
 
 func slice(p unsafe.Pointer, n int) []float32 { return unsafe.Slice((*float32)(p), n) }
 
-func genericSquares(x unsafe.Pointer, n int) float64 {
+func genericSquares(a *squareArgs) {
 	s := [4]float64{}
-	for i, v := range slice(x, n) {
+	for i, v := range slice(a.x, a.n) {
 		s[i&3] += float64(v) * float64(v)
 	}
-	return s[0] + s[1] + (s[2] + s[3])
+	a.sum = s[0] + s[1] + (s[2] + s[3])
 }
 
-func genericAdd(dst, a, b unsafe.Pointer, n int) {
-	d, x, y := slice(dst, n), slice(a, n), slice(b, n)
+func genericAdd(a *addArgs) {
+	d, x, y := slice(a.dst, a.n), slice(a.a, a.n), slice(a.b, a.n)
 	for i := range d {
 		d[i] = x[i] + y[i]
 	}

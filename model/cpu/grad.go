@@ -22,6 +22,7 @@ type gradOp struct {
 	out        [3]int // positions o
 	taps       [2][][]tap
 	kd, kh     int      // kernel planes and rows as the lists see them
+	tapFloats  int      // of the sums of two blocks at one of them
 	wide       bool     // three taps along W at once
 	columns    []column // else: one call for each, in.in of x and w of dW
 	px         int      // kernel steps of a row: pixels, or pairs of them
@@ -41,7 +42,10 @@ type gradOp struct {
 }
 
 // gradGroup is one or two blocks of y.
-type gradGroup struct{ block, ov int }
+type gradGroup struct {
+	block int
+	width width
+}
 
 // gradRow maps a row [KW][16] of private sums to its place in dW, in floats within
 // a block of y.
@@ -50,9 +54,8 @@ type gradRow struct{ from, to, count int }
 // size is the length of the sums of one part.
 func (g *gradOp) size() int { return g.ySource.blocks * g.next() }
 
-// next is the distance between blocks of y in the sums, tapFloats that of taps.
-func (g *gradOp) next() int      { return len(g.channels) * g.kd * g.kh * g.tapFloats() }
-func (g *gradOp) tapFloats() int { return lanes * g.k.kw * lanes }
+// next is the distance between blocks of y in the sums.
+func (g *gradOp) next() int { return len(g.channels) * g.kd * g.kh * g.tapFloats }
 
 func (g *gradOp) items() int { return g.parts * g.spans * g.xSpans }
 
@@ -77,18 +80,29 @@ func (g *gradOp) part(i int) gradPart {
 
 func (g *gradOp) item(w *worker, i int) {
 	p := g.part(i)
-	sums := g.sums()[p.part*g.size():][:g.size()]
-	g.clearBias(p)
-	for _, group := range g.groups[p.g0:p.g1] {
-		for v := range group.ov {
-			at := (group.block + v) * g.next()
-			step := g.kd * g.kh * g.tapFloats()
-			clear(sums[at+p.b0*step : at+p.b1*step])
-		}
-	}
+	sums := g.clear(p)
 	for u := p.u0; u < p.u1; u++ {
 		g.unit(w, g.units.part(u), p, sums)
 	}
+}
+
+// clear zeroes what an item sums and returns the sums of its part.
+func (g *gradOp) clear(p gradPart) []float32 {
+	g.clearBias(p)
+	sums := g.sums()[p.part*g.size():][:g.size()]
+	step := g.kd * g.kh * g.tapFloats
+	first, end := g.blocksOf(p)
+	for b := first; b < end; b++ {
+		at := b * g.next()
+		clear(sums[at+p.b0*step : at+p.b1*step])
+	}
+	return sums
+}
+
+// blocksOf returns the range of an item's blocks of y.
+func (g *gradOp) blocksOf(p gradPart) (first, end int) {
+	last := g.groups[p.g1-1]
+	return g.groups[p.g0].block, last.block + last.width.blocks()
 }
 
 // unit adds one piece of the volume, some planes at a time.
@@ -123,8 +137,8 @@ func (g *gradOp) unit(w *worker, u part, p gradPart, sums []float32) {
 // those that read the same rows.
 func (g *gradOp) clearBias(p gradPart) {
 	if g.yBias != nil && p.b0 == 0 {
-		first, last := g.yBlocks(p)
-		for b := first; b < last; b++ {
+		first, end := g.blocksOf(p)
+		for b := first; b < end; b++ {
 			clear(g.yBias.of(p.part, b))
 		}
 	}
@@ -135,24 +149,23 @@ func (g *gradOp) clearBias(p gradPart) {
 	}
 }
 
-// yBlocks returns the range of blocks of y that an item reads.
-func (g *gradOp) yBlocks(p gradPart) (first, last int) {
-	end := g.groups[p.g1-1]
-	return g.groups[p.g0].block, end.block + end.ov
-}
-
 // readY packs planes of y where it is not read raw, and sums them for the bias.
 func (g *gradOp) readY(w *worker, u part, p gradPart, d0, d1 int) {
-	first, last := g.yBlocks(p)
-	for b := first; b < last; b++ {
+	first, end := g.blocksOf(p)
+	for b := first; b < end; b++ {
 		for d := d0; d < d1; d++ {
-			if g.yBias != nil && p.b0 == 0 {
-				g.yBias.add(w, g.yBias.of(p.part, b), u.n, b, d, u.h0, u.h1-u.h0)
-			}
+			g.sumY(w, u, p, b, d)
 			if g.y != nil {
 				g.y.rows(w, u.n, d, u.h0, u.h1-u.h0, b, 4*g.yAt+((b-first)*g.planes+d-d0)*g.yRows*g.y.rowBytes)
 			}
 		}
+	}
+}
+
+// sumY adds rows of y to the sums of its bias, in the items that take them.
+func (g *gradOp) sumY(w *worker, u part, p gradPart, block, d int) {
+	if g.yBias != nil && p.b0 == 0 {
+		g.yBias.add(w, g.yBias.of(p.part, block), u.n, block, d, u.h0, u.h1-u.h0)
 	}
 }
 
@@ -195,9 +208,9 @@ func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 			a.dyNext = g.planes * g.yRows * g.y.rowBytes
 			a.dy = ptr(w.scratch, g.yAt+(group.block-g.groups[p.g0].block)*a.dyNext/4)
 		}
-		kernel := g.kernel(group.ov)
+		kernel := g.offered()[group.width]
 		for b := p.b0; b < p.b1; b++ {
-			at := group.block*g.next() + (b*g.kd*g.kh+tap)*g.tapFloats()
+			at := group.block*g.next() + (b*g.kd*g.kh+tap)*g.tapFloats
 			for c := 0; c < g.channels[b]; c += kernel.channels {
 				for _, col := range g.columns {
 					a.in = ptr(w.scratch, ((b-p.b0)*g.blockBytes+col.in)/4+c)
@@ -209,15 +222,16 @@ func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 	}
 }
 
-func (g *gradOp) kernel(ov int) gradKernel {
+// offered returns the kernels that a gradient may use.
+func (g *gradOp) offered() [widths]gradKernel {
 	if g.wide {
-		return g.kernels[0][ov-1]
+		return g.kernels[0]
 	}
-	return g.kernels[1][ov-1]
+	return g.kernels[1]
 }
 
 // reduce adds the parts of one block of y and assigns its part of dW.
-func (g *gradOp) reduce(dw []float32, block int) {
+func (g *gradOp) reduce(w *worker, dw []float32, block int) {
 	dst := dw[block*g.k.next():][:g.k.next()]
 	if g.k.b%g.k.rows != 0 {
 		clear(dst)
@@ -230,7 +244,7 @@ func (g *gradOp) reduce(dw []float32, block int) {
 				copy(to, from)
 				continue
 			}
-			g.table.add(ptr(to, 0), ptr(to, 0), ptr(from, 0), r.count)
+			w.add(g.table, to, to, from)
 		}
 	}
 }

@@ -7,18 +7,19 @@ const gradPlanes = 8
 
 func (l *loaded) newGradOp(k kernelLayout, out [3]int) *gradOp {
 	t := l.dev.table
-	return &gradOp{l: l, table: t, kernels: &t.wgrad, k: k, out: out, kd: k.kd, kh: k.kh, px: out[2]}
+	return &gradOp{l: l, table: t, kernels: &t.wgrad, k: k, out: out, kd: k.kd, kh: k.kh, tapFloats: lanes * k.kw * lanes, px: out[2]}
 }
 
 // newWeightGrad plans the gradient of a convolution by its weight.
 func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
-	from, out := grid(l.shape(i.In[0].Buf)), grid(l.shape(i.DOut))
+	from, out := l.gridOf(i.In[0]), grid(l.shape(i.DOut))
 	g := l.newGradOp(k, out)
 	g.wide, g.columns, g.inStep = k.kw > 1, []column{{}}, i.Stride[2]*pixelBytes
 	g.taps[0] = forwardTaps(from[0], out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	g.taps[1] = forwardTaps(from[1], out[1], k.kh, i.Stride[1], (k.kh-1)/2)
 	g.ySource = l.source(program.View{Buf: i.DOut, Norm: program.None})
+	g.yBias = l.newBiasSums(g.ySource, out, i.DBias)
 	sources := []*source{g.ySource}
 	if l.gathers(i.In, k, i.Stride) {
 		g.gatherTaps(i.In[0].Buf)
@@ -31,8 +32,10 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 		} else {
 			g.x = newPacker(g.table.format(), in, from, []columns{{0, 1, from[2]}}, k.kw > 1)
 		}
+		if l.transforms(k, i.Stride, g.work()) {
+			return newWinogradGrad(g, in).op("conv weight gradient", sources, l.floats(i.DWeight))
+		}
 	}
-	g.yBias = l.newBiasSums(g.ySource, out, i.DBias)
 	return g.op("conv weight gradient", sources, l.floats(i.DWeight))
 }
 
@@ -86,14 +89,14 @@ func (g *gradOp) mapRows(in []*source) {
 	for _, s := range in {
 		for b := range s.blocks {
 			n := min(lanes, s.channels-b*lanes)
-			from := len(g.channels) * taps * g.tapFloats()
+			from := len(g.channels) * taps * g.tapFloats
 			g.channels = append(g.channels, n)
 			if n == lanes && first%lanes == 0 {
-				g.rows = append(g.rows, gradRow{from, g.k.row(first, 0), taps * g.tapFloats()})
+				g.rows = append(g.rows, gradRow{from, g.k.row(first, 0), taps * g.tapFloats})
 			} else {
 				for tap := range taps {
 					for c := range n {
-						g.rows = append(g.rows, gradRow{from + tap*g.tapFloats() + c*row, g.k.row(first+c, tap), row})
+						g.rows = append(g.rows, gradRow{from + tap*g.tapFloats + c*row, g.k.row(first+c, tap), row})
 					}
 				}
 			}
@@ -104,16 +107,26 @@ func (g *gradOp) mapRows(in []*source) {
 
 // op cuts the work and finishes the plan.
 func (g *gradOp) op(name string, sources []*source, dw []float32) op {
-	vectors := 1
-	if g.kernel(2).run != nil {
-		vectors = 2
-	}
-	for b := 0; b < g.ySource.blocks; b += vectors {
-		g.groups = append(g.groups, gradGroup{b, min(vectors, g.ySource.blocks-b)})
-	}
+	g.group()
 	g.divide()
 	g.layScratch()
-	phases := append([]phase{once(func() { prepare(sources) }), each(g.items(), g.item)}, g.join(dw)...)
+	if g.parts == 1 && g.straight() {
+		g.sums = func() []float32 { return dw }
+		return g.finish(name, sources, g.item, nil)
+	}
+	return g.finish(name, sources, g.item, func(w *worker, b int) { g.reduce(w, dw, b) })
+}
+
+// finish puts the phases of a plan together; reduce takes a block of y from shared
+// memory, and is nil where sums lie elsewhere.
+func (g *gradOp) finish(name string, sources []*source, item, reduce func(w *worker, i int)) op {
+	phases := append([]phase{once(func() { prepare(sources) })}, turns(sources)...)
+	phases = append(phases, each(g.items(), item))
+	if reduce != nil {
+		g.l.needShared = max(g.l.needShared, g.parts*g.size())
+		g.sums = func() []float32 { return g.l.shared }
+		phases = append(phases, phase{g.ySource.blocks, reduce, g.parts * g.size()})
+	}
 	for _, bias := range []*biasSums{g.xBias, g.yBias} {
 		if bias != nil {
 			bias.plan(g.parts)
@@ -123,15 +136,22 @@ func (g *gradOp) op(name string, sources []*source, dw []float32) op {
 	return op{name, phases}
 }
 
-// join places the sums and adds the parts of them.
-func (g *gradOp) join(dw []float32) []phase {
-	if g.parts == 1 && g.straight() {
-		g.sums = func() []float32 { return dw }
-		return nil
+// group makes the groups of y.
+func (g *gradOp) group() {
+	for b := 0; b < g.ySource.blocks; {
+		v := widthFor(g.ySource.channels-b*lanes, g.offers)
+		g.groups = append(g.groups, gradGroup{b, v})
+		b += v.blocks()
 	}
-	g.l.needShared = max(g.l.needShared, g.parts*g.size())
-	g.sums = func() []float32 { return g.l.shared }
-	return []phase{{g.ySource.blocks, func(_ *worker, b int) { g.reduce(dw, b) }, g.parts * g.size()}}
+}
+
+// offers reports whether there are kernels of a width. Those of half a block with
+// three taps take input pixels that lie next to each other.
+func (g *gradOp) offers(v width) bool {
+	if v == half && g.wide && g.inStep != pixelBytes {
+		return false
+	}
+	return g.offered()[v].run != nil
 }
 
 // straight reports whether sums lie as dW does, so that one part needs no other place.
@@ -147,25 +167,6 @@ func (g *gradOp) straight() bool {
 	return true
 }
 
-// divide chooses units, parts and spans by shape alone. Parts cost a copy of the
-// sums each, spans that rows are packed again: few voxels of many channels are cut
-// into spans, many voxels of few channels into parts.
-func (g *gradOp) divide() {
-	s, z, work := g.ySource, g.l.dev.sizes, g.work()
-	want := z.parts(work)
-	values := s.batch * s.voxels * (s.blocks + len(g.channels)) * lanes
-	g.span(want, max(1, min(want, z.sums/(4*g.size()), values*z.copies/g.size())))
-	z.items = g.parts
-	rows := g.blockSpan * g.x.rowBytes
-	k := cutting{batch: s.batch, groups: 1, out: g.out, taps: g.taps, slots: max(1, widest(g.taps[0], 1)), rowBytes: rows, work: work, sizes: z}
-	g.units = k.cut()
-	g.span(want, min(g.parts, g.units.items()))
-	g.planes = min(g.units.planes, gradPlanes)
-	for g.planes > 1 && widest(g.taps[0], g.planes)*widest(g.taps[1], g.units.bandRows)*rows > z.ring {
-		g.planes--
-	}
-}
-
 // work counts multiply-adds, without regard to padding.
 func (g *gradOp) work() int {
 	channels := 0
@@ -175,23 +176,38 @@ func (g *gradOp) work() int {
 	return g.ySource.batch * g.ySource.voxels * g.ySource.blocks * lanes * channels * g.kd * g.kh * g.k.kw
 }
 
-// span cuts groups and blocks of x until there are as many items as wanted.
-func (g *gradOp) span(want, parts int) {
-	g.parts = parts
-	g.groupSpan = split(len(g.groups), 1, want, parts)
+// divide chooses units, parts and spans by shape alone, parts first: few voxels of
+// many channels are cut into spans, of which each has more rows at hand.
+func (g *gradOp) divide() {
+	s, z, work := g.ySource, g.l.dev.sizes, g.work()
+	want := z.parts(work)
+	g.share(want, want)
+	z.items = g.parts
+	rows := g.blockSpan * g.x.rowBytes
+	k := cutting{batch: s.batch, groups: 1, out: g.out, taps: g.taps, slots: max(1, widest(g.taps[0], 1)), rowBytes: rows, work: work, sizes: z}
+	g.units = k.cut()
+	g.share(want, g.units.items())
+	g.planes = min(g.units.planes, gradPlanes)
+	for g.planes > 1 && widest(g.taps[0], g.planes)*widest(g.taps[1], g.units.bandRows)*rows > z.ring {
+		g.planes--
+	}
+}
+
+// share makes so many items, where it can, of up to most parts, groups and blocks.
+// Parts cost a copy of the sums each, spans that rows are packed again: copies are no
+// more than the values that go in are worth.
+func (g *gradOp) share(want, most int) {
+	z, values := g.l.dev.sizes, g.ySource.batch*g.ySource.voxels*(g.ySource.blocks+len(g.channels))*lanes
+	g.parts = max(1, min(want, most, z.sums/(4*g.size()), values*z.copies/g.size()))
+	g.groupSpan = split(len(g.groups), 1, want, g.parts)
 	g.spans = ceilDiv(len(g.groups), g.groupSpan)
-	g.blockSpan = split(len(g.channels), 1, want, parts*g.spans)
+	g.blockSpan = split(len(g.channels), 1, want, g.parts*g.spans)
 	g.xSpans = ceilDiv(len(g.channels), g.blockSpan)
 }
 
 // layScratch places the ring and packed y.
 func (g *gradOp) layScratch() {
-	// Ranges of planes begin anywhere, so the ring takes the widest span of any run.
-	g.slots = 1
-	for d := range g.taps[0] {
-		_, n := span(g.taps[0], d, min(len(g.taps[0]), d+g.planes))
-		g.slots = max(g.slots, n)
-	}
+	g.slots = ringSlots(g.taps[0], g.planes)
 	g.blockBytes = max(1, widest(g.taps[1], g.units.bandRows)) * g.x.rowBytes
 	g.planeBytes = g.blockSpan * g.blockBytes
 	g.yAt, g.yRows = g.slots*g.planeBytes/4, g.units.bandRows

@@ -33,6 +33,14 @@ type halveArgs struct {
 func (t *table) format() format     { return format{t.pack, pixelBytes} }
 func (t *halfTable) format() format { return format{t.pack, pixelBytes / 2} }
 
+// steps is how many steps kernels take for so many channels; t is nil for float32.
+func (t *halfTable) steps(channels int) int {
+	if t == nil {
+		return channels
+	}
+	return pairs(channels)
+}
+
 // pairs is how many pairs cover n.
 func pairs(n int) int { return (n + 1) / 2 }
 

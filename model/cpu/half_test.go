@@ -39,20 +39,20 @@ func halfTables() (list []*table) {
 	return append(list, plain)
 }
 
-// path is a table and what a program asks of it. Of bfloat16 one is enough where
+// way is a table and what a program asks of it. Of bfloat16 one is enough where
 // tables share what is tested.
-type path struct {
+type way struct {
 	name      string
 	table     *table
 	precision program.Precision
 }
 
-func paths() (list []path) {
+func ways() (list []way) {
 	for _, t := range tables() {
-		list = append(list, path{t.name, t, program.Exact})
+		list = append(list, way{t.name, t, program.Float32})
 	}
 	half := halfTables()[0]
-	return append(list, path{half.name + " bf16", half, program.Half})
+	return append(list, way{half.name + " bf16", half, program.Half})
 }
 
 func rounded(x float32) float32 { return math.Float32frombits(uint32(bf16(x)) << 16) }
@@ -147,9 +147,8 @@ func TestHalfMemory(t *testing.T) {
 	n := demo.withFeatures(16, 32)
 	n.patch = [3]int{4, 8, 16}
 	bytes := func(train bool, p program.Precision) int64 {
-		n.precision = p
 		d := open(halfTables()[0], 1)
-		l := n.load(t, d, train)
+		l := n.load(t, d, train, p)
 		defer func() { must(t, l.Close()); must(t, d.Close()) }()
 		must(t, l.Run(t.Context()))
 		return l.MemoryBytes()

@@ -17,11 +17,42 @@ const (
 	kinds
 )
 
+// width is how many output channels a kernel computes at once. Half a block is
+// for what has at most 8: where a core works on 32 bytes at a time it takes half
+// the time. The other half of an output becomes zero, that of a weight gradient
+// is left alone.
+type width int
+
+const (
+	one  width = iota // a block
+	two               // two blocks
+	half              // the first 8 channels of a block
+	widths
+)
+
+func (w width) blocks() int {
+	if w == two {
+		return 2
+	}
+	return 1
+}
+
+// widthFor chooses among what is offered for an output that has channels left.
+func widthFor(channels int, offered func(width) bool) width {
+	switch {
+	case channels > lanes && offered(two):
+		return two
+	case channels <= lanes/2 && offered(half):
+		return half
+	}
+	return one
+}
+
 // entry is one row of a convolution's sum: an input row, where its weights lie,
 // and how many input channels follow each other from there.
 type entry struct{ in, w, channels int }
 
-// convArgs computes ov*16 channels of px output pixels of one row:
+// convArgs computes a width's channels of px output pixels of one row:
 // out = bias or out, plus the sum over entries, channels and taps of weight*in.
 type convArgs struct {
 	in, w, out, bias unsafe.Pointer
@@ -37,7 +68,7 @@ type convArgs struct {
 // rowPair is an input row and a gradient row that meet at one tap.
 type rowPair struct{ in, dy int }
 
-// gradArgs adds to dw, for ic input channels, 3 or 1 taps and ov*16 output
+// gradArgs adds to dw, for ic input channels, 3 or 1 taps and a width's output
 // channels, the sum over row pairs and px pixels of in*dy.
 type gradArgs struct {
 	in, dy, dw unsafe.Pointer
@@ -98,6 +129,19 @@ type updateArgs struct {
 	k               [8]float32 // factor, then the rule's constants, see update.go
 }
 
+// squareArgs writes to sum the squares of n floats, a multiple of 16, in float64.
+type squareArgs struct {
+	x   unsafe.Pointer
+	n   int
+	sum float64
+}
+
+// addArgs writes a + b, n floats, a multiple of 16, to dst.
+type addArgs struct {
+	dst, a, b unsafe.Pointer
+	n         int
+}
+
 // lossArgs walks n voxels of blocks*16 lanes of classes. A vector per block:
 // top, a, b; four per block in sums: intersection, predictions, references and
 // weighted log losses of the voxels' own classes, which kernels add to.
@@ -124,30 +168,22 @@ type table struct {
 	normSums   func(*normGradArgs)
 	normApply  func(*normGradArgs)
 	sgd, adamw func(*updateArgs)
-	squares    func(x unsafe.Pointer, n int) float64
-	add        func(dst, a, b unsafe.Pointer, n int)
-	// loss and lossGrad have one block of classes; loss.go has the general form.
-	loss, lossGrad func(*lossArgs)
-	// half multiplies bfloat16, nil where that is no faster.
-	half *halfTable
+	squares    func(*squareArgs)
+	add        func(*addArgs)
+	// loss and lossGrad by width of the classes; plain Go does more than one block.
+	loss, lossGrad [widths]func(*lossArgs)
+	winograd       *winogradKernels // nil: the path multiplies directly
+	half           *halfTable       // of bfloat16 factors, nil where that is no faster
 }
 
-// convKernels are [kind][ov-1][px]; a path that offers no second vector has an empty list.
-type convKernels [kinds][2][]func(*convArgs)
+// convKernels are by pixels; a width that a path does not offer has an empty list.
+type convKernels [kinds][widths][]func(*convArgs)
 
-// gradKernels are [0] for three taps, [1] for one; by ov-1.
-type gradKernels [2][2]gradKernel
+// gradKernels are [0] for three taps, [1] for one.
+type gradKernels [2][widths]gradKernel
 
 // gradKernel covers channels input channels at once; run is nil where not offered.
 type gradKernel struct {
 	channels int
 	run      func(*gradArgs)
-}
-
-// maxVectors returns how many vectors of output channels a kind has at most.
-func (c *convKernels) maxVectors(k kind) int {
-	if len(c[k][1]) > 0 {
-		return 2
-	}
-	return 1
 }

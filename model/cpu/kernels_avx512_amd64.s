@@ -15098,7 +15098,7 @@ TEXT ·sgdAVX512(SB), NOSPLIT, $0-8
 	VBROADCASTSS 44(R15), Z17
 	VBROADCASTSS 48(R15), Z18
 	VBROADCASTSS 52(R15), Z19
-	SHRQ         $0x04, CX
+	SHLQ         $0x02, CX
 
 sgdAVX512_loop:
 	VMOVUPS      (DI), Z0
@@ -15113,7 +15113,7 @@ sgdAVX512_loop:
 	ADDQ         $0x40, DI
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, DX
-	DECQ         CX
+	SUBQ         $0x40, CX
 	JNE          sgdAVX512_loop
 	VZEROUPPER
 	RET
@@ -15135,7 +15135,7 @@ TEXT ·adamwAVX512(SB), NOSPLIT, $0-8
 	VBROADCASTSS 60(R15), Z21
 	VBROADCASTSS 64(R15), Z22
 	VBROADCASTSS 68(R15), Z23
-	SHRQ         $0x04, CX
+	SHLQ         $0x02, CX
 
 adamwAVX512_loop:
 	VMULPS      (SI), Z16, Z0
@@ -15157,20 +15157,20 @@ adamwAVX512_loop:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, DX
 	ADDQ        $0x40, BX
-	DECQ        CX
+	SUBQ        $0x40, CX
 	JNE         adamwAVX512_loop
 	VZEROUPPER
 	RET
 
 // func squaresAVX512(a *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·squaresAVX512(SB), NOSPLIT, $0-8
 	MOVQ   a+0(FP), R15
 	MOVQ   (R15), SI
 	MOVQ   8(R15), CX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	SHRQ   $0x04, CX
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	SHLQ   $0x02, CX
 
 squaresAVX512_loop:
 	VCVTPS2PD     (SI), Z2
@@ -15178,7 +15178,7 @@ squaresAVX512_loop:
 	VFMADD231PD   Z2, Z2, Z0
 	VFMADD231PD   Z3, Z3, Z1
 	ADDQ          $0x40, SI
-	DECQ          CX
+	SUBQ          $0x40, CX
 	JNE           squaresAVX512_loop
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1

@@ -28,7 +28,10 @@ type loaded struct {
 	half      *halfTable // of a program whose factors are bfloat16
 	ownFloats int        // of packed weights that stay
 
-	needShared, needScratch, needLists, needPairs, needStarts int
+	moving               moving // the copy that is under way
+	blocking, unblocking func(w *worker, i int)
+
+	needShared, needScratch, needLow, needRows, needLists, needPairs, needStarts int
 }
 
 // op is one instruction, or several updates that run together.
@@ -53,6 +56,7 @@ func (d *cpuDevice) Load(p *program.Program) (device.Loaded, error) {
 	for i := range l.versions {
 		l.versions[i] = 1
 	}
+	l.blocking, l.unblocking = l.block, l.unblock
 	l.plan()
 	l.takeScratch()
 	d.loads.Add(1)
@@ -81,7 +85,7 @@ func (l *loaded) takeScratch() {
 	l.shared = aligned(l.needShared)
 	for range l.dev.threads {
 		l.workers = append(l.workers, &worker{
-			scratch: aligned(l.needScratch), lists: make([]entry, l.needLists),
+			scratch: aligned(l.needScratch), low: aligned(l.needLow), rows: aligned(l.needRows), lists: make([]entry, l.needLists),
 			pairs: make([]rowPair, l.needPairs), starts: make([]int, l.needStarts),
 		})
 	}
@@ -102,7 +106,7 @@ func (l *loaded) shape(id program.ID) []int { return l.p.Buffers[id].Shape }
 
 // MemoryBytes returns what the loaded program holds: arena, packed weights and scratch.
 func (l *loaded) MemoryBytes() int64 {
-	n := len(l.arena) + l.ownFloats + len(l.shared) + len(l.workers)*l.needScratch
+	n := len(l.arena) + l.ownFloats + len(l.shared) + len(l.workers)*(l.needScratch+l.needLow+l.needRows)
 	return 4 * int64(n)
 }
 

@@ -22,6 +22,9 @@ type diceCE struct {
 	size    int // voxels of a part
 	parts   int // of one element of the batch
 
+	acc    []float64    // (N, C, 3)
+	groups [][3]float64 // overlaps of (1 or N, C-1)
+
 	top, weight, counts []float32
 	partial             []float64 // (N, part, block, 4, lane)
 	slopes, inside      []float32 // (N, blocks*16)
@@ -31,6 +34,10 @@ type diceCE struct {
 func (l *loaded) newLoss(logits, labels, sums program.ID, attr program.Loss) *diceCE {
 	d := &diceCE{l: l, attr: attr, logits: l.source(program.View{Buf: logits, Norm: program.None})}
 	d.labels, d.sums, d.classes = l.labels(labels), l.floats(sums), d.logits.channels
+	d.acc, d.groups = make([]float64, len(d.sums)-1), make([][3]float64, d.logits.batch*(d.classes-1))
+	if attr.BatchDice {
+		d.groups = d.groups[:d.classes-1]
+	}
 	d.size = l.dev.sizes.voxels
 	d.parts = ceilDiv(d.logits.voxels, d.size)
 	d.top = aligned(d.logits.blocks * lanes)
@@ -39,6 +46,14 @@ func (l *loaded) newLoss(logits, labels, sums program.ID, attr program.Loss) *di
 	}
 	d.weight, d.counts = aligned(256), aligned(256)
 	return d
+}
+
+// kernel chooses by the number of classes.
+func (d *diceCE) kernel(list [widths]func(*lossArgs), general func(*lossArgs)) func(*lossArgs) {
+	if d.logits.blocks > 1 {
+		return general
+	}
+	return list[widthFor(d.classes, func(v width) bool { return list[v] != nil })]
 }
 
 // begin refreshes the tables by label value; values that are no class count nowhere.
@@ -72,10 +87,7 @@ func (l *loaded) newDiceCE(i program.DiceCE) op {
 	size := d.logits.blocks * 4 * lanes
 	d.partial = make([]float64, d.items()*size)
 	l.needScratch = max(l.needScratch, size)
-	out, kernel := l.floats(i.Out), l.dev.table.loss
-	if d.logits.blocks > 1 {
-		kernel = genericLoss
-	}
+	out, kernel := l.floats(i.Out), d.kernel(l.dev.table.loss, genericLoss)
 	return op{"loss", []phase{
 		once(d.begin),
 		each(d.items(), func(w *worker, i int) {
@@ -93,8 +105,9 @@ func (l *loaded) newDiceCE(i program.DiceCE) op {
 
 // finish adds the parts in order and writes Sums, the loss and its two terms.
 func (d *diceCE) finish(out []float32) {
-	batch, size := d.logits.batch, d.logits.blocks*4*lanes
-	acc, entropy, weights := make([]float64, batch*d.classes*3), 0.0, 0.0
+	size := d.logits.blocks * 4 * lanes
+	acc, entropy, weights := d.acc, 0.0, 0.0
+	clear(acc)
 	for i := range d.items() {
 		for c := range d.classes {
 			p := d.partial[i*size+c/lanes*4*lanes+c%lanes:]
@@ -116,30 +129,26 @@ func (d *diceCE) finish(out []float32) {
 		entropy /= weights
 	}
 	dice := 0.0
-	for _, o := range d.overlaps(acc) {
+	for _, o := range d.overlaps() {
 		dice -= (2*o[0] + smooth) / (o[1] + o[2] + smooth)
 	}
-	dice /= float64(len(d.overlaps(acc)))
+	dice /= float64(len(d.groups))
 	out[0], out[1], out[2] = float32(entropy+dice), float32(dice), float32(entropy)
 }
 
 // overlaps returns intersection, predictions and references of the foreground
-// classes: of the whole batch, or of each element of it.
-func (d *diceCE) overlaps(acc []float64) [][3]float64 {
-	n := d.logits.batch
-	if d.attr.BatchDice {
-		n = 1
-	}
-	list := make([][3]float64, n*(d.classes-1))
+// classes from acc: of the whole batch, or of each element of it.
+func (d *diceCE) overlaps() [][3]float64 {
+	clear(d.groups)
 	for b := range d.logits.batch {
 		for c := 1; c < d.classes; c++ {
-			o := &list[b%n*(d.classes-1)+c-1]
+			o := &d.groups[(b*(d.classes-1)+c-1)%len(d.groups)]
 			for k := range o {
-				o[k] += acc[(b*d.classes+c)*3+k]
+				o[k] += d.acc[(b*d.classes+c)*3+k]
 			}
 		}
 	}
-	return list
+	return d.groups
 }
 
 func (l *loaded) newDiceCEGrad(i program.DiceCEGrad) op {
@@ -147,10 +156,7 @@ func (l *loaded) newDiceCEGrad(i program.DiceCEGrad) op {
 	d.dlogits = l.floats(i.DLogits)
 	n := d.logits.batch * d.logits.blocks * lanes
 	d.slopes, d.inside = aligned(n), aligned(n)
-	seed, kernel := l.floats(i.Seed), l.dev.table.lossGrad
-	if d.logits.blocks > 1 {
-		kernel = genericLossGrad
-	}
+	seed, kernel := l.floats(i.Seed), d.kernel(l.dev.table.lossGrad, genericLossGrad)
 	return op{"loss gradient", []phase{
 		once(func() {
 			d.begin()
@@ -169,11 +175,10 @@ func (l *loaded) newDiceCEGrad(i program.DiceCEGrad) op {
 // factors turns Sums into the gradient of the Dice term by each probability and
 // scales the weights of cross-entropy, both times factor.
 func (d *diceCE) factors(factor float64) {
-	acc := make([]float64, d.logits.batch*d.classes*3)
-	for i := range acc {
-		acc[i] = float64(d.sums[i])
+	for i := range d.acc {
+		d.acc[i] = float64(d.sums[i])
 	}
-	list := d.overlaps(acc)
+	list := d.overlaps()
 	for n := range d.logits.batch {
 		for c := 1; c < d.classes; c++ {
 			o := list[(n*(d.classes-1)+c-1)%len(list)]
@@ -183,7 +188,7 @@ func (d *diceCE) factors(factor float64) {
 			d.inside[at] = float32(-factor * 2 / total / float64(len(list)))
 		}
 	}
-	weights := float64(d.sums[len(acc)])
+	weights := float64(d.sums[len(d.acc)])
 	for v := range d.classes {
 		if weights > 0 {
 			d.weight[v] = float32(float64(d.weight[v]) * factor / weights)

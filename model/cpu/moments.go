@@ -37,7 +37,7 @@ type momentsOut struct {
 
 func (m *momentsOut) plan(c *convOp) {
 	last := c.groups[len(c.groups)-1]
-	m.c, m.lanes = c, last.bias+last.ov*lanes
+	m.c, m.lanes = c, last.bias+last.width.blocks()*lanes
 	m.sums = make([]float64, c.cut.batch*c.cut.ranges()*c.cut.bands()*m.lanes*2)
 }
 
@@ -58,7 +58,7 @@ func (m *momentsOut) plane(w *worker, g *group, p part, d int) {
 	a := &w.sum
 	out := m.c.out
 	a.n = (p.h1 - p.h0) * out[2]
-	for v := range g.ov {
+	for v := range g.width.blocks() {
 		first := m.first(g, p, v)
 		a.shift = unsafe.Pointer(&first[0])
 		a.src = ptr(first, (d-p.d0)*out[1]*out[2]*lanes)
@@ -82,7 +82,7 @@ func (m *momentsOut) finish() {
 	for n := range k.batch {
 		for i := range m.c.groups {
 			g := &m.c.groups[i]
-			for lane := range min(g.ov*lanes, channels-g.bias) {
+			for lane := range min(g.width.blocks()*lanes, channels-g.bias) {
 				s := m.join(g, n, lane)
 				at := 2 * (n*channels + g.bias + lane)
 				out[at], out[at+1] = float32(s.mean), float32(s.sq/s.n)

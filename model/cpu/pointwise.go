@@ -71,11 +71,23 @@ func (l *loaded) newAdd(i program.Add) op {
 	piece := l.dev.sizes.piece
 	return op{"add", []phase{
 		once(func() { prepare([]*source{a, b}) }),
-		{ceilDiv(len(out), piece), func(_ *worker, p int) {
+		{ceilDiv(len(out), piece), func(w *worker, p int) {
 			at := p * piece
-			l.dev.table.add(ptr(out, at), ptr(a.data, at), ptr(b.data, at), min(piece, len(out)-at))
+			w.add(l.dev.table, out[at:min(at+piece, len(out))], a.data[at:], b.data[at:])
 		}, 2 * len(out)},
 	}}
+}
+
+// add writes a + b to dst; what is no whole vector is left to plain Go.
+func (w *worker) add(t *table, dst, a, b []float32) {
+	whole := len(dst) &^ (lanes - 1)
+	if whole > 0 {
+		w.plus = addArgs{ptr(dst, 0), ptr(a, 0), ptr(b, 0), whole}
+		t.add(&w.plus)
+	}
+	for i := whole; i < len(dst); i++ {
+		dst[i] = a[i] + b[i]
+	}
 }
 
 func (l *loaded) addend(id program.ID) *source {

@@ -10,6 +10,8 @@ import (
 // packed rows and the arguments of the kernel it is calling.
 type worker struct {
 	scratch []float32
+	low     []float32 // a row before upsampling
+	rows    []float32 // after it, where rows are not packed
 	lists   []entry
 	pairs   []rowPair
 	starts  []int
@@ -22,7 +24,10 @@ type worker struct {
 	sum       sumArgs
 	norm      normGradArgs
 	update    updateArgs
+	square    squareArgs
+	plus      addArgs
 	loss      lossArgs
+	winograd  winogradScratch
 	vectors   [4 * lanes]float32
 }
 

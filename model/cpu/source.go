@@ -16,31 +16,43 @@ type source struct {
 	voxels       int
 	norm         []float32 // (N, C, 2), or nil
 	slope        float32
-	scale, shift []float32 // norm by lanes, (N, blocks*16); zero in lanes without a channel
-	expand       []float32 // the unblocked data to expand into data, or nil
+	scale, shift []float32   // norm by lanes, (N, blocks*16); zero in lanes without a channel
+	expand       []float32   // the unblocked data to expand into data, or nil
+	up           *upsampling // computes the rows, for there is no data; or nil
 }
 
 // source makes a source of a view. A plain image becomes blocks in memory of its own.
 func (l *loaded) source(v program.View) *source {
+	if v.Up != nil {
+		return l.upsampled(v)
+	}
 	b := l.p.Buffers[v.Buf]
-	s := &source{batch: b.Shape[0], channels: b.Shape[1], blocks: blocks(b.Shape[1]), voxels: voxels(b.Shape), slope: 1}
+	s := &source{batch: b.Shape[0], channels: b.Shape[1], blocks: blocks(b.Shape[1]), voxels: voxels(b.Shape)}
 	s.data = l.floats(v.Buf)
 	if plain(b) {
 		s.expand, s.data = s.data, aligned(s.batch*lanes*s.voxels)
 	}
-	s.scale, s.shift = aligned(s.batch*s.blocks*lanes), aligned(s.batch*s.blocks*lanes)
+	s.identity()
 	if v.Norm != program.None {
 		s.norm, s.slope = l.floats(v.Norm), v.Slope
-		return s
-	}
-	for i := range s.batch * s.blocks * lanes {
-		s.scale[i] = 1
+		clear(s.scale)
 	}
 	return s
 }
 
+// identity sets the map that changes nothing.
+func (s *source) identity() {
+	s.scale, s.shift, s.slope = aligned(s.batch*s.blocks*lanes), aligned(s.batch*s.blocks*lanes), 1
+	for i := range s.scale {
+		s.scale[i] = 1
+	}
+}
+
 // prepare brings norm and an expanded image up to date.
 func (s *source) prepare() {
+	if s.up != nil {
+		s.up.prepare()
+	}
 	for i, x := range s.expand {
 		s.data[i*lanes] = x
 	}
@@ -119,17 +131,53 @@ func (p *packer) rows(w *worker, n, d, h, count, b, at int) {
 		p.gather.rows(p, w, n, d, h, count, at)
 		return
 	}
-	src, block := p.blocks[b].src, p.blocks[b].block
-	a := &w.pack
-	lane := (n*src.blocks + block) * lanes
+	p.rowsTo(w, n, d, h, count, b, ptr(w.scratch, at/4))
+}
+
+// rowsTo is rows for blocked sources, to anywhere.
+func (p *packer) rowsTo(w *worker, n, d, h, count, b int, dst unsafe.Pointer) {
+	src := p.blocks[b].src
+	if src.up != nil {
+		p.upsample(w, n, d, h, count, b, dst)
+		return
+	}
+	p.copy(w, n, count, b, dst, ptr(src.data, src.at(n, p.blocks[b].block)+(d*p.grid[1]+h)*p.grid[2]*lanes))
+}
+
+// copy packs rows that lie one after another.
+func (p *packer) copy(w *worker, n, count, b int, dst, rows unsafe.Pointer) {
+	src := p.blocks[b].src
+	a, lane := &w.pack, (n*src.blocks+p.blocks[b].block)*lanes
 	a.scale, a.shift, a.slope = ptr(src.scale, lane), ptr(src.shift, lane), src.slope
 	a.rows, a.dstRow, a.srcRow = count, p.rowBytes, p.grid[2]*pixelBytes
-	row := src.at(n, block) + (d*p.grid[1]+h)*p.grid[2]*lanes
 	for _, c := range p.parts {
-		a.dst, a.src = ptr(w.scratch, (at+c.at)/4), ptr(src.data, row+c.start*lanes)
+		a.dst, a.src = unsafe.Add(dst, c.at), unsafe.Add(rows, c.start*pixelBytes)
 		a.px, a.srcStep, a.pad = c.count, c.step*pixelBytes, c.pad
 		p.pack(a)
 	}
+}
+
+// upsample is rowsTo for a source that is upsampled. Where rows are packed as they are
+// computed they go to their place at once, else through rows of the worker.
+func (p *packer) upsample(w *worker, n, d, h, count, b int, dst unsafe.Pointer) {
+	up, block := p.blocks[b].src.up, p.blocks[b].block
+	if p.pixel != pixelBytes {
+		for from := 0; from < count; {
+			some := min(count-from, up.kernel[1]-(h+from)%up.kernel[1])
+			up.rows(w, n, d, h+from, some, block, ptr(w.rows, 0), p.grid[2]*pixelBytes)
+			p.copy(w, n, some, b, unsafe.Add(dst, from*p.rowBytes), ptr(w.rows, 0))
+			from += some
+		}
+		return
+	}
+	if p.parts[0].pad > 0 {
+		for r := range count {
+			*vector(dst, r*p.rowBytes) = [lanes]float32{}
+			*vector(dst, (r+1)*p.rowBytes-pixelBytes) = [lanes]float32{}
+		}
+		dst = unsafe.Add(dst, pixelBytes)
+	}
+	up.rows(w, n, d, h, count, block, dst, p.rowBytes)
 }
 
 // gather packs a plain one-channel image for a convolution: the channels of a

@@ -2,4 +2,4 @@
 
 package cpu
 
-func nativeTables() []*table { return nil }
+func nativePaths() []path { return nil }

@@ -59,6 +59,17 @@ func widest(taps [][]tap, length int) int {
 	return n
 }
 
+// ringSlots returns how many input planes a ring needs for so many output planes at a
+// time: as many as any run of them, for ranges of planes begin anywhere.
+func ringSlots(taps [][]tap, planes int) int {
+	slots := 1
+	for d := range taps {
+		_, n := span(taps, d, min(len(taps), d+planes))
+		slots = max(slots, n)
+	}
+	return slots
+}
+
 // pattern is what positions of an axis have in common: taps relative to the first.
 type pattern []tap
 

@@ -30,22 +30,28 @@ func channelBlocks(channels []int) (list []channelBlock) {
 	return list
 }
 
-// turn plans the packing for inputs of the given channels, negative where they are
-// not wanted, and makes the segments that read it.
+// turn plans the packing and makes the segments that read it.
 func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
-	k := newKernelLayout(c.l.shape(id))
-	t := &turn{from: k, blocks: channelBlocks(channels), flip: flip, half: c.half}
-	t.to = kernelLayout{a: len(t.blocks) * lanes, b: k.a, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes}
-	if t.half != nil {
-		t.to.rows = lanes / 2
-		c.l.needScratch = max(c.l.needScratch, lanes*k.kw*lanes)
+	t := c.l.newTurn(id, channels, flip, c.half)
+	t.packedWeights = c.l.newPackedWeights(id, t.to.floats(), len(t.blocks), c.l.constant(id))
+	for b := range blocks(t.to.b) {
+		c.segments = append(c.segments, segment{block: b, channels: c.half.steps(min(lanes, t.to.b-b*lanes)), w: 4 * t.to.row(b*lanes, 0)})
 	}
-	for b := range blocks(k.a) {
-		c.segments = append(c.segments, segment{block: b, channels: c.steps(min(lanes, k.a-b*lanes)), w: 4 * t.to.row(b*lanes, 0)})
-	}
-	t.packedWeights = c.l.newPackedWeights(id, t.to.floats(), len(t.blocks))
 	c.weights = t.data
 	c.layTaps(t.to)
+	return t
+}
+
+// newTurn plans the packing for inputs of the given channels, negative where they
+// are not wanted, but not where it goes.
+func (l *loaded) newTurn(id program.ID, channels []int, flip bool, half *halfTable) *turn {
+	k := newKernelLayout(l.shape(id))
+	t := &turn{from: k, blocks: channelBlocks(channels), flip: flip, half: half}
+	t.to = kernelLayout{a: len(t.blocks) * lanes, b: k.a, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes}
+	if half != nil {
+		t.to.rows = lanes / 2
+		l.needScratch = max(l.needScratch, lanes*k.kw*lanes)
+	}
 	return t
 }
 

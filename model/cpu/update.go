@@ -80,9 +80,9 @@ func (l *loaded) newGradNorm(i program.GradNorm) op {
 	}
 	sums := make([]float64, len(pieces))
 	out, seed := l.floats(i.Out), l.floats(i.Seed)
-	square := func(_ *worker, k int) {
+	square := func(w *worker, k int) {
 		p := pieces[k]
-		sums[k] = l.dev.table.squares(ptr(l.floats(i.Grads[p.of]), p.from), p.n)
+		sums[k] = w.squares(l.dev.table, l.floats(i.Grads[p.of])[p.from:][:p.n])
 	}
 	finish := func() {
 		sum := 0.0
@@ -96,4 +96,18 @@ func (l *loaded) newGradNorm(i program.GradNorm) op {
 		out[0], out[1] = float32(total), float32(factor/float64(seed[0]))
 	}
 	return op{"gradient norm", []phase{each(len(pieces), square), once(finish)}}
+}
+
+// squares adds up squares in float64; what is no whole vector is left to plain Go.
+func (w *worker) squares(t *table, x []float32) float64 {
+	a, whole := &w.square, len(x)&^(lanes-1)
+	a.sum = 0
+	if whole > 0 {
+		a.x, a.n = ptr(x, 0), whole
+		t.squares(a)
+	}
+	for _, v := range x[whole:] {
+		a.sum += float64(v) * float64(v)
+	}
+	return a.sum
 }

@@ -16,9 +16,10 @@ type packedWeights struct {
 	versions []int64   // of the parameter in each part of own
 }
 
-func (l *loaded) newPackedWeights(id program.ID, floats, parts int) packedWeights {
+// newPackedWeights takes the memory; with keep its own.
+func (l *loaded) newPackedWeights(id program.ID, floats, parts int, keep bool) packedWeights {
 	p := packedWeights{l: l, id: id, versions: make([]int64, parts)}
-	if l.constant(id) {
+	if keep {
 		p.own = aligned(floats)
 		l.ownFloats += len(p.own)
 	} else {
@@ -83,9 +84,9 @@ func (c *convOp) halveWeights(id program.ID, in []*source) *halfWeights {
 	h.blocks = channelBlocks(channels)
 	h.to = kernelLayout{a: k.a, b: len(h.blocks) * lanes, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes / 2}
 	for b, block := range h.blocks {
-		c.segments = append(c.segments, segment{block: b, channels: c.steps(block.channels), w: 4 * h.to.row(b*lanes, 0)})
+		c.segments = append(c.segments, segment{block: b, channels: c.half.steps(block.channels), w: 4 * h.to.row(b*lanes, 0)})
 	}
-	h.packedWeights = c.l.newPackedWeights(id, h.to.floats(), blocks(k.a))
+	h.packedWeights = c.l.newPackedWeights(id, h.to.floats(), blocks(k.a), c.l.constant(id))
 	c.weights = h.data
 	return h
 }

@@ -22,3 +22,22 @@ func CheckCopy(p *program.Program, id program.ID, n int, labels bool) error {
 	}
 	return nil
 }
+
+// CheckPlane is CheckCopy for n elements of one plane of an Activation.
+func CheckPlane(p *program.Program, id program.ID, plane, n int) error {
+	if id < 0 || int(id) >= len(p.Buffers) {
+		return fmt.Errorf("no buffer %d", id)
+	}
+	b := p.Buffers[id]
+	if b.Class != program.Activation {
+		return fmt.Errorf("buffer %q is %s and has no planes", b.Name, b.Class)
+	}
+	s := b.Shape
+	if plane < 0 || plane >= s[0]*s[2] {
+		return fmt.Errorf("buffer %q has no plane %d in %v", b.Name, plane, s)
+	}
+	if n != s[1]*s[3]*s[4] {
+		return fmt.Errorf("planes of buffer %q have %d elements, got %d", b.Name, s[1]*s[3]*s[4], n)
+	}
+	return nil
+}

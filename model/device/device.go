@@ -31,6 +31,9 @@ type Loaded interface {
 	// Read copies a buffer, in logical order, to dst. Temp buffers may hold
 	// anything after Run, for their memory is shared.
 	Read(id program.ID, dst []float32) error
+	// ReadPlane is Read of one plane (C, H, W) of an Activation (N, C, D, H, W); planes
+	// count through the batch: n*D + d.
+	ReadPlane(id program.ID, plane int, dst []float32) error
 	// Run executes all instructions; it stops between two of them when ctx ends.
 	Run(ctx context.Context) error
 	Close() error

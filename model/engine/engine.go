@@ -122,19 +122,6 @@ func (n network) ArenaBytes() int64 { return n.program.Arena }
 // Close gives the memory back.
 func (n network) Close() error { return n.loaded.Close() }
 
-// inputs writes values to several buffers; an ID that is None is left out.
-func (n network) inputs(values map[program.ID][]float32) error {
-	for id, v := range values {
-		if id == program.None {
-			continue
-		}
-		if err := n.loaded.Write(id, v); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (n network) read(id program.ID) ([]float32, error) {
 	v := make([]float32, n.program.Buffers[id].Len())
 	return v, n.loaded.Read(id, v)

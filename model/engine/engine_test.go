@@ -412,6 +412,51 @@ func TestPredictor(t *testing.T) {
 	}
 }
 
+// TestAllocations demands that a step and a tile take nothing from Go's heap, and that
+// planes are those of Logits.
+func TestAllocations(t *testing.T) {
+	o := Options{Device: "cpu", Threads: 2}
+	for _, rule := range []program.Rule{program.SGD, program.AdamW} {
+		c := small(rule)
+		trainer := newTrainer(t, o, c)
+		images, labels := batch(c, 0)
+		step := func() {
+			if _, err := trainer.Step(t.Context(), images, labels, 1e-3); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := testing.AllocsPerRun(5, step); n > 0 {
+			t.Errorf("%s: %g allocations a step", rule, n)
+		}
+	}
+	c := small(program.SGD)
+	before, err := newTrainer(t, o, c).Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := open(t, o).NewPredictor(PredictConfig{c.Spec, c.Patch, c.Batch, program.Float32}, before.Weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	images, _ := batch(c, 0)
+	depth, area := c.Patch[0], c.Patch[1]*c.Patch[2]
+	logits, plane := make([]float32, c.Spec.Classes*len(images)), make([]float32, c.Spec.Classes*area)
+	tile := func() {
+		if err := errors.Join(p.Logits(t.Context(), images, logits), p.Plane(depth, plane)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := testing.AllocsPerRun(5, tile); n > 0 {
+		t.Errorf("%g allocations a tile", n)
+	}
+	for i, v := range plane { // the first plane of the second element of the batch
+		if want := logits[((c.Spec.Classes+i/area)*depth)*area+i%area]; v != want {
+			t.Fatalf("element %d of a plane is %g, want %g", i, v, want)
+		}
+	}
+}
+
 func TestOpen(t *testing.T) {
 	if _, err := Open(Options{Device: "abacus"}); !errors.Is(err, ErrDevice) || !strings.Contains(err.Error(), "auto, cpu, ref, null") {
 		t.Errorf("an unknown device gives %v", err)

@@ -72,21 +72,38 @@ func (p *Predictor) SetWeights(weights map[string]Tensor) error {
 
 // Logits computes the logits (N, classes, D, H, W) of images (N, 1, D, H, W).
 func (p *Predictor) Logits(ctx context.Context, images, logits []float32) error {
-	out := p.names.Logits[0]
-	if err := p.fits("images", p.names.Image, len(images)); err != nil {
+	if err := p.fits("logits", p.names.Logits[0], len(logits)); err != nil {
 		return fmt.Errorf("engine: logits: %w", err)
 	}
-	if err := p.fits("logits", out, len(logits)); err != nil {
+	if err := p.Forward(ctx, images); err != nil {
+		return err
+	}
+	if err := p.loaded.Read(p.names.Logits[0], logits); err != nil {
 		return fmt.Errorf("engine: logits: %w", err)
+	}
+	return nil
+}
+
+// Forward computes the logits of images (N, 1, D, H, W) and leaves them in the
+// device's memory, where Plane finds them until the next call.
+func (p *Predictor) Forward(ctx context.Context, images []float32) error {
+	if err := p.fits("images", p.names.Image, len(images)); err != nil {
+		return fmt.Errorf("engine: forward: %w", err)
 	}
 	if err := p.loaded.Write(p.names.Image, images); err != nil {
-		return fmt.Errorf("engine: logits: %w", err)
+		return fmt.Errorf("engine: forward: %w", err)
 	}
 	if err := p.loaded.Run(ctx); err != nil {
-		return fmt.Errorf("engine: logits: %w", err)
+		return fmt.Errorf("engine: forward: %w", err)
 	}
-	if err := p.loaded.Read(out, logits); err != nil {
-		return fmt.Errorf("engine: logits: %w", err)
+	return nil
+}
+
+// Plane copies one plane (classes, H, W) of the last Forward's logits. Planes count
+// through the batch: n*D + d.
+func (p *Predictor) Plane(plane int, logits []float32) error {
+	if err := p.loaded.ReadPlane(p.names.Logits[0], plane, logits); err != nil {
+		return fmt.Errorf("engine: plane: %w", err)
 	}
 	return nil
 }

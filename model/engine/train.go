@@ -57,6 +57,10 @@ type Trainer struct {
 	steps, skipped int64
 	inARow         int
 	torn           bool // weights and memory may be of different steps
+
+	// What a step writes and reads, so that it takes nothing from the heap.
+	seed, hyper []float32
+	loss, norm  []float32
 }
 
 // NewTrainer compiles a training step and takes its memory. Call Init or Restore
@@ -78,7 +82,7 @@ func (e *Engine) newTrainer(c TrainConfig, p *program.Program, names *compile.Ne
 	if err != nil {
 		return nil, fmt.Errorf("engine: new trainer: %w", err)
 	}
-	t := &Trainer{network: n, config: c}
+	t := &Trainer{network: n, config: c, seed: []float32{seed}, loss: make([]float32, 3), norm: make([]float32, 2)}
 	for label := range t.allowed {
 		t.allowed[label] = label < c.Spec.Classes || label == c.Ignore
 	}
@@ -140,29 +144,36 @@ func (t *Trainer) checkStep(images []float32, labels []uint8, lr float64) error 
 func (t *Trainer) write(images []float32, labels []uint8, lr float64) error {
 	hyper := t.config.Hyper
 	hyper.LR = lr
+	t.hyper = hyper.Append(t.hyper[:0], t.config.Rule, t.steps-t.skipped+1)
 	if err := t.loaded.WriteLabels(t.names.Labels, labels); err != nil {
 		return err
 	}
-	return t.inputs(map[program.ID][]float32{
-		t.names.Image:        images,
-		t.names.Seed:         {seed},
-		t.names.Hyper:        hyper.Vector(t.config.Rule, t.steps-t.skipped+1),
-		t.names.ClassWeights: t.config.ClassWeights,
-	})
+	for _, in := range [...]struct {
+		id     program.ID
+		values []float32
+	}{
+		{t.names.Image, images}, {t.names.Seed, t.seed}, {t.names.Hyper, t.hyper}, {t.names.ClassWeights, t.config.ClassWeights},
+	} {
+		if in.id == program.None {
+			continue
+		}
+		if err := t.loaded.Write(in.id, in.values); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *Trainer) result() (StepResult, error) {
-	loss, err := t.read(t.names.Loss)
-	if err != nil {
+	if err := t.loaded.Read(t.names.Loss, t.loss); err != nil {
 		return StepResult{}, err
 	}
-	norm, err := t.read(t.names.Norm)
-	if err != nil {
+	if err := t.loaded.Read(t.names.Norm, t.norm); err != nil {
 		return StepResult{}, err
 	}
 	return StepResult{
-		Loss: float64(loss[0]), Dice: float64(loss[1]), CE: float64(loss[2]), GradNorm: float64(norm[0]),
-		Skipped: !finite(float64(norm[0])),
+		Loss: float64(t.loss[0]), Dice: float64(t.loss[1]), CE: float64(t.loss[2]), GradNorm: float64(t.norm[0]),
+		Skipped: !finite(float64(t.norm[0])),
 	}, nil
 }
 

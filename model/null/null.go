@@ -126,6 +126,18 @@ func (l *Loaded) Read(id program.ID, dst []float32) error {
 	return nil
 }
 
+// ReadPlane implements device.Loaded; it gives zeros.
+func (l *Loaded) ReadPlane(id program.ID, plane int, dst []float32) error {
+	if err := device.CheckPlane(l.p, id, plane, len(dst)); err != nil {
+		return fmt.Errorf("null: read plane: %w", err)
+	}
+	if !l.holds[id] {
+		return fmt.Errorf("null: read plane: %q holds no value", l.p.Buffers[id].Name)
+	}
+	clear(dst)
+	return nil
+}
+
 // Run implements device.Loaded.
 func (l *Loaded) Run(ctx context.Context) error {
 	for t, in := range l.p.Instrs {

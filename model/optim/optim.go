@@ -54,15 +54,17 @@ func (h Hyper) Check(rule program.Rule) error {
 // Vector returns the Hyper vector of a program.Update. Step counts the updates of
 // a training from 1; AdamW corrects its moments by it. The corrections are taken
 // here, in float64, because 1 - beta^t cancels.
-func (h Hyper) Vector(rule program.Rule, step int64) []float32 {
+func (h Hyper) Vector(rule program.Rule, step int64) []float32 { return h.Append(nil, rule, step) }
+
+// Append appends Vector's values to dst.
+func (h Hyper) Append(dst []float32, rule program.Rule, step int64) []float32 {
 	if rule == program.SGD {
-		return []float32{float32(h.LR), float32(h.Momentum), float32(h.WeightDecay)}
+		return append(dst, float32(h.LR), float32(h.Momentum), float32(h.WeightDecay))
 	}
 	t := float64(step)
-	return []float32{
+	return append(dst,
 		float32(h.LR), float32(h.Beta1), float32(h.Beta2), float32(h.Eps), float32(h.WeightDecay),
-		float32(1 - math.Pow(h.Beta1, t)), float32(1 - math.Pow(h.Beta2, t)),
-	}
+		float32(1-math.Pow(h.Beta1, t)), float32(1-math.Pow(h.Beta2, t)))
 }
 
 // Poly returns the learning rate of an epoch, lr0 * (1 - epoch/epochs)^exponent.

@@ -8,21 +8,25 @@ func checkOperands(p *Program, in Instr) error {
 	switch i := in.(type) {
 	case Conv:
 		s, out := c.concat(i.In), c.shape("out", i.Out, Activation)
+		c.upsampled(i.In, i.Stride)
 		c.conv(s, c.shape("weight", i.Weight, Kernel), out, i.Stride)
 		c.optional("bias", i.Bias, out[1])
 		c.optional("moments", i.Moments, out[0]*out[1]*2)
 	case ConvTransposed:
 		out := c.shape("out", i.Out, Activation)
+		c.stored(i.In)
 		c.transposed(c.view("in", i.In), c.shape("weight", i.Weight, Kernel), out)
 		c.optional("bias", i.Bias, out[1])
 	case ConvWeightGrad:
 		s, out := c.concat(i.In), c.shape("dout", i.DOut, Activation)
+		c.upsampled(i.In, i.Stride)
 		c.conv(s, c.shape("dweight", i.DWeight, Kernel), out, i.Stride)
 		c.optional("dbias", i.DBias, out[1])
 	case ConvDataGrad:
 		c.dataGrad(i)
 	case ConvTransposedWeightGrad:
 		out := c.shape("dout", i.DOut, Activation)
+		c.stored(i.In)
 		c.transposed(c.view("in", i.In), c.shape("dweight", i.DWeight, Kernel), out)
 		c.optional("dbias", i.DBias, out[1])
 	case ConvTransposedDataGrad:
@@ -74,8 +78,10 @@ func (c *operands) pointwise(in Instr) {
 	case NormScale:
 		c.normScale(i)
 	case NormAct:
+		c.stored(i.In)
 		c.same("out", c.shape("out", i.Out, Activation), c.view("in", i.In))
 	case Concat:
+		c.stored(i.In...)
 		c.same("out", c.shape("out", i.Out, Activation), c.concat(i.In))
 	case NormGrad:
 		c.normGrad(i)

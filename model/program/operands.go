@@ -13,6 +13,9 @@ func ids(list ...ID) []ID {
 func views(list []View, more ...ID) []ID {
 	for _, v := range list {
 		more = append(more, v.Buf, v.Norm)
+		if v.Up != nil {
+			more = append(more, v.Up.Weight, v.Up.Bias)
+		}
 	}
 	return ids(more...)
 }

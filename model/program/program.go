@@ -99,6 +99,16 @@ type View struct {
 	Buf   ID
 	Norm  ID // Vector (N, C, 2), or None
 	Slope float32
+	// Up, where set, upsamples the view: its reader sees the ConvTransposed of it,
+	// which is then never stored. Only a Conv and a ConvWeightGrad of stride 1 read so.
+	Up *Upsampling
+}
+
+// Upsampling is the transposed convolution of a view, with Weight and Bias as those
+// of a ConvTransposed.
+type Upsampling struct {
+	Weight ID
+	Bias   ID // or None
 }
 
 // Conv computes a cross-correlation of the channel concatenation of In, zero

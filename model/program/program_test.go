@@ -113,11 +113,27 @@ func TestCheckRefuses(t *testing.T) {
 		"no such buffer": {func(p *Program, at map[string]ID) { p.Emit(Moments{In: 99, Out: at["moments"]}) }, "no buffer 99"},
 		"none":           {func(p *Program, at map[string]ID) { p.Emit(Moments{In: at["raw"], Out: None}) }, "no buffer -1"},
 		"stride": {func(p *Program, at map[string]ID) {
-			p.Emit(Conv{In: []View{{at["x"], None, 0}}, Weight: at["w"], Bias: None, Out: at["raw"], Moments: None, Stride: [3]int{3, 1, 1}})
+			p.Emit(Conv{In: []View{{Buf: at["x"], Norm: None}}, Weight: at["w"], Bias: None, Out: at["raw"], Moments: None, Stride: [3]int{3, 1, 1}})
 		}, "stride [3 1 1]"},
+		"strided over what is upsampled": {func(p *Program, at map[string]ID) {
+			up := p.New("up", Kernel, Param, 3, 3, 1, 1, 1)
+			p.Emit(Conv{In: []View{{Buf: at["x"], Norm: None, Up: &Upsampling{up, None}}}, Weight: at["w"], Bias: None, Out: at["raw"], Moments: None, Stride: [3]int{1, 2, 2}})
+		}, "upsampled while it is read"},
+		"norm of what is upsampled": {func(p *Program, at map[string]ID) {
+			up := p.New("up", Kernel, Param, 3, 5, 1, 2, 2)
+			p.Emit(NormAct{In: View{Buf: at["x"], Norm: None, Up: &Upsampling{up, None}}, Out: at["raw"]})
+		}, "upsampled while it is read"},
+		"upsampling of other channels": {func(p *Program, at map[string]ID) {
+			up := p.New("up", Kernel, Param, 4, 3, 1, 2, 2)
+			p.Emit(Conv{In: []View{{Buf: at["x"], Norm: None, Up: &Upsampling{up, None}}}, Weight: at["w"], Bias: None, Out: at["raw"], Moments: None, Stride: [3]int{1, 1, 1}})
+		}, "weight: shape [4 3], need [3 3]"},
+		"upsampling read before it is written": {func(p *Program, at map[string]ID) {
+			up, out := p.New("up", Kernel, Temp, 3, 3, 1, 2, 2), p.New("out", Activation, Temp, 2, 5, 4, 12, 16)
+			p.Emit(Conv{In: []View{{Buf: at["x"], Norm: None, Up: &Upsampling{up, None}}}, Weight: at["w"], Bias: None, Out: out, Moments: None, Stride: [3]int{1, 1, 1}})
+		}, `reads "up" before anything writes it`},
 		"no input": {func(p *Program, at map[string]ID) { p.Emit(Concat{Out: at["raw"]}) }, "in: no input"},
 		"writes what it reads": {func(p *Program, at map[string]ID) {
-			p.Emit(NormAct{In: View{at["raw"], at["norm"], 0.01}, Out: at["raw"]})
+			p.Emit(NormAct{In: View{Buf: at["raw"], Norm: at["norm"], Slope: 0.01}, Out: at["raw"]})
 		}, `reads and writes "raw"`},
 		"norm gradient onto its raw values": {func(p *Program, at map[string]ID) {
 			g := p.Instrs[5].(NormGrad)

@@ -53,11 +53,40 @@ func (c *operands) same(name string, got, want []int) {
 	}
 }
 
-// view returns the shape of an activation behind a view.
+// view returns the shape of an activation as its reader sees it.
 func (c *operands) view(name string, v View) []int {
 	s := c.shape(name, v.Buf, Activation)
 	c.optional(name+" norm", v.Norm, s[0]*s[1]*2)
-	return s
+	if v.Up == nil {
+		return s
+	}
+	w := c.shape(name+" upsampling", v.Up.Weight, Kernel)
+	up := Upsampled(s, w)
+	c.transposed(s, w, up)
+	c.optional(name+" upsampling bias", v.Up.Bias, up[1])
+	return up
+}
+
+// Upsampled returns the shape of the transposed convolution, by a weight (Cin, Cout,
+// KD, KH, KW), of an activation.
+func Upsampled(in, weight []int) []int {
+	return []int{in[0], weight[1], in[2] * weight[2], in[3] * weight[3], in[4] * weight[4]}
+}
+
+// upsampled refuses upsampled views in a convolution of another stride than 1.
+func (c *operands) upsampled(list []View, stride [3]int) {
+	if stride != [3]int{1, 1, 1} {
+		c.stored(list...)
+	}
+}
+
+// stored refuses upsampled views.
+func (c *operands) stored(list ...View) {
+	for _, v := range list {
+		if v.Up != nil {
+			c.fail("in: upsampled while it is read, which only convolutions of stride 1 do")
+		}
+	}
 }
 
 // concat returns the shape of the channel concatenation of views.
@@ -95,7 +124,7 @@ func (c *operands) conv(in, weight, out []int, stride [3]int) {
 // transposed checks the shapes that a ConvTransposed and its gradients share.
 func (c *operands) transposed(in, weight, out []int) {
 	c.same("weight", weight[:2], []int{in[1], out[1]})
-	want := []int{in[0], out[1], in[2] * weight[2], in[3] * weight[3], in[4] * weight[4]}
+	want := Upsampled(in, weight)
 	if k := weight[2:]; slices.Min(k) < 1 || slices.Max(k) > 2 {
 		c.fail("kernel %v, each must be 1 or 2", k)
 	}

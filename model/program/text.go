@@ -73,10 +73,7 @@ func (p *Program) value(v any) string {
 	case ID:
 		return p.operand(v)
 	case View:
-		if v.Norm == None {
-			return p.operand(v.Buf)
-		}
-		return fmt.Sprintf("%s*%s~%g", p.operand(v.Buf), p.operand(v.Norm), v.Slope)
+		return p.view(v)
 	case []View:
 		return list(v, func(e View) string { return p.value(e) })
 	case []ID:
@@ -88,6 +85,22 @@ func (p *Program) value(v any) string {
 		})
 	}
 	return fmt.Sprint(v)
+}
+
+// view prints x, x*norm~slope, and up(x by weight + bias) for what is upsampled.
+func (p *Program) view(v View) string {
+	text := p.operand(v.Buf)
+	if v.Norm != None {
+		text = fmt.Sprintf("%s*%s~%g", text, p.operand(v.Norm), v.Slope)
+	}
+	if v.Up == nil {
+		return text
+	}
+	text += " by " + p.operand(v.Up.Weight)
+	if v.Up.Bias != None {
+		text += " + " + p.operand(v.Up.Bias)
+	}
+	return "up(" + text + ")"
 }
 
 func list[T any](l []T, f func(T) string) string {

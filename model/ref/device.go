@@ -118,6 +118,19 @@ func (m *memory[T]) Read(id program.ID, dst []float32) error {
 	return nil
 }
 
+// ReadPlane implements device.Loaded.
+func (m *memory[T]) ReadPlane(id program.ID, plane int, dst []float32) error {
+	if err := device.CheckPlane(m.p, id, plane, len(dst)); err != nil {
+		return fmt.Errorf("ref: read plane: %w", err)
+	}
+	s := m.p.Buffers[id].Shape
+	size, d, n := s[3]*s[4], plane%s[2], plane/s[2]
+	for i := range dst {
+		dst[i] = float32(m.buffers[id][((n*s[1]+i/size)*s[2]+d)*size+i%size])
+	}
+	return nil
+}
+
 // Run implements device.Loaded.
 func (m *memory[T]) Run(ctx context.Context) error {
 	for t, in := range m.p.Instrs {

@@ -146,26 +146,43 @@ func (m *memory[T]) all(list []program.ID) [][]T {
 
 // input returns the channel concatenation of views, materialised, and its shape.
 func (m *memory[T]) input(list []program.View) ([]T, []int) {
-	shape := append([]int(nil), m.p.Buffers[list[0].Buf].Shape...)
-	if len(list) == 1 && list[0].Norm == program.None {
-		return m.at(list[0].Buf), shape
+	parts, shape := make([][]T, len(list)), []int(nil)
+	total := 0
+	for i, v := range list {
+		parts[i], shape = m.view(v)
+		total += shape[1]
 	}
-	shape[1] = 0
-	for _, v := range list {
-		shape[1] += m.p.Buffers[v.Buf].Shape[1]
+	if len(list) == 1 {
+		return parts[0], shape
 	}
-	voxels, first := volume(grid(shape[2:])), 0
-	out := make([]T, shape[0]*shape[1]*voxels)
-	for _, v := range list {
-		s := m.shape(v.Buf)
-		x := make([]T, s.Len())
-		NormAct(s, m.at(v.Buf), m.at(v.Norm), float64(v.Slope), x)
-		for n := range s.N {
-			copy(out[(n*shape[1]+first)*voxels:], x[n*s.C*voxels:][:s.C*voxels])
+	shape = []int{shape[0], total, shape[2], shape[3], shape[4]}
+	voxels := total * volume(grid(shape[2:]))
+	out, first := make([]T, shape[0]*voxels), 0
+	for _, x := range parts {
+		size := len(x) / shape[0]
+		for n := range shape[0] {
+			copy(out[n*voxels+first:], x[n*size:][:size])
 		}
-		first += s.C
+		first += size
 	}
 	return out, shape
+}
+
+// view returns an activation as its reader sees it: normed, activated, upsampled.
+func (m *memory[T]) view(v program.View) ([]T, []int) {
+	x, shape := m.at(v.Buf), m.p.Buffers[v.Buf].Shape
+	if v.Norm != program.None {
+		raw := x
+		x = make([]T, len(raw))
+		NormAct(m.shape(v.Buf), raw, m.at(v.Norm), float64(v.Slope), x)
+	}
+	if v.Up == nil {
+		return x, shape
+	}
+	up := program.Upsampled(shape, m.p.Buffers[v.Up.Weight].Shape)
+	out := make([]T, program.Buffer{Shape: up}.Len())
+	ConvTransposed(m.geometryTransposed(shape, v.Up.Weight), x, m.at(v.Up.Weight), m.at(v.Up.Bias), out)
+	return out, up
 }
 
 func (m *memory[T]) shape(id program.ID) Shape {

@@ -178,6 +178,24 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// TestDoctorProcessor demands that a slow or impossible choice of kernels is told.
+func TestDoctorProcessor(t *testing.T) {
+	for _, c := range []struct {
+		kernels string
+		code    int
+		want    string
+	}{
+		{"", Done, "cpu "},
+		{"generic", Done, "-> unset NOISYSTUDENT_CPU"},
+		{"sse", Failed, "the best that runs here is"},
+	} {
+		t.Setenv("NOISYSTUDENT_CPU", c.kernels)
+		if code, out, _ := command(t, "doctor"); code != c.code || !strings.Contains(out, c.want) {
+			t.Errorf("NOISYSTUDENT_CPU=%s: exit code %d, want %d and %q:\n%s", c.kernels, code, c.code, c.want, out)
+		}
+	}
+}
+
 // TestRejected follows a cohort with a corrupt file through commands: exit code 3,
 // the file named, the same once more, and JSON that says it all.
 func TestRejected(t *testing.T) {

@@ -60,15 +60,24 @@ func report(w io.Writer, list []finding) error {
 
 func processor() finding {
 	f := finding{about: "cpu"}
+	forced := os.Getenv("NOISYSTUDENT_CPU")
 	e, err := engine.Open(engine.Options{Device: "cpu"})
-	if err != nil {
+	switch {
+	case err != nil && forced != "":
+		f.state, f.remedy, f.broken = err.Error(), "unset NOISYSTUDENT_CPU, or name the best in it", true
+		return f
+	case err != nil:
 		f.state, f.remedy, f.broken = err.Error(), "use --device ref, slowly, or another machine", true
 		return f
 	}
 	defer e.Close()
 	f.state = e.Name()
 	if strings.Contains(f.state, "generic") {
-		f.remedy = "this is the slow path: use a processor with AVX-512, and a build without the tag noasm"
+		f.state += ": plain Go, which takes some 25 times as long as AVX2"
+		f.remedy = "full-size networks need a processor with AVX2 and FMA, and a build for amd64 without the tag noasm"
+		if forced != "" {
+			f.remedy = "unset NOISYSTUDENT_CPU, unless this is a test"
+		}
 	}
 	return f
 }

@@ -14,7 +14,7 @@ var paper = Settings{Classes: 14, Patch: [3]int{40, 224, 192}, Step: 0.5}
 // What the network does not do: a tile blended, and planes of the same area
 // finished, by one model and by five.
 func BenchmarkBlend(b *testing.B) {
-	logits := make([]float32, paper.Classes*voxels(paper.Patch))
+	logits := make([]float32, paper.Classes*paper.Patch[1]*paper.Patch[2])
 	s := random.New(1)
 	for i := range logits {
 		logits[i] = float32(s.Uniform(-4, 4))
@@ -24,7 +24,9 @@ func BenchmarkBlend(b *testing.B) {
 		b.Run(fmt.Sprintf("tile of %d models", models), func(b *testing.B) {
 			for b.Loop() {
 				for m := range models {
-					r.add(m, [3]int{}, logits)
+					for z := range paper.Patch[0] {
+						r.add(m, [3]int{}, z, logits)
+					}
 				}
 			}
 		})
@@ -37,10 +39,10 @@ func BenchmarkBlend(b *testing.B) {
 			}
 		})
 	}
-	b.Run("flip", func(b *testing.B) {
+	b.Run("flip of a plane", func(b *testing.B) {
 		sum := make([]float32, len(logits))
 		for b.Loop() {
-			addFlipped(sum, logits, paper.Classes, paper.Patch, [3]bool{true, true, true})
+			addFlipped(sum, logits, paper.Classes, [3]int{1, paper.Patch[1], paper.Patch[2]}, [3]bool{true, true, true})
 		}
 	})
 }

@@ -102,7 +102,7 @@ func mirrored(t *testing.T, st *store.Store, c Config, s Settings, tile []float3
 			}
 			return (at[0]*d[1]+at[1])*d[2] + at[2]
 		}
-		flipped, logits := make([]float32, len(tile)), make([]float32, len(mean))
+		flipped, logits := make([]float32, len(tile)), []float32(nil)
 		for i, v := range tile {
 			flipped[flip(i)] = v
 		}
@@ -110,7 +110,8 @@ func mirrored(t *testing.T, st *store.Store, c Config, s Settings, tile []float3
 			if err := n.Use(models[0]); err != nil {
 				return err
 			}
-			return n.Logits(t.Context(), flipped, logits)
+			logits = logitsOf(t, n, flipped, s.Classes, d)
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)

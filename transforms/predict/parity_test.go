@@ -35,8 +35,9 @@ func tensors(t *testing.T, path string) map[string]safetensors.Tensor {
 
 // recorded answers with the logits of a member.
 type recorded struct {
-	logits []float32 // (members, C, D, H, W)
-	member int
+	logits         []float32 // (members, C, D, H, W)
+	classes, depth int
+	member         int
 }
 
 func (r *recorded) Use(m Model) (err error) {
@@ -44,8 +45,13 @@ func (r *recorded) Use(m Model) (err error) {
 	return err
 }
 
-func (r *recorded) Logits(_ context.Context, _, logits []float32) error {
-	copy(logits, r.logits[r.member*len(logits):])
+func (r *recorded) Forward(context.Context, []float32) error { return nil }
+
+func (r *recorded) Plane(z int, logits []float32) error {
+	area := len(logits) / r.classes
+	for c := range r.classes {
+		copy(logits[c*area:][:area], r.logits[((r.member*r.classes+c)*r.depth+z)*area:])
+	}
 	return nil
 }
 
@@ -60,7 +66,7 @@ func TestEnsembleEqualsPyTorch(t *testing.T) {
 	}
 	area, size := shape[1]*shape[2], voxels(shape)
 	other := 0
-	err := Segment(t.Context(), make([]float32, size), shape, &recorded{logits: f["logits"].Data}, members, s, func(z int, scores []float32, labels []uint8) error {
+	err := Segment(t.Context(), make([]float32, size), shape, &recorded{logits: f["logits"].Data, classes: s.Classes, depth: shape[0]}, members, s, func(z int, scores []float32, labels []uint8) error {
 		for i, label := range labels {
 			for c := range s.Classes {
 				got, want := scores[c*area+i], f["mean_softmax"].Data[c*size+z*area+i]
@@ -214,12 +220,9 @@ func TestRealTilesEqualNNUNet(t *testing.T) {
 	d := r.config.Plan.PatchSize
 	h := newHalves(p.Shape, d)
 	err = r.config.withNetwork(t.Context(), r.store, func(n Network, _ []Model, s Settings) error {
-		logits := make([]float32, s.Classes*voxels(d))
 		for i, at := range patch.Windows(p.Shape, d, s.Step) {
 			tile := volume.Crop(p.Image, p.Shape, volume.Box{Lo: at, Hi: [3]int{at[0] + d[0], at[1] + d[1], at[2] + d[2]}})
-			if err := n.Logits(t.Context(), tile, logits); err != nil {
-				return err
-			}
+			logits := logitsOf(t, n, tile, s.Classes, d)
 			if i == 0 {
 				near(t, "first tile", logits, d, volume.Box{Lo: [3]int{6, 16, 16}, Hi: [3]int{8, 48, 48}}, f["patch_logits_0_block"].Data, 3e-5)
 			}

@@ -31,16 +31,13 @@ func newRing(s Settings, models int, size [3]int) *ring {
 	return r
 }
 
-// add blends the logits (C, D, H, W) of a tile into a model's planes.
-func (r *ring) add(model int, at [3]int, logits []float32) {
+// add blends plane z (C, H, W) of the logits of a tile into a model's planes.
+func (r *ring) add(model int, at [3]int, z int, logits []float32) {
 	d, plane := r.Patch[0], r.size[1]*r.size[2]
 	size := r.Patch[1] * r.Patch[2]
-	blend := r.blend[model]
-	parallel(r.Classes*d, func(_, i int) {
-		c, z := i/d, i%d
-		to := (at[0] + z) % d * plane
-		gauss := r.gauss[z*size:][:size]
-		r.addPlane(blend[c*d*plane+to:][:plane], at, logits[i*size:][:size], gauss)
+	blend, gauss, to := r.blend[model], r.gauss[z*size:][:size], (at[0]+z)%d*plane
+	parallel(r.Classes, func(_, c int) {
+		r.addPlane(blend[c*d*plane+to:][:plane], at, logits[c*size:][:size], gauss)
 		if model == 0 && c == 0 {
 			r.addPlane(r.weight[to:][:plane], at, nil, gauss)
 		}

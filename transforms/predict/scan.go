@@ -92,8 +92,8 @@ func (c Config) Admit(ctx context.Context, file string, need int64) (release fun
 }
 
 // SegmentBytes is what the segmentation of a scan of a grid takes beside the
-// prepared image: the ring of planes, a tile with its logits, the export's planes,
-// and labels on both grids.
+// prepared image: the ring of planes, a tile with a plane of its logits, or all of
+// them where flips are summed, the export's planes, and labels on both grids.
 func (c Config) SegmentBytes(g volume.Geometry) int64 {
 	var shape [3]float64
 	for a := range 3 {
@@ -101,7 +101,10 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 	}
 	classes, depth, plane := float64(c.Plan.Classes()), float64(c.Plan.PatchSize[0]), shape[1]*shape[2]
 	ring := 4 * plane * (classes*(float64(len(c.Models))*depth+3) + depth)
-	tile := 8 * float64(voxels(c.Plan.PatchSize)) * (classes + 1)
+	tile := 4 * (2*float64(voxels(c.Plan.PatchSize)) + classes*float64(c.Plan.PatchSize[1]*c.Plan.PatchSize[2]))
+	if s, err := c.settings(); err == nil && s.Mirror != [3]bool{} {
+		tile += 4 * float64(voxels(c.Plan.PatchSize)) * classes
+	}
 	labels := 2 * (shape[0]*plane + float64(g.Voxels()))
 	return int64(min(ring+tile+labels, math.MaxInt64/4))
 }

@@ -15,11 +15,12 @@ type Model struct {
 	Weights map[string]engine.Tensor
 }
 
-// Network gives the logits of one tile: (1, 1, D, H, W) to (1, C, D, H, W), by the
-// model that it was last told to use.
+// Network computes one tile (D, H, W) by the model that it was last told to use, and
+// then gives its logits by planes (C, H, W).
 type Network interface {
 	Use(m Model) error
-	Logits(ctx context.Context, images, logits []float32) error
+	Forward(ctx context.Context, tile []float32) error
+	Plane(z int, logits []float32) error
 }
 
 // Settings say how tiles become labels.
@@ -51,11 +52,11 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 	padded, size, before := pad(image, shape, s.Patch)
 	g := &segmenter{
 		Settings: s, network: network, models: models, image: padded, size: size,
-		tile: make([]float32, voxels(s.Patch)), logits: make([]float32, s.Classes*voxels(s.Patch)),
+		tile: make([]float32, voxels(s.Patch)), plane: make([]float32, s.Classes*s.Patch[1]*s.Patch[2]),
 		ring: newRing(s, len(models), size),
 	}
 	if s.Mirror != [3]bool{} {
-		g.flipped, g.sum = make([]float32, len(g.tile)), make([]float32, len(g.logits))
+		g.flipped, g.sum = make([]float32, len(g.tile)), make([]float32, len(g.plane)*s.Patch[0])
 	}
 	return g.run(ctx, shape, before, out)
 }
@@ -85,8 +86,8 @@ type segmenter struct {
 	size    [3]int
 	ring    *ring
 
-	tile, logits []float32
-	flipped, sum []float32 // of tile and logits, where Mirror asks for flips
+	tile, plane  []float32
+	flipped, sum []float32 // (D, H, W) and (D, C, H, W), where Mirror asks for flips
 }
 
 func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Plane) error {
@@ -131,44 +132,87 @@ func (g *segmenter) row(ctx context.Context, tiles [][3]int) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := g.predict(ctx, at); err != nil {
+			if err := g.predict(ctx, m, at); err != nil {
 				return fmt.Errorf("predict: tile at %v: %w", at, err)
 			}
-			if g.Softmax {
-				softmax(g.logits, g.Classes, g.Patch)
-			}
-			g.ring.add(m, at, g.logits)
 		}
 	}
 	return nil
 }
 
-// predict fills logits for the tile at a position, as a mean over the flips that Mirror asks for.
-func (g *segmenter) predict(ctx context.Context, at [3]int) error {
+// predict blends the tile at a position into a model's planes, one plane after the
+// other while the caches have it.
+func (g *segmenter) predict(ctx context.Context, model int, at [3]int) error {
 	g.cut(at)
-	if err := g.network.Logits(ctx, g.tile, g.logits); err != nil {
-		return err
-	}
+	planes := g.network.Plane
 	if g.sum == nil {
-		return nil
+		if err := g.network.Forward(ctx, g.tile); err != nil {
+			return err
+		}
+	} else {
+		if err := g.mirror(ctx); err != nil {
+			return err
+		}
+		planes = g.mean
 	}
-	copy(g.sum, g.logits)
-	count := float32(1)
-	for k := 1; k < 8; k++ {
+	for z := range g.Patch[0] {
+		if err := planes(z, g.plane); err != nil {
+			return err
+		}
+		if g.Softmax {
+			softmax(g.plane, g.Classes, g.Patch[2])
+		}
+		g.ring.add(model, at, z, g.plane)
+	}
+	return nil
+}
+
+// mirror sums the logits of all the flips that Mirror asks for.
+func (g *segmenter) mirror(ctx context.Context) error {
+	clear(g.sum)
+	for k := range 8 {
 		axes := [3]bool{k&1 != 0, k&2 != 0, k&4 != 0}
 		if axes[0] && !g.Mirror[0] || axes[1] && !g.Mirror[1] || axes[2] && !g.Mirror[2] {
 			continue
 		}
-		clear(g.flipped)
-		addFlipped(g.flipped, g.tile, 1, g.Patch, axes)
-		if err := g.network.Logits(ctx, g.flipped, g.logits); err != nil {
+		if err := g.flip(ctx, axes); err != nil {
 			return err
 		}
-		addFlipped(g.sum, g.logits, g.Classes, g.Patch, axes)
-		count++
 	}
-	for i, v := range g.sum {
-		g.logits[i] = v / count
+	return nil
+}
+
+// flip adds the logits of the tile flipped along the axes, flipped back.
+func (g *segmenter) flip(ctx context.Context, axes [3]bool) error {
+	clear(g.flipped)
+	addFlipped(g.flipped, g.tile, 1, g.Patch, axes)
+	if err := g.network.Forward(ctx, g.flipped); err != nil {
+		return err
+	}
+	d, size := g.Patch[0], len(g.plane)
+	for z := range d {
+		if err := g.network.Plane(z, g.plane); err != nil {
+			return err
+		}
+		to := z
+		if axes[0] {
+			to = d - 1 - z
+		}
+		addFlipped(g.sum[to*size:][:size], g.plane, g.Classes, [3]int{1, g.Patch[1], g.Patch[2]}, axes)
+	}
+	return nil
+}
+
+// mean is Plane of the mean of all flips.
+func (g *segmenter) mean(z int, logits []float32) error {
+	count := float32(1)
+	for _, flips := range g.Mirror {
+		if flips {
+			count *= 2
+		}
+	}
+	for i, v := range g.sum[z*len(logits):][:len(logits)] {
+		logits[i] = v / count
 	}
 	return nil
 }

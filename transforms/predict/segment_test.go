@@ -15,19 +15,46 @@ import (
 
 // pointwise is a network whose logits at a voxel depend on that voxel alone, so
 // that tiling, blending and flipping must not show.
-type pointwise struct{ gain float32 }
+type pointwise struct {
+	gain float32
+	tile []float32
+}
 
 func (p *pointwise) Use(m Model) error {
 	p.gain = m.Weights["gain"].Data[0]
 	return nil
 }
 
-func (p *pointwise) Logits(_ context.Context, images, logits []float32) error {
-	n := len(images)
-	for i, v := range images {
+func (p *pointwise) Forward(_ context.Context, tile []float32) error {
+	p.tile = tile
+	return nil
+}
+
+func (p *pointwise) Plane(z int, logits []float32) error {
+	n := len(logits) / 3
+	for i, v := range p.tile[z*n:][:n] {
 		logits[i], logits[n+i], logits[2*n+i] = 0, p.gain*v, p.gain*(v*v-1)
 	}
 	return nil
+}
+
+// logitsOf computes a tile and returns all its logits (C, D, H, W).
+func logitsOf(t *testing.T, n Network, tile []float32, classes int, shape [3]int) []float32 {
+	t.Helper()
+	if err := n.Forward(t.Context(), tile); err != nil {
+		t.Fatal(err)
+	}
+	area := shape[1] * shape[2]
+	plane, all := make([]float32, classes*area), make([]float32, classes*len(tile))
+	for z := range shape[0] {
+		if err := n.Plane(z, plane); err != nil {
+			t.Fatal(err)
+		}
+		for c := range classes {
+			copy(all[(c*shape[0]+z)*area:], plane[c*area:][:area])
+		}
+	}
+	return all
 }
 
 func gain(g float32) Model {

@@ -2,14 +2,16 @@ package predict
 
 import "math"
 
-// softmax turns logits (C, D, H, W) into probabilities in place.
-func softmax(logits []float32, classes int, shape [3]int) {
-	h, w, size := shape[1], shape[2], voxels(shape)
-	parallel(shape[0], func(_, z int) {
+// softmax turns a plane of logits (C, H, W) into probabilities in place.
+func softmax(logits []float32, classes, w int) {
+	size := len(logits) / classes
+	h := size / w
+	bands := min(h, maxThreads)
+	parallel(bands, func(_, i int) {
 		rows, top, sum := make([][]float32, classes), make([]float32, w), make([]float32, w)
-		for y := range h {
+		for y := i * h / bands; y < (i+1)*h/bands; y++ {
 			for c := range rows {
-				rows[c] = logits[c*size+(z*h+y)*w:][:w]
+				rows[c] = logits[c*size+y*w:][:w]
 			}
 			softmaxRow(rows, top, sum, 1)
 		}

@@ -21,7 +21,7 @@ func bf16() {
 	halfGradients()
 }
 
-func bf16Tables(b *strings.Builder) { convTable(b, "convHalf", halves) }
+func bf16Tables(b *strings.Builder) { convTable(b, "convHalf", tileNames(halves)) }
 
 // vdpbf16ps adds the products of 16 pairs to 16 sums.
 func vdpbf16ps(x, w, sum reg.VecPhysical) { evex(2, 0x52, sum, w, x) }

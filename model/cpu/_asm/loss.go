@@ -19,6 +19,17 @@ func losses() {
 	lossGrad(c)
 }
 
+// Cephes' expf: ln 2 in two parts, and e^x = 1 + x + x^2*p(x) from the highest power down.
+const (
+	ln2Hi = 0.693359375
+	ln2Lo = -2.12194440e-4
+)
+
+var expPoly = []float64{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1}
+
+// logDegree is where the series of the logarithm ends.
+const logDegree = 13
+
 // number is a float32 constant of the data section, broadcast into a register.
 type number struct {
 	mem Mem
@@ -39,14 +50,14 @@ func constant(name string, v float64) Mem {
 func newConstants() (c lossConstants) {
 	c.lowest = number{constant("lossLowest", -120), zs[16]}
 	c.log2e = number{constant("lossLog2e", math.Log2E), zs[17]}
-	c.ln2hi = number{constant("lossLn2Hi", 0.693359375), zs[18]}
-	c.ln2lo = number{constant("lossLn2Lo", -2.12194440e-4), zs[19]}
+	c.ln2hi = number{constant("lossLn2Hi", ln2Hi), zs[18]}
+	c.ln2lo = number{constant("lossLn2Lo", ln2Lo), zs[19]}
 	names := []string{"lossP0", "lossP1", "lossP2", "lossP3", "lossP4", "lossP5", "lossP6"}
-	for i, v := range []float64{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1} {
+	for i, v := range append(expPoly, 1) {
 		c.poly[i] = number{constant(names[i], v), zs[20+i]}
 	}
 	ln2 = constant("lossLn2", math.Ln2)
-	for k := 13; k >= 1; k -= 2 {
+	for k := logDegree; k >= 1; k -= 2 {
 		logTerms = append(logTerms, constant(fmt.Sprintf("lossLog%d", k), 2/float64(k)))
 	}
 	c.lane = GLOBL("lossLanes", attr.RODATA|attr.NOPTR)

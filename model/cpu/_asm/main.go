@@ -35,8 +35,10 @@ type set struct {
 }
 
 var sets = map[string]set{
-	"avx512": {"amd64,!noasm", avx512, avx512Tables},
-	"bf16":   {"amd64,!noasm", bf16, bf16Tables},
+	"avx512":   {"amd64,!noasm", avx512, avx512Tables},
+	"bf16":     {"amd64,!noasm", bf16, bf16Tables},
+	"avx2":     {"amd64,!noasm", avx2, avx2Tables},
+	"winograd": {"amd64,!noasm", winograds, winogradTables},
 }
 
 func main() {
@@ -59,7 +61,7 @@ func avx512() {
 	gradients()
 	passes()
 	losses()
-	updates()
+	vectors{zs, 64, "AVX512"}.updates()
 }
 
 // writeGo writes the Go file, with the digests of the sources and of the assembly.
@@ -129,18 +131,31 @@ func declarations(set set, sources, assembly string) []byte {
 	return []byte(b.String())
 }
 
-func avx512Tables(b *strings.Builder) { convTable(b, "convAVX512", floats) }
+func avx512Tables(b *strings.Builder) { convTable(b, "convAVX512", tileNames(floats)) }
 
-func convTable(b *strings.Builder, name string, f factors) {
-	fmt.Fprintf(b, "\n// Kernels of each kind by ov-1 and px; see the table type.\nvar %s = [kinds][2][]func(*convArgs){\n", name)
+// tileNames lists the kernels of one and of two blocks; half a block has none.
+func tileNames(f factors) func(convKind) [3][]string {
+	return func(k convKind) (names [3][]string) {
+		for ov := 1; ov <= 2; ov++ {
+			for px := 1; px <= maxPixels/ov; px++ {
+				names[ov-1] = append(names[ov-1], convName(f, k, ov, px))
+			}
+		}
+		return names
+	}
+}
+
+// convTable writes the kernels of each kind and width by pixels, at least 1.
+func convTable(b *strings.Builder, table string, names func(convKind) [3][]string) {
+	fmt.Fprintf(b, "\nvar %s = [kinds][widths][]func(*convArgs){\n", table)
 	for _, k := range kinds {
 		b.WriteString("\t{\n")
-		for ov := 1; ov <= 2; ov++ {
-			b.WriteString("\t\t{nil")
-			for px := 1; px <= maxPixels/ov; px++ {
-				fmt.Fprintf(b, ", %s", convName(f, k, ov, px))
+		for _, list := range names(k) {
+			if list == nil {
+				b.WriteString("\t\tnil,\n")
+				continue
 			}
-			b.WriteString("},\n")
+			fmt.Fprintf(b, "\t\t{nil, %s},\n", strings.Join(list, ", "))
 		}
 		b.WriteString("\t},\n")
 	}

@@ -19,6 +19,7 @@ func contract(t *testing.T, open func() device.Device) {
 	}
 	t.Run("bytes", func(t *testing.T) { bytes(t, d) })
 	t.Run("copies", func(t *testing.T) { copies(t, d) })
+	t.Run("planes", func(t *testing.T) { planes(t, d) })
 	t.Run("refuses", func(t *testing.T) { refuses(t, d) })
 	t.Run("cancel", func(t *testing.T) { cancel(t, d) })
 	t.Run("state starts at zero", func(t *testing.T) { stateStartsAtZero(t, d) })
@@ -54,6 +55,34 @@ func copies(t *testing.T, d device.Device) {
 	}
 }
 
+// planes checks that planes are what Read gives.
+func planes(t *testing.T, d device.Device) {
+	b := newProblem(25)
+	for _, c := range channels {
+		b.activation(fmt.Sprintf("activation %d", c), 2, c, 3, 5, 13)
+	}
+	l, err := d.Load(b.placed(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing(t, l)
+	b.write(t, l, true)
+	for i := range channels {
+		all, shape := b.values[program.ID(i)], b.Buffers[i].Shape
+		plane := make([]float32, shape[1]*5*13)
+		for at := range 2 * 3 {
+			if err := l.ReadPlane(program.ID(i), at, plane); err != nil {
+				t.Fatal(err)
+			}
+			for k, got := range plane {
+				if want := all[((at/3*shape[1]+k/65)*3+at%3)*65+k%65]; got != want {
+					t.Fatalf("%s: element %d of plane %d is %g, wrote %g", b.Buffers[i].Name, k, at, got, want)
+				}
+			}
+		}
+	}
+}
+
 func refuses(t *testing.T, d device.Device) {
 	b := newProblem(19)
 	x := b.activation("x", 1, 3, 2, 2, 5)
@@ -71,6 +100,11 @@ func refuses(t *testing.T, d device.Device) {
 		"a long write":          l.Write(x, make([]float32, n+1)),
 		"a short read":          l.Read(x, make([]float32, n-1)),
 		"no buffer":             l.Write(program.None, nil),
+		"no such plane":         l.ReadPlane(x, 2, make([]float32, 30)),
+		"a plane before all":    l.ReadPlane(x, -1, make([]float32, 30)),
+		"a short plane":         l.ReadPlane(x, 0, make([]float32, 29)),
+		"a plane of labels":     l.ReadPlane(labels, 0, make([]float32, 10)),
+		"a plane of no buffer":  l.ReadPlane(program.None, 0, nil),
 		"a buffer past the end": l.Write(program.ID(len(p.Buffers)), nil),
 		"floats into labels":    l.Write(labels, make([]float32, 20)),
 		"labels into floats":    l.WriteLabels(x, make([]uint8, n)),

@@ -49,13 +49,16 @@ func convolutions() []convolution {
 			}
 		}
 	}
-	// What the network is made of, and three inputs at once.
+	// What networks are made of, the ends of half a block, and three inputs at once.
 	same, half := [3]int{1, 1, 1}, [3]int{2, 2, 2}
 	return append(all,
 		convolution{2, 16, []int{1}, []bool{false}, [3]int{3, 9, 33}, kernels[1], same},
 		convolution{2, 32, []int{32, 32}, []bool{false, true}, [3]int{4, 6, 24}, kernels[2], same},
 		convolution{1, 64, []int{32}, []bool{true}, [3]int{4, 6, 24}, kernels[2], half},
 		convolution{2, 14, []int{16}, []bool{true}, [3]int{3, 5, 48}, kernels[0], same},
+		convolution{2, 8, []int{8, 8}, []bool{false, true}, [3]int{3, 5, 26}, kernels[2], same},
+		convolution{1, 9, []int{8}, []bool{true}, [3]int{2, 5, 13}, kernels[1], half},
+		convolution{1, 8, []int{24}, []bool{true}, [3]int{3, 4, 12}, kernels[0], same},
 		convolution{1, 17, []int{16, 3, 20}, []bool{true, false, true}, [3]int{2, 3, 13}, kernels[2], same},
 	)
 }

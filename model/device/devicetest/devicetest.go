@@ -89,6 +89,7 @@ func cases() []testCase {
 	var all []testCase
 	all = append(all, convCases()...)
 	all = append(all, transposedCases()...)
+	all = append(all, upsampledCases()...)
 	all = append(all, normCases()...)
 	all = append(all, lossCases()...)
 	all = append(all, vectorCases()...)

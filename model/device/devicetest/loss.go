@@ -28,6 +28,8 @@ func lossCases() []testCase {
 		{1, 14, [3]int{3, 5, 7}, true, -1, true, 2, 3},
 		{2, 33, [3]int{2, 2, 5}, true, 255, true, 2, 33},
 		{2, 14, [3]int{2, 3, 24}, true, -1, false, 60, 14},
+		{2, 8, [3]int{2, 3, 24}, false, 2, true, 60, 8},
+		{2, 9, [3]int{2, 3, 13}, true, -1, true, 2, 9},
 		{1, 4, [3]int{2, 3, 7}, true, 0, false, 2, 1},
 	}
 	var all []testCase
