@@ -9,13 +9,13 @@ var genericWinograd = &winogradKernels{
 	genericWinogradInput, genericWinogradWeight, genericWinogradWeightGrad, genericWinogradOutput, genericWinogradOutputGrad,
 }
 
-// The inner points are +-near and +-far, whose product is 1; nearG and farG are
-// the divisors of their rows of G.
+// The inner points are +-nearPoint and +-farPoint, whose product is 1; nearScale and farScale
+// are factors of their rows of G.
 const (
-	near  = math.Sqrt2 / 2
-	far   = math.Sqrt2
-	nearG = -2.0 / 3
-	farG  = 1.0 / 6
+	nearPoint = math.Sqrt2 / 2
+	farPoint  = math.Sqrt2
+	nearScale = -2.0 / 3
+	farScale  = 1.0 / 6
 )
 
 // cell is the 6x6 points of one cell, or pixels, weights or outputs in their place.
@@ -59,33 +59,33 @@ func (x *cell) store(p unsafe.Pointer, at, point int) {
 }
 
 func inputPoints(v *[6]float32) {
-	e, o := v[4]-far*far*v[2], near*(v[3]-far*far*v[1])
-	f, p := v[4]-near*near*v[2], far*(v[3]-near*near*v[1])
+	e, o := v[4]-farPoint*farPoint*v[2], nearPoint*(v[3]-farPoint*farPoint*v[1])
+	f, p := v[4]-nearPoint*nearPoint*v[2], farPoint*(v[3]-nearPoint*nearPoint*v[1])
 	*v = [6]float32{v[0] + v[4] - 2.5*v[2], e + o, e - o, f + p, f - p, v[1] + v[5] - 2.5*v[3]}
 }
 
 func weightPoints(v *[6]float32) {
-	e, o := nearG*(v[0]+near*near*v[2]), nearG*near*v[1]
-	f, p := farG*(v[0]+far*far*v[2]), farG*far*v[1]
+	e, o := nearScale*(v[0]+nearPoint*nearPoint*v[2]), nearScale*nearPoint*v[1]
+	f, p := farScale*(v[0]+farPoint*farPoint*v[2]), farScale*farPoint*v[1]
 	*v = [6]float32{v[0], e + o, e - o, f + p, f - p, v[2]}
 }
 
 func weightGrads(v *[6]float32) {
 	s, d, t, e := v[1]+v[2], v[1]-v[2], v[3]+v[4], v[3]-v[4]
-	v[0] += nearG*s + farG*t
-	v[1], v[2] = nearG*near*d+farG*far*e, nearG*near*near*s+farG*far*far*t+v[5]
+	v[0] += nearScale*s + farScale*t
+	v[1], v[2] = nearScale*nearPoint*d+farScale*farPoint*e, nearScale*nearPoint*nearPoint*s+farScale*farPoint*farPoint*t+v[5]
 }
 
 func outputs(v *[6]float32) {
 	s, d, t, e := v[1]+v[2], v[1]-v[2], v[3]+v[4], v[3]-v[4]
 	v[0] += s + t
-	v[1], v[2] = near*d+far*e, near*near*s+far*far*t
-	v[3] = v[5] + near*near*near*d + far*far*far*e
+	v[1], v[2] = nearPoint*d+farPoint*e, nearPoint*nearPoint*s+farPoint*farPoint*t
+	v[3] = v[5] + nearPoint*nearPoint*nearPoint*d + farPoint*farPoint*farPoint*e
 }
 
 func outputGrads(v *[6]float32) {
-	e, o := v[0]+near*near*v[2], near*v[1]+near*near*near*v[3]
-	f, p := v[0]+far*far*v[2], far*v[1]+far*far*far*v[3]
+	e, o := v[0]+nearPoint*nearPoint*v[2], nearPoint*v[1]+nearPoint*nearPoint*nearPoint*v[3]
+	f, p := v[0]+farPoint*farPoint*v[2], farPoint*v[1]+farPoint*farPoint*farPoint*v[3]
 	*v = [6]float32{v[0], e + o, e - o, f + p, f - p, v[3]}
 }
 

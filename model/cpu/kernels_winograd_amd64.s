@@ -1166,8 +1166,8 @@ TEXT ·winogradOutputAVX512(SB), NOSPLIT, $0-8
 	LEAQ         (R12)(R12*2), R13
 	LEAQ         (R12)(R12*4), R14
 	MOVQ         8(R15), R8
-	MOVQ         40(R15), CX
 	MOVQ         16(R15), R9
+	MOVQ         40(R15), CX
 	SHRQ         $0x02, CX
 	JE           winogradOutputAVX512_last
 
@@ -1291,20 +1291,32 @@ winogradOutputAVX512_cell:
 	VFMADD231PS      Z29, Z25, Z20
 	VFMADD231PS      Z28, Z27, Z20
 	VADDPS           (R9), Z0, Z0
-	VADDPS           (R9), Z4, Z4
-	VADDPS           (R9), Z8, Z8
-	VADDPS           (R9), Z20, Z20
 	CMPQ             56(R15), $0x00
-	JE               winogradOutputAVX512_assign0
+	JE               winogradOutputAVX512_next_row0_assign0
 	VADDPS           (SI), Z0, Z0
-	VADDPS           64(SI), Z4, Z4
-	VADDPS           128(SI), Z8, Z8
-	VADDPS           192(SI), Z20, Z20
 
-winogradOutputAVX512_assign0:
-	VMOVUPS          Z0, (SI)
-	VMOVUPS          Z4, 64(SI)
-	VMOVUPS          Z8, 128(SI)
+winogradOutputAVX512_next_row0_assign0:
+	VMOVUPS Z0, (SI)
+	VADDPS  (R9), Z4, Z4
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row0_assign1
+	VADDPS  64(SI), Z4, Z4
+
+winogradOutputAVX512_next_row0_assign1:
+	VMOVUPS Z4, 64(SI)
+	VADDPS  (R9), Z8, Z8
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row0_assign2
+	VADDPS  128(SI), Z8, Z8
+
+winogradOutputAVX512_next_row0_assign2:
+	VMOVUPS Z8, 128(SI)
+	VADDPS  (R9), Z20, Z20
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row0_assign3
+	VADDPS  192(SI), Z20, Z20
+
+winogradOutputAVX512_next_row0_assign3:
 	VMOVUPS          Z20, 192(SI)
 	DECQ             BX
 	JE               winogradOutputAVX512_next
@@ -1322,20 +1334,32 @@ winogradOutputAVX512_assign0:
 	VFMADD231PS      Z29, Z25, Z21
 	VFMADD231PS      Z28, Z27, Z21
 	VADDPS           (R9), Z1, Z1
-	VADDPS           (R9), Z5, Z5
-	VADDPS           (R9), Z9, Z9
-	VADDPS           (R9), Z21, Z21
 	CMPQ             56(R15), $0x00
-	JE               winogradOutputAVX512_assign1
+	JE               winogradOutputAVX512_next_row1_assign0
 	VADDPS           (SI), Z1, Z1
-	VADDPS           64(SI), Z5, Z5
-	VADDPS           128(SI), Z9, Z9
-	VADDPS           192(SI), Z21, Z21
 
-winogradOutputAVX512_assign1:
-	VMOVUPS          Z1, (SI)
-	VMOVUPS          Z5, 64(SI)
-	VMOVUPS          Z9, 128(SI)
+winogradOutputAVX512_next_row1_assign0:
+	VMOVUPS Z1, (SI)
+	VADDPS  (R9), Z5, Z5
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row1_assign1
+	VADDPS  64(SI), Z5, Z5
+
+winogradOutputAVX512_next_row1_assign1:
+	VMOVUPS Z5, 64(SI)
+	VADDPS  (R9), Z9, Z9
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row1_assign2
+	VADDPS  128(SI), Z9, Z9
+
+winogradOutputAVX512_next_row1_assign2:
+	VMOVUPS Z9, 128(SI)
+	VADDPS  (R9), Z21, Z21
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row1_assign3
+	VADDPS  192(SI), Z21, Z21
+
+winogradOutputAVX512_next_row1_assign3:
 	VMOVUPS          Z21, 192(SI)
 	DECQ             BX
 	JE               winogradOutputAVX512_next
@@ -1353,20 +1377,32 @@ winogradOutputAVX512_assign1:
 	VFMADD231PS      Z29, Z25, Z22
 	VFMADD231PS      Z28, Z27, Z22
 	VADDPS           (R9), Z2, Z2
-	VADDPS           (R9), Z6, Z6
-	VADDPS           (R9), Z10, Z10
-	VADDPS           (R9), Z22, Z22
 	CMPQ             56(R15), $0x00
-	JE               winogradOutputAVX512_assign2
+	JE               winogradOutputAVX512_next_row2_assign0
 	VADDPS           (SI), Z2, Z2
-	VADDPS           64(SI), Z6, Z6
-	VADDPS           128(SI), Z10, Z10
-	VADDPS           192(SI), Z22, Z22
 
-winogradOutputAVX512_assign2:
-	VMOVUPS          Z2, (SI)
-	VMOVUPS          Z6, 64(SI)
-	VMOVUPS          Z10, 128(SI)
+winogradOutputAVX512_next_row2_assign0:
+	VMOVUPS Z2, (SI)
+	VADDPS  (R9), Z6, Z6
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row2_assign1
+	VADDPS  64(SI), Z6, Z6
+
+winogradOutputAVX512_next_row2_assign1:
+	VMOVUPS Z6, 64(SI)
+	VADDPS  (R9), Z10, Z10
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row2_assign2
+	VADDPS  128(SI), Z10, Z10
+
+winogradOutputAVX512_next_row2_assign2:
+	VMOVUPS Z10, 128(SI)
+	VADDPS  (R9), Z22, Z22
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row2_assign3
+	VADDPS  192(SI), Z22, Z22
+
+winogradOutputAVX512_next_row2_assign3:
 	VMOVUPS          Z22, 192(SI)
 	DECQ             BX
 	JE               winogradOutputAVX512_next
@@ -1384,20 +1420,32 @@ winogradOutputAVX512_assign2:
 	VFMADD231PS      Z29, Z25, Z23
 	VFMADD231PS      Z28, Z27, Z23
 	VADDPS           (R9), Z3, Z3
-	VADDPS           (R9), Z7, Z7
-	VADDPS           (R9), Z11, Z11
-	VADDPS           (R9), Z23, Z23
 	CMPQ             56(R15), $0x00
-	JE               winogradOutputAVX512_assign3
+	JE               winogradOutputAVX512_next_row3_assign0
 	VADDPS           (SI), Z3, Z3
-	VADDPS           64(SI), Z7, Z7
-	VADDPS           128(SI), Z11, Z11
-	VADDPS           192(SI), Z23, Z23
 
-winogradOutputAVX512_assign3:
+winogradOutputAVX512_next_row3_assign0:
 	VMOVUPS Z3, (SI)
+	VADDPS  (R9), Z7, Z7
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row3_assign1
+	VADDPS  64(SI), Z7, Z7
+
+winogradOutputAVX512_next_row3_assign1:
 	VMOVUPS Z7, 64(SI)
+	VADDPS  (R9), Z11, Z11
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row3_assign2
+	VADDPS  128(SI), Z11, Z11
+
+winogradOutputAVX512_next_row3_assign2:
 	VMOVUPS Z11, 128(SI)
+	VADDPS  (R9), Z23, Z23
+	CMPQ    56(R15), $0x00
+	JE      winogradOutputAVX512_next_row3_assign3
+	VADDPS  192(SI), Z23, Z23
+
+winogradOutputAVX512_next_row3_assign3:
 	VMOVUPS Z23, 192(SI)
 
 winogradOutputAVX512_next:
@@ -1528,33 +1576,32 @@ winogradOutputAVX512_last:
 	VFMADD231PS      Z29, Z25, Z20
 	VFMADD231PS      Z28, Z27, Z20
 	VADDPS           (R9), Z0, Z0
-	VADDPS           (R9), Z4, Z4
-	VADDPS           (R9), Z8, Z8
-	VADDPS           (R9), Z20, Z20
 	CMPQ             56(R15), $0x00
-	JE               winogradOutputAVX512_assign00
+	JE               winogradOutputAVX512_done_row0_assign0
 	VADDPS           (SI), Z0, Z0
 
-winogradOutputAVX512_assign00:
+winogradOutputAVX512_done_row0_assign0:
 	VMOVUPS Z0, (SI)
 	CMPQ    CX, $0x01
-	JE      winogradOutputAVX512_stored0
+	JE      winogradOutputAVX512_done_row0_end
+	VADDPS  (R9), Z4, Z4
 	CMPQ    56(R15), $0x00
-	JE      winogradOutputAVX512_assign01
+	JE      winogradOutputAVX512_done_row0_assign1
 	VADDPS  64(SI), Z4, Z4
 
-winogradOutputAVX512_assign01:
+winogradOutputAVX512_done_row0_assign1:
 	VMOVUPS Z4, 64(SI)
 	CMPQ    CX, $0x02
-	JE      winogradOutputAVX512_stored0
+	JE      winogradOutputAVX512_done_row0_end
+	VADDPS  (R9), Z8, Z8
 	CMPQ    56(R15), $0x00
-	JE      winogradOutputAVX512_assign02
+	JE      winogradOutputAVX512_done_row0_assign2
 	VADDPS  128(SI), Z8, Z8
 
-winogradOutputAVX512_assign02:
+winogradOutputAVX512_done_row0_assign2:
 	VMOVUPS Z8, 128(SI)
 
-winogradOutputAVX512_stored0:
+winogradOutputAVX512_done_row0_end:
 	DECQ             BX
 	JE               winogradOutputAVX512_done
 	ADDQ             24(R15), SI
@@ -1571,33 +1618,32 @@ winogradOutputAVX512_stored0:
 	VFMADD231PS      Z29, Z25, Z21
 	VFMADD231PS      Z28, Z27, Z21
 	VADDPS           (R9), Z1, Z1
-	VADDPS           (R9), Z5, Z5
-	VADDPS           (R9), Z9, Z9
-	VADDPS           (R9), Z21, Z21
 	CMPQ             56(R15), $0x00
-	JE               winogradOutputAVX512_assign10
+	JE               winogradOutputAVX512_done_row1_assign0
 	VADDPS           (SI), Z1, Z1
 
-winogradOutputAVX512_assign10:
+winogradOutputAVX512_done_row1_assign0:
 	VMOVUPS Z1, (SI)
 	CMPQ    CX, $0x01
-	JE      winogradOutputAVX512_stored1
+	JE      winogradOutputAVX512_done_row1_end
+	VADDPS  (R9), Z5, Z5
 	CMPQ    56(R15), $0x00
-	JE      winogradOutputAVX512_assign11
+	JE      winogradOutputAVX512_done_row1_assign1
 	VADDPS  64(SI), Z5, Z5
 
-winogradOutputAVX512_assign11:
+winogradOutputAVX512_done_row1_assign1:
 	VMOVUPS Z5, 64(SI)
 	CMPQ    CX, $0x02
-	JE      winogradOutputAVX512_stored1
+	JE      winogradOutputAVX512_done_row1_end
+	VADDPS  (R9), Z9, Z9
 	CMPQ    56(R15), $0x00
-	JE      winogradOutputAVX512_assign12
+	JE      winogradOutputAVX512_done_row1_assign2
 	VADDPS  128(SI), Z9, Z9
 
-winogradOutputAVX512_assign12:
+winogradOutputAVX512_done_row1_assign2:
 	VMOVUPS Z9, 128(SI)
 
-winogradOutputAVX512_stored1:
+winogradOutputAVX512_done_row1_end:
 	DECQ             BX
 	JE               winogradOutputAVX512_done
 	ADDQ             24(R15), SI
@@ -1614,33 +1660,32 @@ winogradOutputAVX512_stored1:
 	VFMADD231PS      Z29, Z25, Z22
 	VFMADD231PS      Z28, Z27, Z22
 	VADDPS           (R9), Z2, Z2
-	VADDPS           (R9), Z6, Z6
-	VADDPS           (R9), Z10, Z10
-	VADDPS           (R9), Z22, Z22
 	CMPQ             56(R15), $0x00
-	JE               winogradOutputAVX512_assign20
+	JE               winogradOutputAVX512_done_row2_assign0
 	VADDPS           (SI), Z2, Z2
 
-winogradOutputAVX512_assign20:
+winogradOutputAVX512_done_row2_assign0:
 	VMOVUPS Z2, (SI)
 	CMPQ    CX, $0x01
-	JE      winogradOutputAVX512_stored2
+	JE      winogradOutputAVX512_done_row2_end
+	VADDPS  (R9), Z6, Z6
 	CMPQ    56(R15), $0x00
-	JE      winogradOutputAVX512_assign21
+	JE      winogradOutputAVX512_done_row2_assign1
 	VADDPS  64(SI), Z6, Z6
 
-winogradOutputAVX512_assign21:
+winogradOutputAVX512_done_row2_assign1:
 	VMOVUPS Z6, 64(SI)
 	CMPQ    CX, $0x02
-	JE      winogradOutputAVX512_stored2
+	JE      winogradOutputAVX512_done_row2_end
+	VADDPS  (R9), Z10, Z10
 	CMPQ    56(R15), $0x00
-	JE      winogradOutputAVX512_assign22
+	JE      winogradOutputAVX512_done_row2_assign2
 	VADDPS  128(SI), Z10, Z10
 
-winogradOutputAVX512_assign22:
+winogradOutputAVX512_done_row2_assign2:
 	VMOVUPS Z10, 128(SI)
 
-winogradOutputAVX512_stored2:
+winogradOutputAVX512_done_row2_end:
 	DECQ             BX
 	JE               winogradOutputAVX512_done
 	ADDQ             24(R15), SI
@@ -1657,33 +1702,32 @@ winogradOutputAVX512_stored2:
 	VFMADD231PS      Z29, Z25, Z23
 	VFMADD231PS      Z28, Z27, Z23
 	VADDPS           (R9), Z3, Z3
-	VADDPS           (R9), Z7, Z7
-	VADDPS           (R9), Z11, Z11
-	VADDPS           (R9), Z23, Z23
 	CMPQ             56(R15), $0x00
-	JE               winogradOutputAVX512_assign30
+	JE               winogradOutputAVX512_done_row3_assign0
 	VADDPS           (SI), Z3, Z3
 
-winogradOutputAVX512_assign30:
+winogradOutputAVX512_done_row3_assign0:
 	VMOVUPS Z3, (SI)
 	CMPQ    CX, $0x01
-	JE      winogradOutputAVX512_stored3
+	JE      winogradOutputAVX512_done_row3_end
+	VADDPS  (R9), Z7, Z7
 	CMPQ    56(R15), $0x00
-	JE      winogradOutputAVX512_assign31
+	JE      winogradOutputAVX512_done_row3_assign1
 	VADDPS  64(SI), Z7, Z7
 
-winogradOutputAVX512_assign31:
+winogradOutputAVX512_done_row3_assign1:
 	VMOVUPS Z7, 64(SI)
 	CMPQ    CX, $0x02
-	JE      winogradOutputAVX512_stored3
+	JE      winogradOutputAVX512_done_row3_end
+	VADDPS  (R9), Z11, Z11
 	CMPQ    56(R15), $0x00
-	JE      winogradOutputAVX512_assign32
+	JE      winogradOutputAVX512_done_row3_assign2
 	VADDPS  128(SI), Z11, Z11
 
-winogradOutputAVX512_assign32:
+winogradOutputAVX512_done_row3_assign2:
 	VMOVUPS Z11, 128(SI)
 
-winogradOutputAVX512_stored3:
+winogradOutputAVX512_done_row3_end:
 winogradOutputAVX512_done:
 	VZEROUPPER
 	RET
@@ -1701,10 +1745,10 @@ TEXT ·winogradOutputGradAVX512(SB), NOSPLIT, $0-8
 	LEAQ         (R12)(R12*2), R13
 	LEAQ         (R12)(R12*4), R14
 	MOVQ         8(R15), R8
-	MOVQ         24(R15), R9
 	MOVQ         40(R15), CX
-	MOVQ         32(R15), R11
+	MOVQ         24(R15), R9
 	LEAQ         (R9)(R9*2), R10
+	MOVQ         32(R15), R11
 	KXNORW       K1, K1, K1
 	CMPQ         R11, $0x00
 	JG           winogradOutputGradAVX512_row0
@@ -1921,14 +1965,20 @@ winogradOutputGradAVX512_last:
 	ANDQ      $0x03, CX
 	JE        winogradOutputGradAVX512_done
 	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
 	VPXORD    Z9, Z9, Z9
 	VPXORD    Z10, Z10, Z10
 	VPXORD    Z11, Z11, Z11
 	VPXORD    Z12, Z12, Z12
+	VPXORD    Z13, Z13, Z13
+	VPXORD    Z14, Z14, Z14
 	VPXORD    Z15, Z15, Z15
 	VPXORD    Z16, Z16, Z16
 	VPXORD    Z17, Z17, Z17
 	VPXORD    Z18, Z18, Z18
+	VPXORD    Z19, Z19, Z19
+	VPXORD    Z20, Z20, Z20
 	VPXORD    Z21, Z21, Z21
 	VPXORD    Z22, Z22, Z22
 	VPXORD    Z23, Z23, Z23
