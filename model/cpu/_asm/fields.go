@@ -26,9 +26,9 @@ var fields = concat(
 	layout("squareArgs", "x 8", "n 8", "sum 8"),
 	layout("addArgs", "dst 8", "a 8", "b 8", "n 8"),
 	layout("lossArgs", "logits 8", "dlogits 8", "labels 8", "top 8", "a 8", "b 8", "weight 8", "counts 8", "sums 8", "n 8"),
-	layout("winogradInputArgs", "points 8", "src 8", "scale 8", "shift 8", "rows 32", "px 8", "point 8", "slope 4"),
+	layout("winogradInputArgs", "points 8", "src 8", "scale 8", "shift 8", "kept 8", "rows 48", "px 8", "point 8", "slope 4"),
 	layout("winogradWeightArgs", "points 8", "weights 8", "row 8", "n 8", "step 8", "next 8", "point 8"),
-	layout("winogradOutputArgs", "points 8", "out 8", "bias 8", "row 8", "px 8", "point 8", "add 8"),
+	layout("winogradOutputArgs", "points 8", "out 8", "bias 8", "row 8", "rows 8", "px 8", "point 8", "add 8"),
 )
 
 func concat(lists ...[]field) (all []field) {
