@@ -47,7 +47,7 @@ func (l *loaded) gridOf(v program.View) [3]int {
 func (l *loaded) newConv(i program.Conv) op {
 	k, out := newKernelLayout(l.shape(i.Weight)), l.shape(i.Out)
 	gathers := l.gathers(i.In, k, i.Stride)
-	c := l.newConvOp(out[0], grid(out), !gathers)
+	c := l.newConvOp(out[0], grid(out), !gathers && !l.transforms(k, i.Stride, out[0]*voxels(out)))
 	in := l.gridOf(i.In[0])
 	c.taps[0] = forwardTaps(in[0], c.out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	c.taps[1] = forwardTaps(in[1], c.out[1], k.kh, i.Stride[1], (k.kh-1)/2)
@@ -100,17 +100,19 @@ func (l *loaded) newTransposed(i program.ConvTransposed) op {
 // newDataGrad plans the gradient of a convolution by its inputs.
 func (l *loaded) newDataGrad(i program.ConvDataGrad) op {
 	k, dout := newKernelLayout(l.shape(i.Weight)), grid(l.shape(i.DOut))
-	c := l.newConvOp(l.shape(i.DOut)[0], [3]int{}, true)
 	var channels []int
+	var out []int
 	for j, id := range i.DIn {
 		n := i.Channels[j]
 		if id == program.None {
 			n = -n
 		} else {
-			c.out = grid(l.shape(id))
+			out = l.shape(id)
 		}
 		channels = append(channels, n)
 	}
+	back := turned(k, len(channelBlocks(channels)))
+	c := l.newConvOp(out[0], grid(out), !l.transforms(back, i.Stride, out[0]*voxels(out)))
 	c.taps[0] = backwardTaps(c.out[0], dout[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	c.taps[1] = backwardTaps(c.out[1], dout[1], k.kh, i.Stride[1], (k.kh-1)/2)
 	sources := l.sources([]program.View{{Buf: i.DOut, Norm: program.None}})

@@ -27,12 +27,13 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 		in := l.sources(i.In)
 		sources = append(sources, in...)
 		g.mapRows(in)
-		if l.half != nil {
+		transforms := l.transforms(k, i.Stride, g.ySource.batch*g.ySource.voxels)
+		if l.half != nil && !transforms {
 			g.pairTaps(in, from, i.Stride[2])
 		} else {
 			g.x = newPacker(g.table.format(), in, from, []columns{{0, 1, from[2]}}, k.kw > 1)
 		}
-		if l.transforms(k, i.Stride, g.work()) {
+		if transforms {
 			return newWinogradGrad(g, in).op("conv weight gradient", sources, l.floats(i.DWeight))
 		}
 	}

@@ -11,13 +11,18 @@ import (
 	"noisystudent/model/random"
 )
 
-// TestHalf holds every path of bfloat16 factors to package ref.
+// TestHalf holds every path of bfloat16 factors to package ref, alone and beside
+// transforms.
 func TestHalf(t *testing.T) {
 	notShort(t)
 	for _, table := range halfTables() {
-		t.Run(table.name, func(t *testing.T) { devicetest.RunHalf(t, opener(table, 2, standard)) })
+		t.Run(table.name, func(t *testing.T) {
+			devicetest.RunHalf(t, opener(table, 2, standard))
+			devicetest.RunHalfExact(t, opener(table, 2, standard))
+		})
 	}
-	t.Run("parts", func(t *testing.T) { devicetest.RunHalf(t, opener(halfTables()[0], 3, splinters)) })
+	t.Run("parts", func(t *testing.T) { devicetest.RunHalfExact(t, opener(halfTables()[0], 3, splinters)) })
+	t.Run("beside transforms", func(t *testing.T) { devicetest.RunHalf(t, opener(tables()[0], 2, standard)) })
 }
 
 // TestHalfWithoutKernels: a table without kernels of bfloat16 factors computes in float32.
@@ -26,16 +31,18 @@ func TestHalfWithoutKernels(t *testing.T) {
 	devicetest.Same(t, plain, devicetest.Half(plain))
 }
 
-// halfTables lists the tables with kernels of bfloat16 factors; the last is plain Go,
-// which outside of tests has none.
+// halfTables lists the tables with kernels of bfloat16 factors, without transforms,
+// which would take the place of some; the last is plain Go, which outside of tests has
+// no such kernels.
 func halfTables() (list []*table) {
 	for _, t := range tables() {
 		if t.half != nil {
+			t.winograd = nil
 			list = append(list, t)
 		}
 	}
 	plain := genericTable()
-	plain.half = genericHalf()
+	plain.half, plain.winograd = genericHalf(), nil
 	return append(list, plain)
 }
 

@@ -42,12 +42,17 @@ func (c *convOp) turn(id program.ID, channels []int, flip bool) *turn {
 	return t
 }
 
+// turned is the layout for the way back to so many blocks.
+func turned(k kernelLayout, blocks int) kernelLayout {
+	return kernelLayout{a: blocks * lanes, b: k.a, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes}
+}
+
 // newTurn plans the packing for inputs of the given channels, negative where they
 // are not wanted, but not where it goes.
 func (l *loaded) newTurn(id program.ID, channels []int, flip bool, half *halfTable) *turn {
 	k := newKernelLayout(l.shape(id))
 	t := &turn{from: k, blocks: channelBlocks(channels), flip: flip, half: half}
-	t.to = kernelLayout{a: len(t.blocks) * lanes, b: k.a, kd: k.kd, kh: k.kh, kw: k.kw, rows: lanes}
+	t.to = turned(k, len(t.blocks))
 	if half != nil {
 		t.to.rows = lanes / 2
 		l.needScratch = max(l.needScratch, lanes*k.kw*lanes)

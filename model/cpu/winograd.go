@@ -1,10 +1,6 @@
 package cpu
 
-import (
-	"unsafe"
-
-	"noisystudent/model/program"
-)
+import "unsafe"
 
 // Winograd's F(4x4, 3x3): a cell of 4x4 outputs (along H and W) of a 3x3 kernel takes 36
 // products for each pair of channels instead of 144. Six by six pixels d and three by
@@ -79,13 +75,6 @@ type winogradScratch struct {
 	input  winogradInputArgs
 	weight winogradWeightArgs
 	output winogradOutputArgs
-}
-
-// transforms reports whether convolutions of a kernel and stride, of so many
-// multiply-adds, and their gradients are to be computed by transforms.
-func (l *loaded) transforms(k kernelLayout, stride [3]int, work int) bool {
-	fits := k.kh == 3 && k.kw == 3 && stride == [3]int{1, 1, 1}
-	return fits && l.dev.table.winograd != nil && l.p.Precision != program.Exact && l.half == nil && work >= l.dev.sizes.winograd
 }
 
 // cells are the transformed inputs that a worker holds in scratch, [36 points][plane

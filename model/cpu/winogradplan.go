@@ -1,21 +1,36 @@
 package cpu
 
+import "noisystudent/model/program"
+
 // Transformed weights are four times the weights. Where they outgrow the third-level cache
 // and few voxels share them, bringing them costs more than the products they save.
+// Products of bfloat16 cost half as much, so that more voxels have to share them.
 const (
-	winogradCache  = 8 << 20 // bytes
-	winogradVoxels = 256
+	winogradCache      = 8 << 20 // bytes
+	winogradVoxels     = 256
+	winogradHalfVoxels = 2048
 )
+
+// transforms reports whether a convolution, or a gradient of one, is to be computed by
+// transforms: k is the layout of its weights, voxels are those of its output.
+func (l *loaded) transforms(k kernelLayout, stride [3]int, voxels int) bool {
+	fits := k.kh == 3 && k.kw == 3 && stride == [3]int{1, 1, 1}
+	if !fits || l.dev.table.winograd == nil || l.p.Precision == program.Exact {
+		return false
+	}
+	least := winogradVoxels
+	if l.half != nil {
+		least = winogradHalfVoxels
+	}
+	weights := blocks(k.a) * blocks(k.b) * k.kd * lanes * lanes // of each point
+	return 9*weights*voxels >= l.dev.sizes.winograd && (4*winogradPoints*weights <= winogradCache || voxels >= least)
+}
 
 // winograd makes a winogradOp of a planned convolution or, with flip, of a planned data
 // gradient, which meets kernel rows in reverse. Its weights lie as k says. It is nil
 // where the convolution is to be computed directly.
 func (c *convOp) winograd(k kernelLayout, stride [3]int, flip bool) *winogradOp {
-	if c.pack.gather != nil || !c.l.transforms(k, stride, c.work()) {
-		return nil
-	}
-	weights, voxels := winogradPoints*blocks(k.a)*blocks(k.b)*k.kd*lanes*pixelBytes, c.batch*c.out[0]*c.out[1]*c.out[2]
-	if weights > winogradCache && voxels < winogradVoxels {
+	if c.pack.gather != nil || c.half != nil || !c.l.transforms(k, stride, c.batch*c.out[0]*c.out[1]*c.out[2]) {
 		return nil
 	}
 	in := cells{kernels: c.table.winograd, pack: c.pack, columns: ceilDiv(c.out[2], cellSide), slots: ringSlots(c.taps[0], 1)}

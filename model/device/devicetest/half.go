@@ -12,25 +12,36 @@ import (
 // step is 2^-8 of a value.
 const HalfTolerance = 1e-2
 
-// RunHalf checks a device that open returns, for programs of program.Half: within
-// HalfTolerance with any data, and within Tolerance where bfloat16 holds every
-// factor exactly, which tells a wrong element from rounding.
+// RunHalf checks that what the device which open returns computes of programs of
+// program.Half is within HalfTolerance.
 func RunHalf(t *testing.T, open func() device.Device) {
-	open = Half(open)
-	for k, c := range append(convCases(), transposedCases()...) {
+	list := append(append(convCases(), transposedCases()...), upsampledCases()...)
+	some(t, Half(open), list, func(t *testing.T, d device.Device, b *problem) { b.compare(t, d, HalfTolerance) })
+	inferences(t, Half(open), 3*HalfTolerance)
+}
+
+// RunHalfExact is RunHalf with data that bfloat16 holds exactly. They must come out
+// within Tolerance, which tells a wrong element from rounding. The device must not
+// compute by transforms, whose points have more digits.
+func RunHalfExact(t *testing.T, open func() device.Device) {
+	some(t, Half(open), append(convCases(), transposedCases()...), func(t *testing.T, d device.Device, b *problem) {
+		b.coarsen()
+		b.compare(t, d, Tolerance)
+	})
+}
+
+// some checks cases; with -short a fifth of them.
+func some(t *testing.T, open func() device.Device, list []testCase, check func(*testing.T, device.Device, *problem)) {
+	for k, c := range list {
 		if testing.Short() && k%5 != 0 {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
 			d := open()
 			defer closing(t, d)
-			c.build().compare(t, d, HalfTolerance)
-			b := c.build()
-			b.coarsen()
-			b.compare(t, d, Tolerance)
+			check(t, d, c.build())
 		})
 	}
-	t.Run("inference", func(t *testing.T) { inferences(t, open, 3*HalfTolerance) })
 }
 
 // Half makes devices whose programs all have precision program.Half.
