@@ -8,7 +8,9 @@
 // (input row, weight row) offsets: padding leaves rows out of the list, a channel
 // concatenation makes it longer. Convolutions, transposed convolutions and the
 // gradients of both by their input are one driver (convOp) with different lists;
-// both gradients by weight are another (gradOp).
+// both gradients by weight are another (gradOp). Where a program's precision is
+// Float32, kernels of 3x3 along H and W at stride 1 are computed by Winograd's
+// transforms (winograd.go) with a third to a half of the arithmetic.
 //
 // Micro-kernels come in tables, one per kind of CPU: generated AVX-512 assembly
 // (see _asm) and plain Go. The table is chosen once, from what CPU and operating

@@ -13,7 +13,7 @@ type winogradGradOp struct {
 	in                       cells
 	dyAt                     int // floats of scratch before the gradients
 	dyPoint, dyNext, dyPlane int // bytes from point to point, block to block, plane to plane
-	runs                     []segment
+	runs                     []segment // of channels that lie together in the sums and in dW
 }
 
 func (o *winogradGradOp) item(w *worker, i int) {
