@@ -11,7 +11,9 @@
 // (input row, weight row) offsets: padding leaves rows out of the list, a channel
 // concatenation makes it longer. Convolutions, transposed convolutions and the
 // gradients of both by their input are one driver (convOp) with different lists;
-// both gradients by weight are another (gradOp).
+// both gradients by weight are another (gradOp). Unless a program is
+// Exact, kernels of 3x3 along H and W at stride 1 are computed by Winograd's
+// transforms (winograd.go) with a third to a half of the arithmetic.
 //
 // Micro-kernels come in tables, one per kind of CPU: generated assembly for AVX-512
 // and for AVX2 with FMA (see _asm), and plain Go. Beside AVX-512's are those of

@@ -17,7 +17,11 @@ import "unsafe"
 //	B' = 1   0    -5/2   0   1  0    G = 1  0   0       A = 1  0  0   0
 //	     0 -p q2   -q2   p   1  0        f  fp  f p2        1  p  p2  p3
 //	     0   1      0  -5/2  0  1        0  0   1           0  0  0   1
-
+//
+// Gradients by input are the same with turned weights; that by weight is
+// G'[(A dY A') * (B' d B)]G. Rounding is within 1e-5 of a buffer's largest value, as
+// TestDevice and TestParts demand with and without transforms; what it does to a whole
+// network is in package engine's TestFloat32IsNearExact.
 const (
 	cellSide       = 4
 	winogradPoints = (cellSide + 2) * (cellSide + 2)

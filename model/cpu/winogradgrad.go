@@ -11,9 +11,9 @@ package cpu
 type winogradGradOp struct {
 	*gradOp
 	in                       cells
-	dyAt                     int // floats of scratch before the gradients
-	dyPoint, dyNext, dyPlane int // bytes from point to point, block to block, plane to plane
-	runs                     []segment
+	dyAt                     int       // floats of scratch before the gradients
+	dyPoint, dyNext, dyPlane int       // bytes from point to point, block to block, plane to plane
+	runs                     []segment // of channels that lie together in the sums and in dW
 }
 
 func (o *winogradGradOp) item(w *worker, i int) {
