@@ -30,7 +30,7 @@ func (l *loaded) lend(t int, o op) op {
 }
 
 // gap returns the lowest n floats of the arena that lie under no buffer whose value
-// is needed during instruction t, or nil. Inputs keep their memory for the next run.
+// is needed during instruction t, nor under an input, or nil.
 func (l *loaded) gap(t, n int) []float32 {
 	var taken []program.Buffer
 	for id, b := range l.p.Buffers {
