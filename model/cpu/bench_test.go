@@ -42,7 +42,7 @@ func benchmark(b *testing.B, n network, train bool) {
 					d := open(table, threads)
 					l := n.load(b, d, train, precision)
 					c := newClock(l)
-					for b.Loop() {
+					for b.Loop() { // from the second run on the image is what came after it in its memory
 						c.run()
 					}
 					c.report(b)

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"testing"
+	"unsafe"
 
 	"noisystudent/model/program"
 )
@@ -66,4 +67,33 @@ func TestWriteClearsEmptyLanes(t *testing.T) {
 	}
 	must(t, l.Close())
 	must(t, d.Close())
+}
+
+// TestSpareMemoryIsUnused looks at where shared scratch lies: under no buffer whose
+// value the instruction, or one after it, needs; and the arena of the paper's network has
+// room for all of it that counts.
+func TestSpareMemoryIsUnused(t *testing.T) {
+	for _, train := range []bool{false, true} {
+		d := open(tables()[0], 1)
+		l := paper.load(t, d, train, program.Float32)
+		if l.needSpare > 1<<18 {
+			t.Errorf("training %v: %d bytes of scratch beside the arena", train, 4*l.needSpare)
+		}
+		base := uintptr(unsafe.Pointer(&l.arena[0]))
+		for i := range l.p.Instrs {
+			gap := l.gap(i, 1<<20)
+			if gap == nil {
+				continue
+			}
+			from := int64(uintptr(unsafe.Pointer(&gap[0])) - base)
+			for id, b := range l.p.Buffers {
+				alive := b.Role == program.Input || l.lives[id].First <= i && i <= l.lives[id].Last
+				if alive && from < b.Offset+b.Bytes && b.Offset < from+4<<20 {
+					t.Fatalf("instruction %d: scratch at %d lies on %q at %d", i, from, b.Name, b.Offset)
+				}
+			}
+		}
+		must(t, l.Close())
+		must(t, d.Close())
+	}
 }

@@ -21,7 +21,6 @@ func (l *loaded) newPackedWeights(id program.ID, floats, parts int, keep bool) p
 	p := packedWeights{l: l, id: id, versions: make([]int64, parts)}
 	if keep {
 		p.own = aligned(floats)
-		l.ownFloats += len(p.own)
 	} else {
 		l.needShared = max(l.needShared, floats)
 	}
