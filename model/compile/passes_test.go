@@ -156,6 +156,31 @@ var leftAlone = []struct {
 		up := s.transposed("up", x, program.Temp)
 		s.weightGrad("dw", up, s.lossGrad(s.conv("logits", s.conv("y", x, program.Output), program.Output)))
 	}},
+	{"upsampling that two convolutions read", fuseUpsampling, func(s sketch, x program.ID) {
+		up := s.transposed("up", x, program.Temp)
+		s.conv("y", up, program.Output)
+		s.conv("z", up, program.Output)
+	}},
+	{"upsampling that is an output", fuseUpsampling, func(s sketch, x program.ID) {
+		s.conv("y", s.transposed("up", x, program.Output), program.Output)
+	}},
+	{"upsampling of an upsampling", fuseUpsampling, func(s sketch, x program.ID) {
+		s.transposed("up2", s.transposed("up", x, program.Temp), program.Output)
+	}},
+	{"upsampling that a norm reads", fuseUpsampling, func(s sketch, x program.ID) {
+		y, _ := s.norm("y", s.transposed("up", x, program.Temp), program.Temp)
+		s.conv("z", y, program.Output)
+	}},
+	{"upsampling that a strided convolution reads", fuseUpsampling, func(s sketch, x program.ID) {
+		up, w := s.transposed("up", x, program.Temp), s.New("w", program.Kernel, program.Param, 2, 2, 1, 1, 1)
+		out := s.New("out", program.Activation, program.Output, 1, 2, 1, 1, 1)
+		s.Emit(program.Conv{In: views([]program.ID{up}), Weight: w, Bias: program.None, Out: out, Moments: program.None, Stride: [3]int{2, 2, 2}})
+	}},
+	{"upsampling away from the peak", fuseUpsampling, func(s sketch, x program.ID) {
+		y := s.conv("y", s.transposed("up", x, program.Temp), program.Temp)
+		more, w := s.act("more", program.Output, 40), s.New("w", program.Kernel, program.Param, 40, 2, 1, 1, 1)
+		s.Emit(program.Conv{In: views([]program.ID{y}), Weight: w, Bias: program.None, Out: more, Moments: program.None, Stride: [3]int{1, 1, 1}})
+	}},
 	{"no backward run", recompute, func(s sketch, x program.ID) {
 		s.conv("logits", s.transposed("up", x, program.Temp), program.Output)
 	}},
@@ -197,5 +222,57 @@ func TestRecomputeStopsWithTheForwardRun(t *testing.T) {
 	}
 	if r := u.uses().readers; len(r[up]) != 2 || len(r[again]) != 1 || r[up][1] > r[again][0] {
 		t.Errorf("readers %v and %v", r[up], r[again])
+	}
+}
+
+// The two highest of the paper's five upsamplings set the peak of inference; training
+// peaks elsewhere.
+func TestUpsamplingsAtThePeakAreFused(t *testing.T) {
+	infer, _, err := Infer(paper, 1, paperPatch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	train, _, err := Train(paper, 1, paperPatch, plainLoss, program.SGD, 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		p             *program.Program
+		fused, stored int
+	}{{infer, 2, 3}, {train, 0, 10}} {
+		fused, stored := 0, 0
+		for _, in := range c.p.Instrs {
+			if _, ok := in.(program.ConvTransposed); ok {
+				stored++
+			}
+			for _, v := range inputs(in) {
+				if v.Up != nil {
+					fused++
+				}
+			}
+		}
+		if fused != c.fused || stored != c.stored {
+			t.Errorf("%d upsamplings fused and %d stored, want %d and %d", fused, stored, c.fused, c.stored)
+		}
+	}
+}
+
+func TestFusedUpsamplingReadsWhatItsInputWas(t *testing.T) {
+	u := &unit{&program.Program{}, newLowering(nil).net}
+	s := sketch{u.Program}
+	x := s.act("x", program.Input, 2)
+	_, scale := s.norm("n", x, program.Output)
+	up := s.transposed("up", x, program.Temp)
+	t2 := u.Instrs[len(u.Instrs)-1].(program.ConvTransposed)
+	t2.In = program.View{Buf: x, Norm: scale, Slope: 0.5}
+	u.Instrs[len(u.Instrs)-1] = t2
+	s.conv("y", up, program.Output)
+	fuseUpsampling(u)
+	if err := program.Check(u.Program); err != nil {
+		t.Fatal(err)
+	}
+	c, ok := u.Instrs[len(u.Instrs)-1].(program.Conv)
+	if !ok || len(c.In) != 1 || c.In[0].Up == nil || c.In[0].Buf != x || c.In[0].Norm != scale || c.In[0].Slope != 0.5 || c.In[0].Up.Weight != t2.Weight {
+		t.Errorf("%s", u.Text(u.Instrs[len(u.Instrs)-1]))
 	}
 }

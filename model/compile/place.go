@@ -13,8 +13,9 @@ import (
 )
 
 // Place gives every buffer its offset in one arena, in the sizes of d's layout.
-// Params, state and inputs have memory of their own; an output shares only with
-// what is dead before it is first written, so that it can be read until the next
+// Params, state and short inputs have memory of their own. Images and labels share with
+// what is written after their last read, but not with outputs; an output shares only
+// with what is dead before it is first written, so that it can be read until the next
 // run; temporary buffers share by lifetime, the largest placed first, each into the
 // lowest gap that it fits. Placing again, for another device, is allowed.
 func Place(p *program.Program, d device.Device) error {
@@ -26,7 +27,7 @@ func Place(p *program.Program, d device.Device) error {
 		if b.Bytes < 0 {
 			return fmt.Errorf("compile: place %q: device %s gives it %d bytes", b.Name, d.Name(), b.Bytes)
 		}
-		if b.Role == program.Input {
+		if b.Role == program.Input && b.Class == program.Vector {
 			lives[id] = program.Life{First: -1, Last: len(p.Instrs)}
 		}
 		order[id] = program.ID(id)
@@ -53,7 +54,8 @@ func Place(p *program.Program, d device.Device) error {
 func lowestGap(p *program.Program, lives []program.Life, placed []program.ID, id program.ID) (int64, error) {
 	var taken []program.Buffer
 	for _, other := range placed {
-		if lives[id].Overlaps(lives[other]) && p.Buffers[other].Bytes > 0 {
+		apart := lives[id].Overlaps(lives[other]) || isInput(p, id) && isOutput(p, other) || isOutput(p, id) && isInput(p, other)
+		if apart && p.Buffers[other].Bytes > 0 {
 			taken = append(taken, p.Buffers[other])
 		}
 	}
@@ -70,6 +72,10 @@ func lowestGap(p *program.Program, lives []program.Life, placed []program.ID, id
 	}
 	return at, nil
 }
+
+func isInput(p *program.Program, id program.ID) bool { return p.Buffers[id].Role == program.Input }
+
+func isOutput(p *program.Program, id program.ID) bool { return p.Buffers[id].Role == program.Output }
 
 // Footprint is the planned memory of a placed program in bytes.
 type Footprint struct {

@@ -7,13 +7,13 @@ import "noisystudent/model/program"
 // program's peak. Elsewhere they are computed once and stored, for a convolution that
 // is cut into parts computes some of them again.
 func fuseUpsampling(u *unit) {
-	for u.fuseUpsampling(u.peak()) {
+	for u.upsample(u.peak()) {
 	}
 }
 
-// fuseUpsampling removes an upsampling that instruction t makes or reads, or returns
+// upsample removes an upsampling that instruction t makes or reads, or returns
 // false where there is none that one convolution of stride 1 alone reads.
-func (u *unit) fuseUpsampling(t int) bool {
+func (u *unit) upsample(t int) bool {
 	s := u.uses()
 	for _, id := range append(u.Instrs[t].Reads(), u.Instrs[t].Writes()...) {
 		if len(s.writers[id]) != 1 || len(s.readers[id]) != 1 || !u.temp(id) {

@@ -1,4 +1,6 @@
-// Package cpu is the device that runs programs on the processor, in float32.
+// Package cpu is the device that runs programs on the processor. It stores and sums
+// in float32; factors of convolutions are float32, or bfloat16 for a program.Half
+// where the CPU multiplies that faster (see HalfFast).
 //
 // The idea: activations lie in blocks of 16 channels, [C/16][D][H][W][16] for each
 // element of the batch, so that one 64-byte vector is one voxel of a block.
@@ -9,12 +11,15 @@
 // (input row, weight row) offsets: padding leaves rows out of the list, a channel
 // concatenation makes it longer. Convolutions, transposed convolutions and the
 // gradients of both by their input are one driver (convOp) with different lists;
-// both gradients by weight are another (gradOp).
+// both gradients by weight are another (gradOp). Unless a program is
+// Exact, kernels of 3x3 along H and W at stride 1 are computed by Winograd's
+// transforms (winograd.go) with a third to a half of the arithmetic.
 //
 // Micro-kernels come in tables, one per kind of CPU: generated assembly for AVX-512
-// and for AVX2 with FMA (see _asm), and plain Go. The table is chosen once, from what
-// CPU and operating system offer; NOISYSTUDENT_CPU=avx512, avx2 or generic forces
-// one, and the build tag noasm leaves only plain Go.
+// and for AVX2 with FMA (see _asm), and plain Go. Beside AVX-512's are those of
+// bfloat16 where the CPU has AVX512_BF16. The table is chosen once, from what CPU and
+// operating system offer; NOISYSTUDENT_CPU=avx512, avx2 or generic forces one, and
+// the build tag noasm leaves only plain Go.
 //
 // Results do not depend on the number of threads: work is cut by shape alone and
 // partial sums are added in a fixed order. They differ in the last bits between
@@ -62,14 +67,18 @@ func Open(o Options) (device.Device, error) {
 	if threads < 1 || threads > maxThreads {
 		return nil, fmt.Errorf("cpu: open: %d threads, need 1 to %d or 0 for all", threads, maxThreads)
 	}
-	if o.Kernels == "" {
-		o.Kernels = os.Getenv("NOISYSTUDENT_CPU")
-	}
-	t, err := chooseTable(o.Kernels)
+	t, err := chooseTable(o.kernels())
 	if err != nil {
 		return nil, fmt.Errorf("cpu: open: %w", err)
 	}
 	return open(t, threads), nil
+}
+
+func (o Options) kernels() string {
+	if o.Kernels == "" {
+		return os.Getenv("NOISYSTUDENT_CPU")
+	}
+	return o.Kernels
 }
 
 func open(t *table, threads int) *cpuDevice {

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"testing"
+	"unsafe"
 
 	"noisystudent/model/program"
 )
@@ -12,9 +13,9 @@ import (
 func TestEmptyLanesStayZero(t *testing.T) {
 	n := demo.withFeatures(7, 17, 20)
 	n.patch = [3]int{4, 12, 28}
-	for _, table := range tables() {
-		d := open(table, 2)
-		l := n.load(t, d, true, program.Float32)
+	for _, way := range ways() {
+		d := open(way.table, 2)
+		l := n.load(t, d, true, way.precision)
 		for range 2 {
 			must(t, l.Run(t.Context()))
 		}
@@ -27,7 +28,7 @@ func TestEmptyLanesStayZero(t *testing.T) {
 			newKernelLayout(b.Shape).each(func(_, at int) { empty[at] = 0 })
 			for at, v := range empty {
 				if v != 0 {
-					t.Errorf("%s: %q holds %g at %d, where it has no element", table.name, b.Name, v, at)
+					t.Errorf("%s: %q holds %g at %d, where it has no element", way.name, b.Name, v, at)
 					break
 				}
 			}
@@ -66,4 +67,33 @@ func TestWriteClearsEmptyLanes(t *testing.T) {
 	}
 	must(t, l.Close())
 	must(t, d.Close())
+}
+
+// TestSpareMemoryIsUnused looks at where shared scratch lies: under no buffer whose
+// value the instruction, or one after it, needs; and the arena of the paper's network has
+// room for all of it that counts.
+func TestSpareMemoryIsUnused(t *testing.T) {
+	for _, train := range []bool{false, true} {
+		d := open(tables()[0], 1)
+		l := paper.load(t, d, train, program.Float32)
+		if l.needSpare > 1<<18 {
+			t.Errorf("training %v: %d bytes of scratch beside the arena", train, 4*l.needSpare)
+		}
+		base := uintptr(unsafe.Pointer(&l.arena[0]))
+		for i := range l.p.Instrs {
+			gap := l.gap(i, 1<<20)
+			if gap == nil {
+				continue
+			}
+			from := int64(uintptr(unsafe.Pointer(&gap[0])) - base)
+			for id, b := range l.p.Buffers {
+				alive := b.Role == program.Input || l.lives[id].First <= i && i <= l.lives[id].Last
+				if alive && from < b.Offset+b.Bytes && b.Offset < from+4<<20 {
+					t.Fatalf("instruction %d: scratch at %d lies on %q at %d", i, from, b.Name, b.Offset)
+				}
+			}
+		}
+		must(t, l.Close())
+		must(t, d.Close())
+	}
 }

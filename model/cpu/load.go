@@ -10,8 +10,8 @@ import (
 	"noisystudent/model/program"
 )
 
-// loaded is a program with its memory: one arena for all buffers, one piece of
-// shared scratch that instructions use in turn, and scratch per thread.
+// loaded is a program with its memory: one arena for all buffers, and scratch per
+// thread.
 type loaded struct {
 	dev     *cpuDevice
 	p       *program.Program
@@ -19,16 +19,20 @@ type loaded struct {
 	free    func() error
 	ops     []op
 	workers []*worker
-	shared  []float32
+	lives   []program.Life // of the buffers
+	shared  []float32      // scratch of the instruction that runs, see lend
+	spare   []float32      // shared scratch for which the arena has no room
 
 	// versions counts the writes to each parameter, so that packed copies of weights
 	// are renewed only when they have changed.
 	versions []int64
 
+	half *halfTable // of a program whose factors are bfloat16
+
 	moving               moving // the copy that is under way
 	blocking, unblocking func(w *worker, i int)
 
-	needShared, needScratch, needLow, needRows, needLists, needPairs, needStarts int
+	needShared, needSpare, needScratch, needLow, needRows, needLists, needPairs, needStarts int
 }
 
 // op is one instruction, or several updates that run together.
@@ -47,6 +51,9 @@ func (d *cpuDevice) Load(p *program.Program) (device.Loaded, error) {
 		return nil, fmt.Errorf("cpu: load: %w", err)
 	}
 	l := &loaded{dev: d, p: p, arena: arena, free: free, versions: make([]int64, len(p.Buffers))}
+	if p.Precision == program.Half {
+		l.half = d.table.half
+	}
 	for i := range l.versions {
 		l.versions[i] = 1
 	}
@@ -76,7 +83,7 @@ func (d *cpuDevice) check(p *program.Program) error {
 
 // takeScratch allocates the largest need of any instruction.
 func (l *loaded) takeScratch() {
-	l.shared = aligned(l.needShared)
+	l.spare = aligned(l.needSpare)
 	for range l.dev.threads {
 		l.workers = append(l.workers, &worker{
 			scratch: aligned(l.needScratch), low: aligned(l.needLow), rows: aligned(l.needRows), lists: make([]entry, l.needLists),
@@ -97,12 +104,6 @@ func (l *loaded) labels(id program.ID) []uint8 {
 }
 
 func (l *loaded) shape(id program.ID) []int { return l.p.Buffers[id].Shape }
-
-// MemoryBytes returns what the loaded program holds: arena and scratch.
-func (l *loaded) MemoryBytes() int64 {
-	n := len(l.arena) + len(l.shared) + len(l.workers)*(l.needScratch+l.needLow+l.needRows)
-	return 4 * int64(n)
-}
 
 // Run executes all instructions.
 func (l *loaded) Run(ctx context.Context) error {
@@ -125,7 +126,7 @@ func (l *loaded) Close() error {
 	if l.arena == nil {
 		return errors.New("cpu: close program: it is closed already")
 	}
-	l.arena, l.ops, l.workers, l.shared = nil, nil, nil, nil
+	l.arena, l.ops, l.workers, l.shared, l.spare = nil, nil, nil, nil, nil
 	l.dev.loads.Add(-1)
 	if err := l.free(); err != nil {
 		return fmt.Errorf("cpu: close program: %w", err)

@@ -8,6 +8,7 @@ import (
 
 // plan turns instructions into ops. Updates that follow each other run as one.
 func (l *loaded) plan() {
+	l.lives = program.Lifetimes(l.p)
 	for t := 0; t < len(l.p.Instrs); t++ {
 		if _, ok := l.p.Instrs[t].(program.Update); ok {
 			var run []program.Update
@@ -22,7 +23,7 @@ func (l *loaded) plan() {
 			t--
 			continue
 		}
-		l.ops = append(l.ops, l.newOp(l.p.Instrs[t]))
+		l.ops = append(l.ops, l.lend(t, l.newOp(l.p.Instrs[t])))
 	}
 }
 

@@ -1,0 +1,67 @@
+package devicetest
+
+import (
+	"math"
+	"testing"
+
+	"noisystudent/model/device"
+	"noisystudent/model/program"
+)
+
+// HalfTolerance is what a device is allowed that rounds factors to bfloat16, whose
+// step is 2^-8 of a value.
+const HalfTolerance = 1e-2
+
+// RunHalf checks that what the device which open returns computes of programs of
+// program.Half is within HalfTolerance.
+func RunHalf(t *testing.T, open func() device.Device) {
+	list := append(append(convCases(), transposedCases()...), upsampledCases()...)
+	some(t, Half(open), list, func(t *testing.T, d device.Device, b *problem) { b.compare(t, d, HalfTolerance) })
+	inferences(t, Half(open), 3*HalfTolerance)
+}
+
+// RunHalfExact is RunHalf with data that bfloat16 holds exactly. They must come out
+// within Tolerance, which tells a wrong element from rounding. The device must not
+// compute by transforms, whose points have more digits.
+func RunHalfExact(t *testing.T, open func() device.Device) {
+	some(t, Half(open), append(convCases(), transposedCases()...), func(t *testing.T, d device.Device, b *problem) {
+		b.coarsen()
+		b.compare(t, d, Tolerance)
+	})
+}
+
+// some checks cases; with -short a fifth of them.
+func some(t *testing.T, open func() device.Device, list []testCase, check func(*testing.T, device.Device, *problem)) {
+	for k, c := range list {
+		if testing.Short() && k%5 != 0 {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			d := open()
+			defer closing(t, d)
+			check(t, d, c.build())
+		})
+	}
+}
+
+// Half makes devices whose programs all have precision program.Half.
+func Half(open func() device.Device) func() device.Device {
+	return func() device.Device { return halfDevice{open()} }
+}
+
+type halfDevice struct{ device.Device }
+
+func (d halfDevice) Load(p *program.Program) (device.Loaded, error) {
+	p.Precision = program.Half
+	return d.Device.Load(p)
+}
+
+// coarsen rounds all data to quarters and keeps them within 2: scaled, shifted and
+// multiplied by the suite's slope they have at most 8 binary digits.
+func (b *problem) coarsen() {
+	for _, v := range b.values {
+		for i, x := range v {
+			v[i] = float32(math.Round(4*max(-2, min(2, float64(x))))) / 4
+		}
+	}
+}
