@@ -112,18 +112,23 @@ func TestNetworkThreads(t *testing.T) {
 }
 
 // TestAllocations bounds what a training step takes from Go's heap: nothing that
-// grows with the network.
+// grows with the network, on any path, with transforms or without.
 func TestAllocations(t *testing.T) {
 	n := demo.withFeatures(8, 16)
 	n.patch = [3]int{4, 8, 16}
-	d := open(tables()[0], 1)
-	l := n.load(t, d, true, program.Float32)
-	ctx := t.Context()
-	if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 40 {
-		t.Errorf("%g allocations a step", got)
+	for _, table := range tables() {
+		for _, precision := range []program.Precision{program.Exact, program.Float32} {
+			d := open(table, 1)
+			d.sizes.winograd = 0
+			l := n.load(t, d, true, precision)
+			ctx := t.Context()
+			if got := testing.AllocsPerRun(2, func() { must(t, l.Run(ctx)) }); got > 40 {
+				t.Errorf("%s, precision %d: %g allocations a step", table.name, precision, got)
+			}
+			must(t, l.Close())
+			must(t, d.Close())
+		}
 	}
-	must(t, l.Close())
-	must(t, d.Close())
 }
 
 func TestOpen(t *testing.T) {

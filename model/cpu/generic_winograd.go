@@ -21,26 +21,25 @@ const (
 // cell is the 6x6 points of one cell, or pixels, weights or outputs in their place.
 type cell [6][6][lanes]float32
 
+// six is a column or a row of a cell in one lane.
+type six [6]float32
+
 // columns changes every column by f, rows every row.
-func (x *cell) columns(f func(*[6]float32)) {
+func (x *cell) columns(f func(six) six) {
 	for c := range 6 {
 		for l := range lanes {
-			v := [6]float32{x[0][c][l], x[1][c][l], x[2][c][l], x[3][c][l], x[4][c][l], x[5][c][l]}
-			f(&v)
-			for r := range v {
-				x[r][c][l] = v[r]
+			for r, v := range f(six{x[0][c][l], x[1][c][l], x[2][c][l], x[3][c][l], x[4][c][l], x[5][c][l]}) {
+				x[r][c][l] = v
 			}
 		}
 	}
 }
 
-func (x *cell) rows(f func(*[6]float32)) {
+func (x *cell) rows(f func(six) six) {
 	for r := range x {
 		for l := range lanes {
-			v := [6]float32{x[r][0][l], x[r][1][l], x[r][2][l], x[r][3][l], x[r][4][l], x[r][5][l]}
-			f(&v)
-			for c := range v {
-				x[r][c][l] = v[c]
+			for c, v := range f(six{x[r][0][l], x[r][1][l], x[r][2][l], x[r][3][l], x[r][4][l], x[r][5][l]}) {
+				x[r][c][l] = v
 			}
 		}
 	}
@@ -58,35 +57,37 @@ func (x *cell) store(p unsafe.Pointer, at, point int) {
 	}
 }
 
-func inputPoints(v *[6]float32) {
+func inputPoints(v six) six {
 	e, o := v[4]-farPoint*farPoint*v[2], nearPoint*(v[3]-farPoint*farPoint*v[1])
 	f, p := v[4]-nearPoint*nearPoint*v[2], farPoint*(v[3]-nearPoint*nearPoint*v[1])
-	*v = [6]float32{v[0] + v[4] - 2.5*v[2], e + o, e - o, f + p, f - p, v[1] + v[5] - 2.5*v[3]}
+	return six{v[0] + v[4] - 2.5*v[2], e + o, e - o, f + p, f - p, v[1] + v[5] - 2.5*v[3]}
 }
 
-func weightPoints(v *[6]float32) {
+func weightPoints(v six) six {
 	e, o := nearScale*(v[0]+nearPoint*nearPoint*v[2]), nearScale*nearPoint*v[1]
 	f, p := farScale*(v[0]+farPoint*farPoint*v[2]), farScale*farPoint*v[1]
-	*v = [6]float32{v[0], e + o, e - o, f + p, f - p, v[2]}
+	return six{v[0], e + o, e - o, f + p, f - p, v[2]}
 }
 
-func weightGrads(v *[6]float32) {
+func weightGrads(v six) six {
 	s, d, t, e := v[1]+v[2], v[1]-v[2], v[3]+v[4], v[3]-v[4]
 	v[0] += nearScale*s + farScale*t
 	v[1], v[2] = nearScale*nearPoint*d+farScale*farPoint*e, nearScale*nearPoint*nearPoint*s+farScale*farPoint*farPoint*t+v[5]
+	return v
 }
 
-func outputs(v *[6]float32) {
+func outputs(v six) six {
 	s, d, t, e := v[1]+v[2], v[1]-v[2], v[3]+v[4], v[3]-v[4]
 	v[0] += s + t
 	v[1], v[2] = nearPoint*d+farPoint*e, nearPoint*nearPoint*s+farPoint*farPoint*t
 	v[3] = v[5] + nearPoint*nearPoint*nearPoint*d + farPoint*farPoint*farPoint*e
+	return v
 }
 
-func outputGrads(v *[6]float32) {
+func outputGrads(v six) six {
 	e, o := v[0]+nearPoint*nearPoint*v[2], nearPoint*v[1]+nearPoint*nearPoint*nearPoint*v[3]
 	f, p := v[0]+farPoint*farPoint*v[2], farPoint*v[1]+farPoint*farPoint*farPoint*v[3]
-	*v = [6]float32{v[0], e + o, e - o, f + p, f - p, v[3]}
+	return six{v[0], e + o, e - o, f + p, f - p, v[3]}
 }
 
 func genericWinogradInput(a *winogradInputArgs) {
