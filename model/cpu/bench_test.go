@@ -26,7 +26,7 @@ func BenchmarkStep(b *testing.B)      { benchmark(b, paper, true) }
 func BenchmarkForward(b *testing.B)   { benchmark(b, paper, false) }
 
 // precisions names the kinds of program that are measured beside each other.
-var precisions = map[program.Precision]string{program.Exact: "exact", program.Float32: "fp32"}
+var precisions = map[program.Precision]string{program.Exact: "exact", program.Float32: "fp32", program.Half: "bf16"}
 
 func benchmark(b *testing.B, n network, train bool) {
 	for _, table := range tables() {
@@ -35,6 +35,9 @@ func benchmark(b *testing.B, n network, train bool) {
 		}
 		for _, threads := range []int{1, 2} {
 			for precision, name := range precisions {
+				if precision == program.Half && table.half == nil {
+					continue
+				}
 				b.Run(fmt.Sprintf("%s/%d/%s", table.name, threads, name), func(b *testing.B) {
 					d := open(table, threads)
 					l := n.load(b, d, train, precision)

@@ -8,6 +8,9 @@ import "unsafe"
 type convOp struct {
 	l          *loaded
 	table      *table
+	half       *halfTable // nil: factors are float32; else pairs of bfloat16, 4 bytes for two channels
+	kernels    *convKernels
+	format     format // of packed rows
 	pack       *packer
 	batch      int
 	out        [3]int
@@ -30,7 +33,7 @@ type convOp struct {
 // segment is a run of input channels that lie together in the packed rows and in
 // the weights.
 type segment struct {
-	block, lane, channels int
+	block, lane, channels int // channels count pairs of half factors
 	w                     int // bytes to the weights of its first channel
 }
 
@@ -156,7 +159,7 @@ func (c *convOp) plane(w *worker, g *group, p part, d, row int) {
 func (c *convOp) row(w *worker, g *group, p *pass, line []float32, in int) {
 	a := &w.conv
 	a.outStep = p.step * pixelBytes
-	kernels := c.table.conv[p.kind][g.width]
+	kernels := c.kernels[p.kind][g.width]
 	for _, t := range p.tiles[g.width] {
 		a.in = ptr(w.scratch, (in+t.x*p.inStep)/4)
 		a.out = ptr(line, t.x*p.step*lanes)

@@ -11,8 +11,8 @@ func (l *loaded) gathers(in []program.View, k kernelLayout, stride [3]int) bool 
 // planes and rows.
 func (l *loaded) gatherPacker(id program.ID, k kernelLayout, taps [2][][]tap) *packer {
 	in := grid(l.shape(id))
-	p := newPacker(l.dev.table, nil, in, []columns{{0, 1, in[2]}}, k.kw > 1)
-	p.gather = &gather{image: l.floats(id), in: in, taps: taps, kh: k.kh}
+	p := newPacker(l.dev.table.format(), nil, in, []columns{{0, 1, in[2]}}, k.kw > 1)
+	p.gather = &gather{table: l.dev.table, image: l.floats(id), in: in, taps: taps, kh: k.kh}
 	return p
 }
 
@@ -51,9 +51,9 @@ func segments(in []*source, k kernelLayout) []segment {
 
 // forwardPass covers output rows of a convolution in one go.
 func (c *convOp) forwardPass(kernel, stride int) {
-	p := pass{kind: point, columns: []column{{}}, step: 1, count: c.out[2], inStep: pixelBytes}
+	p := pass{kind: point, columns: []column{{}}, step: 1, count: c.out[2], inStep: c.format.pixel}
 	if kernel > 1 {
-		p.kind, p.inStep = wide1, stride*pixelBytes
+		p.kind, p.inStep = wide1, stride*c.format.pixel
 		if stride == 2 {
 			p.kind = wide2
 		}
@@ -69,11 +69,11 @@ func (c *convOp) backwardPasses(kernel, stride int) {
 		c.forwardPass(kernel, 1)
 		return
 	}
-	even := pass{kind: point, columns: []column{{}}, step: 2, count: (c.out[2] + 1) / 2, inStep: pixelBytes}
-	odd := pass{kind: point, first: 1, step: 2, count: c.out[2] / 2, inStep: pixelBytes}
+	even := pass{kind: point, columns: []column{{}}, step: 2, count: (c.out[2] + 1) / 2, inStep: c.format.pixel}
+	odd := pass{kind: point, first: 1, step: 2, count: c.out[2] / 2, inStep: c.format.pixel}
 	if kernel > 1 {
-		even.columns = []column{{pixelBytes, pixelBytes}}
-		odd.columns = []column{{pixelBytes, 2 * pixelBytes}, {2 * pixelBytes, 0}}
+		even.columns = []column{{c.format.pixel, pixelBytes}}
+		odd.columns = []column{{c.format.pixel, 2 * pixelBytes}, {2 * c.format.pixel, 0}}
 	}
 	c.addPass(even)
 	if odd.count > 0 {
@@ -82,7 +82,7 @@ func (c *convOp) backwardPasses(kernel, stride int) {
 }
 
 func (c *convOp) addPass(p pass) {
-	for v, kernels := range c.table.conv[p.kind] {
+	for v, kernels := range c.kernels[p.kind] {
 		if len(kernels) > 0 {
 			p.tiles[v] = tiles(p.count, len(kernels)-1)
 		}
@@ -98,7 +98,7 @@ func (c *convOp) assignFrom(data []float32, k kernelLayout, block int, add bool)
 	plane := c.out[0] * c.out[1] * c.out[2] * lanes
 	all := blocks(k.a)
 	for b := 0; b < all; {
-		v := widthFor(k.a-b*lanes, func(v width) bool { return len(c.table.conv[c.passes[0].kind][v]) > 0 })
+		v := widthFor(k.a-b*lanes, func(v width) bool { return len(c.kernels[c.passes[0].kind][v]) > 0 })
 		c.groups = append(c.groups, group{
 			width: v, data: data, at: b * plane, batch: all * plane, next: 4 * plane, add: add,
 			w: 4 * (block + b) * k.next(), wNext: 4 * k.next(), wStep: k.kw * pixelBytes, bias: (block + b) * lanes,

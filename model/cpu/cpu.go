@@ -1,4 +1,6 @@
-// Package cpu is the device that runs programs on the processor, in float32.
+// Package cpu is the device that runs programs on the processor. It stores and sums
+// in float32; factors of convolutions are float32, or bfloat16 for a program.Half
+// where the CPU multiplies that faster (see HalfFast).
 //
 // The idea: activations lie in blocks of 16 channels, [C/16][D][H][W][16] for each
 // element of the batch, so that one 64-byte vector is one voxel of a block.
@@ -12,9 +14,10 @@
 // both gradients by weight are another (gradOp).
 //
 // Micro-kernels come in tables, one per kind of CPU: generated assembly for AVX-512
-// and for AVX2 with FMA (see _asm), and plain Go. The table is chosen once, from what
-// CPU and operating system offer; NOISYSTUDENT_CPU=avx512, avx2 or generic forces
-// one, and the build tag noasm leaves only plain Go.
+// and for AVX2 with FMA (see _asm), and plain Go. Beside AVX-512's are those of
+// bfloat16 where the CPU has AVX512_BF16. The table is chosen once, from what CPU and
+// operating system offer; NOISYSTUDENT_CPU=avx512, avx2 or generic forces one, and
+// the build tag noasm leaves only plain Go.
 //
 // Results do not depend on the number of threads: work is cut by shape alone and
 // partial sums are added in a fixed order. They differ in the last bits between
@@ -62,14 +65,18 @@ func Open(o Options) (device.Device, error) {
 	if threads < 1 || threads > maxThreads {
 		return nil, fmt.Errorf("cpu: open: %d threads, need 1 to %d or 0 for all", threads, maxThreads)
 	}
-	if o.Kernels == "" {
-		o.Kernels = os.Getenv("NOISYSTUDENT_CPU")
-	}
-	t, err := chooseTable(o.Kernels)
+	t, err := chooseTable(o.kernels())
 	if err != nil {
 		return nil, fmt.Errorf("cpu: open: %w", err)
 	}
 	return open(t, threads), nil
+}
+
+func (o Options) kernels() string {
+	if o.Kernels == "" {
+		return os.Getenv("NOISYSTUDENT_CPU")
+	}
+	return o.Kernels
 }
 
 func open(t *table, threads int) *cpuDevice {

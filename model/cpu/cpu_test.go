@@ -12,7 +12,7 @@ import (
 )
 
 // splinters cuts the suite's small shapes into many parts.
-var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, items: 16, work: 1 << 8, voxels: 24, piece: 48, weights: 128 << 10, cells: 4}
+var splinters = sizes{ring: 8 << 10, chunk: 8 << 10, sums: 4 << 20, copies: 1 << 10, items: 16, work: 1 << 8, voxels: 24, piece: 48, weights: 128 << 10, cells: 4}
 
 func opener(t *table, threads int, s sizes) func() device.Device {
 	return func() device.Device {
@@ -71,6 +71,10 @@ func TestThreads(t *testing.T) {
 			devicetest.Same(t, opener(table, 1, s), opener(table, 2, s), opener(table, 7, s))
 		})
 	}
+	half := func(threads int) func() device.Device {
+		return devicetest.Half(opener(halfTables()[0], threads, splinters))
+	}
+	t.Run("bf16", func(t *testing.T) { devicetest.Same(t, half(1), half(2), half(7)) })
 }
 
 func notShort(t *testing.T) {
@@ -84,12 +88,12 @@ func notShort(t *testing.T) {
 func TestNetworkThreads(t *testing.T) {
 	n := demo.withFeatures(8, 17, 32)
 	n.batch, n.patch = 2, [3]int{4, 12, 28}
-	for _, table := range tables() {
+	for _, way := range ways() {
 		var want [][]float32
 		for _, threads := range []int{1, 2, 7} {
-			d := open(table, threads)
+			d := open(way.table, threads)
 			d.sizes = splinters
-			l := n.load(t, d, true, program.Float32)
+			l := n.load(t, d, true, way.precision)
 			for range 2 {
 				must(t, l.Run(t.Context()))
 			}
@@ -105,7 +109,7 @@ func TestNetworkThreads(t *testing.T) {
 				want = got
 			}
 			if !reflect.DeepEqual(got, want) {
-				t.Errorf("%s: %d threads differ from 1", table.name, threads)
+				t.Errorf("%s: %d threads differ from 1", way.name, threads)
 			}
 			must(t, l.Close())
 			must(t, d.Close())
@@ -120,13 +124,13 @@ func TestAllocations(t *testing.T) {
 	n.patch = [3]int{4, 8, 16}
 	for _, classes := range []int{5, 17} {
 		n.spec.Classes = classes
-		for _, table := range tables() {
+		for _, way := range ways() {
 			for _, train := range []bool{true, false} {
-				d := open(table, 2)
-				l := n.load(t, d, train, program.Float32)
+				d := open(way.table, 2)
+				l := n.load(t, d, train, way.precision)
 				ctx := t.Context()
 				if got := testing.AllocsPerRun(5, func() { must(t, l.Run(ctx)) }); got > 0 {
-					t.Errorf("%s, %d classes, training %v: %g allocations a run", table.name, classes, train, got)
+					t.Errorf("%s, %d classes, training %v: %g allocations a run", way.name, classes, train, got)
 				}
 				must(t, l.Close())
 				must(t, d.Close())

@@ -6,6 +6,7 @@ type sizes struct {
 	ring   int // bytes of packed rows: a part of the second-level cache
 	chunk  int // bytes of weights of channels summed in one go, for two blocks of output channels
 	sums   int // bytes of private weight gradients
+	copies int // private weight gradients for as many values as one has of what it is made of
 	items  int // parts of an instruction of enough work
 	work   int // least multiply-adds of an item
 	voxels int // of an item of a pass; also what is summed in float32 before float64 takes over
@@ -17,7 +18,7 @@ type sizes struct {
 }
 
 // standard suits caches of 1 MiB a core and items of some 10 us or more.
-var standard = sizes{ring: 600 << 10, chunk: 450 << 10, sums: 32 << 20, items: 16, work: 1 << 20, voxels: 1024, piece: 1 << 15, winograd: 1 << 20, weights: 16 << 20, cells: 32}
+var standard = sizes{ring: 600 << 10, chunk: 450 << 10, sums: 32 << 20, copies: 1, items: 16, work: 1 << 20, voxels: 1024, piece: 1 << 15, winograd: 1 << 20, weights: 16 << 20, cells: 32}
 
 // cut divides an output into items by batch element, band of rows, range of planes
 // and range of groups of channels.

@@ -6,40 +6,40 @@ import (
 )
 
 var genericWinograd = &winogradKernels{
-	genericWinogradInput, genericWinogradWeight, genericWinogradOutput, genericWinogradOutputGrad, genericWinogradWeightGrad,
+	genericWinogradInput, genericWinogradWeight, genericWinogradWeightGrad, genericWinogradOutput, genericWinogradOutputGrad,
 }
 
-// The inner points along W are +-near and +-far, whose product is 1; nearG and farG are
-// the divisors of their rows of G.
+// The inner points are +-nearPoint and +-farPoint, whose product is 1; nearScale and farScale
+// are factors of their rows of G.
 const (
-	near  = math.Sqrt2 / 2
-	far   = math.Sqrt2
-	nearG = -2.0 / 3
-	farG  = 1.0 / 6
+	nearPoint = math.Sqrt2 / 2
+	farPoint  = math.Sqrt2
+	nearScale = -2.0 / 3
+	farScale  = 1.0 / 6
 )
 
-// cell is the 4x6 points of one cell, or 4x6 pixels.
-type cell [4][6][lanes]float32
+// cell is the 6x6 points of one cell, or pixels, weights or outputs in their place.
+type cell [6][6][lanes]float32
 
-// columns changes every column by f, rows every row by g.
-func (x *cell) columns(f func(*[4]float32)) {
+// line is a column or a row of a cell.
+type line [6]float32
+
+// columns changes every column by f, rows every row.
+func (x *cell) columns(f func(line) line) {
 	for c := range 6 {
 		for l := range lanes {
-			v := [4]float32{x[0][c][l], x[1][c][l], x[2][c][l], x[3][c][l]}
-			f(&v)
-			x[0][c][l], x[1][c][l], x[2][c][l], x[3][c][l] = v[0], v[1], v[2], v[3]
+			v := f(line{x[0][c][l], x[1][c][l], x[2][c][l], x[3][c][l], x[4][c][l], x[5][c][l]})
+			for r := range v {
+				x[r][c][l] = v[r]
+			}
 		}
 	}
 }
 
-func (x *cell) rows(g func(*[6]float32)) {
+func (x *cell) rows(f func(line) line) {
 	for r := range x {
 		for l := range lanes {
-			var v [6]float32
-			for c := range v {
-				v[c] = x[r][c][l]
-			}
-			g(&v)
+			v := f(line{x[r][0][l], x[r][1][l], x[r][2][l], x[r][3][l], x[r][4][l], x[r][5][l]})
 			for c := range v {
 				x[r][c][l] = v[c]
 			}
@@ -59,25 +59,54 @@ func (x *cell) store(p unsafe.Pointer, at, point int) {
 	}
 }
 
+func inputPoints(v line) line {
+	e, o := v[4]-farPoint*farPoint*v[2], nearPoint*(v[3]-farPoint*farPoint*v[1])
+	f, p := v[4]-nearPoint*nearPoint*v[2], farPoint*(v[3]-nearPoint*nearPoint*v[1])
+	return line{v[0] + v[4] - 2.5*v[2], e + o, e - o, f + p, f - p, v[1] + v[5] - 2.5*v[3]}
+}
+
+func weightPoints(v line) line {
+	e, o := nearScale*(v[0]+nearPoint*nearPoint*v[2]), nearScale*nearPoint*v[1]
+	f, p := farScale*(v[0]+farPoint*farPoint*v[2]), farScale*farPoint*v[1]
+	return line{v[0], e + o, e - o, f + p, f - p, v[2]}
+}
+
+func weightGrads(v line) line {
+	s, d, t, e := v[1]+v[2], v[1]-v[2], v[3]+v[4], v[3]-v[4]
+	v[0] += nearScale*s + farScale*t
+	v[1], v[2] = nearScale*nearPoint*d+farScale*farPoint*e, nearScale*nearPoint*nearPoint*s+farScale*farPoint*farPoint*t+v[5]
+	return v
+}
+
+func outputs(v line) line {
+	s, d, t, e := v[1]+v[2], v[1]-v[2], v[3]+v[4], v[3]-v[4]
+	v[0] += s + t
+	v[1], v[2] = nearPoint*d+farPoint*e, nearPoint*nearPoint*s+farPoint*farPoint*t
+	v[3] = v[5] + nearPoint*nearPoint*nearPoint*d + farPoint*farPoint*farPoint*e
+	return v
+}
+
+func outputGrads(v line) line {
+	e, o := v[0]+nearPoint*nearPoint*v[2], nearPoint*v[1]+nearPoint*nearPoint*nearPoint*v[3]
+	f, p := v[0]+farPoint*farPoint*v[2], farPoint*v[1]+farPoint*farPoint*farPoint*v[3]
+	return line{v[0], e + o, e - o, f + p, f - p, v[3]}
+}
+
 func genericWinogradInput(a *winogradInputArgs) {
 	scale, shift := vector(a.scale, 0), vector(a.shift, 0)
-	for i := range ceilDiv(a.px, cellWidth) {
+	for i := range ceilDiv(a.px, cellSide) {
 		var x cell
 		for r, row := range a.rows {
 			for c := range x[r] {
-				if at := cellWidth*i - 1 + c; row >= 0 && at >= 0 && at < a.px {
+				if at := cellSide*i - 1 + c; row >= 0 && at >= 0 && at < a.px {
 					for l, v := range vector(a.src, row+at*pixelBytes) {
 						x[r][c][l] = leaky(v*scale[l]+shift[l], a.slope)
 					}
 				}
 			}
 		}
-		x.columns(func(v *[4]float32) { *v = [4]float32{v[0] - v[2], v[1] + v[2], v[2] - v[1], v[1] - v[3]} })
-		x.rows(func(v *[6]float32) {
-			e, o := v[4]-far*far*v[2], near*(v[3]-far*far*v[1])
-			f, q := v[4]-near*near*v[2], far*(v[3]-near*near*v[1])
-			*v = [6]float32{v[0] + v[4] - 2.5*v[2], e + o, e - o, f + q, f - q, v[1] + v[5] - 2.5*v[3]}
-		})
+		x.columns(inputPoints)
+		x.rows(inputPoints)
 		x.store(a.points, i*pixelBytes, a.point)
 	}
 }
@@ -90,65 +119,9 @@ func genericWinogradWeight(a *winogradWeightArgs) {
 				x[kh][kw] = *vector(a.weights, i*a.step+kh*a.row+kw*pixelBytes)
 			}
 		}
-		x.columns(func(v *[4]float32) {
-			*v = [4]float32{v[0], 0.5 * (v[0] + v[2] + v[1]), 0.5 * (v[0] + v[2] - v[1]), v[2]}
-		})
-		x.rows(func(v *[6]float32) {
-			e, o := nearG*(v[0]+near*near*v[2]), nearG*near*v[1]
-			f, q := farG*(v[0]+far*far*v[2]), farG*far*v[1]
-			*v = [6]float32{v[0], e + o, e - o, f + q, f - q, v[2]}
-		})
+		x.columns(weightPoints)
+		x.rows(weightPoints)
 		x.store(a.points, i*a.next, a.point)
-	}
-}
-
-func genericWinogradOutput(a *winogradOutputArgs) {
-	bias := vector(a.bias, 0)
-	for i := range ceilDiv(a.px, cellWidth) {
-		var x cell
-		x.load(a.points, i*pixelBytes, a.point)
-		x.columns(func(v *[4]float32) { v[0], v[1] = v[1]+v[2]+v[0], v[1]-v[2]-v[3] })
-		x.rows(func(v *[6]float32) {
-			s, d, t, e := v[1]+v[2], v[1]-v[2], v[3]+v[4], v[3]-v[4]
-			v[0] += s + t
-			v[1], v[2] = near*d+far*e, near*near*s+far*far*t
-			v[3] = v[5] + near*near*near*d + far*far*far*e
-		})
-		rows := 2
-		if a.row == 0 {
-			rows = 1
-		}
-		for r := range rows {
-			for c := range min(cellWidth, a.px-i*cellWidth) {
-				for l, old := range vector(a.out, r*a.row+(i*cellWidth+c)*pixelBytes) {
-					y := x[r][c][l] + bias[l]
-					if a.add != 0 {
-						y += old
-					}
-					vector(a.out, r*a.row+(i*cellWidth+c)*pixelBytes)[l] = y
-				}
-			}
-		}
-	}
-}
-
-func genericWinogradOutputGrad(a *winogradOutputArgs) {
-	for i := range ceilDiv(a.px, cellWidth) {
-		var x cell
-		for c := range min(cellWidth, a.px-i*cellWidth) {
-			at := (i*cellWidth + c) * pixelBytes
-			x[0][c] = *vector(a.out, at)
-			if a.row != 0 {
-				x[3][c] = *vector(a.out, a.row+at)
-			}
-		}
-		x.columns(func(v *[4]float32) { v[1], v[2] = v[0]+v[3], v[0]-v[3] })
-		x.rows(func(v *[6]float32) {
-			e, o := v[0]+near*near*v[2], near*v[1]+near*near*near*v[3]
-			f, q := v[0]+far*far*v[2], far*v[1]+far*far*far*v[3]
-			*v = [6]float32{v[0], e + o, e - o, f + q, f - q, v[3]}
-		})
-		x.store(a.points, i*pixelBytes, a.point)
 	}
 }
 
@@ -156,18 +129,49 @@ func genericWinogradWeightGrad(a *winogradWeightArgs) {
 	for i := range a.n {
 		var x cell
 		x.load(a.points, i*a.next, a.point)
-		x.columns(func(v *[4]float32) {
-			*v = [4]float32{v[0] + 0.5*(v[1]+v[2]), 0.5 * (v[1] - v[2]), 0.5*(v[1]+v[2]) - v[3]}
-		})
-		x.rows(func(v *[6]float32) {
-			s, d, t, e := v[1]+v[2], v[1]-v[2], v[3]+v[4], v[3]-v[4]
-			v[0] += nearG*s + farG*t
-			v[1], v[2] = nearG*near*d+farG*far*e, nearG*near*near*s+farG*far*far*t+v[5]
-		})
+		x.columns(weightGrads)
+		x.rows(weightGrads)
 		for kh := range 3 {
 			for kw := range 3 {
 				*vector(a.weights, i*a.step+kh*a.row+kw*pixelBytes) = x[kh][kw]
 			}
+		}
+	}
+}
+
+func genericWinogradOutput(a *winogradOutputArgs) {
+	bias := vector(a.bias, 0)
+	for i := range ceilDiv(a.px, cellSide) {
+		var x cell
+		x.load(a.points, i*pixelBytes, a.point)
+		x.columns(outputs)
+		x.rows(outputs)
+		a.pixels(i, func(r, c int, out *[lanes]float32) {
+			for l, old := range out {
+				out[l] = x[r][c][l] + bias[l]
+				if a.add != 0 {
+					out[l] += old
+				}
+			}
+		})
+	}
+}
+
+func genericWinogradOutputGrad(a *winogradOutputArgs) {
+	for i := range ceilDiv(a.px, cellSide) {
+		var x cell
+		a.pixels(i, func(r, c int, out *[lanes]float32) { x[r][c] = *out })
+		x.columns(outputGrads)
+		x.rows(outputGrads)
+		x.store(a.points, i*pixelBytes, a.point)
+	}
+}
+
+// pixels calls f for those of cell i that are there.
+func (a *winogradOutputArgs) pixels(i int, f func(r, c int, out *[lanes]float32)) {
+	for r := range a.rows {
+		for c := range min(cellSide, a.px-i*cellSide) {
+			f(r, c, vector(a.out, r*a.row+(i*cellSide+c)*pixelBytes))
 		}
 	}
 }

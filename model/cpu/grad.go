@@ -10,21 +10,26 @@ package cpu
 // at the end; groups of y and blocks of x are cut further, which costs nothing but
 // packing twice.
 type gradOp struct {
-	l         *loaded
-	table     *table
-	k         kernelLayout // of dW
-	x         *packer
-	y         *packer // nil: read raw from ySource
-	ySource   *source
-	out       [3]int // positions o
-	taps      [2][][]tap
-	kd, kh    int      // kernel planes and rows as the lists see them
-	tapFloats int      // of the sums of two blocks at one of them
-	wide      bool     // three taps along W at once
-	columns   []column // else: one call for each, in.in of x and w of dW
-	inStep    int
-	channels  []int // of each block of x
-	groups    []gradGroup
+	l          *loaded
+	table      *table
+	kernels    *gradKernels
+	k          kernelLayout // of dW
+	x          *packer
+	y          *packer // nil: read raw from ySource
+	ySource    *source
+	xBias      *biasSums // or nil; at most one of both
+	yBias      *biasSums
+	out        [3]int // positions o
+	taps       [2][][]tap
+	kd, kh     int      // kernel planes and rows as the lists see them
+	tapFloats  int      // of the sums of two blocks at one of them
+	wide       bool     // three taps along W at once
+	columns    []column // else: one call for each, in.in of x and w of dW
+	px         int      // kernel steps of a row: pixels, or pairs of them
+	inStep     int
+	tap1, tap2 int   // of half factors, see gradArgs
+	channels   []int // of each block of x
+	groups     []gradGroup
 
 	units                                      cut // pieces of the volume; parts are runs of them
 	parts, spans, groupSpan, xSpans, blockSpan int
@@ -33,6 +38,7 @@ type gradOp struct {
 	slots, blockBytes, planeBytes int // the ring of x
 	yAt, yRows                    int // of packed y in scratch, in floats; rows of a plane
 	rows                          []gradRow
+	sums                          func() []float32 // of all parts
 }
 
 // gradGroup is one or two blocks of y.
@@ -82,7 +88,8 @@ func (g *gradOp) item(w *worker, i int) {
 
 // clear zeroes what an item sums and returns the sums of its part.
 func (g *gradOp) clear(p gradPart) []float32 {
-	sums := g.l.shared[p.part*g.size():][:g.size()]
+	g.clearBias(p)
+	sums := g.sums()[p.part*g.size():][:g.size()]
 	step := g.kd * g.kh * g.tapFloats
 	first, end := g.blocksOf(p)
 	for b := first; b < end; b++ {
@@ -108,10 +115,13 @@ func (g *gradOp) unit(w *worker, u part, p gradPart, sums []float32) {
 		for id := max(first, packed); id < first+count; id++ {
 			for b := p.b0; b < p.b1; b++ {
 				g.x.rows(w, u.n, id, row, rows, b, id%g.slots*g.planeBytes+(b-p.b0)*g.blockBytes)
+				if g.xBias != nil && p.g0 == 0 {
+					g.xBias.add(w, g.xBias.of(p.part, b), u.n, b, id, row, rows)
+				}
 			}
 			packed = id + 1
 		}
-		g.packY(w, u, p, d, to)
+		g.readY(w, u, p, d, to)
 		for kd := range g.kd {
 			for kh := range g.kh {
 				n := g.list(w, u, p, d, to, kd, kh, row)
@@ -123,16 +133,39 @@ func (g *gradOp) unit(w *worker, u part, p gradPart, sums []float32) {
 	}
 }
 
-// packY packs planes of y where a norm applies to it.
-func (g *gradOp) packY(w *worker, u part, p gradPart, d0, d1 int) {
-	if g.y == nil {
-		return
+// clearBias begins the sums of the bias in the items that take them: the first of
+// those that read the same rows.
+func (g *gradOp) clearBias(p gradPart) {
+	if g.yBias != nil && p.b0 == 0 {
+		first, end := g.blocksOf(p)
+		for b := first; b < end; b++ {
+			clear(g.yBias.of(p.part, b))
+		}
 	}
+	if g.xBias != nil && p.g0 == 0 {
+		for b := p.b0; b < p.b1; b++ {
+			clear(g.xBias.of(p.part, b))
+		}
+	}
+}
+
+// readY packs planes of y where it is not read raw, and sums them for the bias.
+func (g *gradOp) readY(w *worker, u part, p gradPart, d0, d1 int) {
 	first, end := g.blocksOf(p)
 	for b := first; b < end; b++ {
 		for d := d0; d < d1; d++ {
-			g.y.rows(w, u.n, d, u.h0, u.h1-u.h0, b, 4*g.yAt+((b-first)*g.planes+d-d0)*g.yRows*g.y.rowBytes)
+			g.sumY(w, u, p, b, d)
+			if g.y != nil {
+				g.y.rows(w, u.n, d, u.h0, u.h1-u.h0, b, 4*g.yAt+((b-first)*g.planes+d-d0)*g.yRows*g.y.rowBytes)
+			}
 		}
+	}
+}
+
+// sumY adds rows of y to the sums of its bias, in the items that take them.
+func (g *gradOp) sumY(w *worker, u part, p gradPart, block, d int) {
+	if g.yBias != nil && p.b0 == 0 {
+		g.yBias.add(w, g.yBias.of(p.part, block), u.n, block, d, u.h0, u.h1-u.h0)
 	}
 }
 
@@ -165,7 +198,8 @@ func (g *gradOp) list(w *worker, u part, p gradPart, d0, d1, kd, kh, row int) in
 // tap adds the row pairs of one (kd, kh) to the sums of all groups and blocks.
 func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 	a := &w.grad
-	a.list, a.n, a.px, a.inStep = &w.pairs[0], pairs, g.out[2], g.inStep
+	a.list, a.n, a.px, a.inStep = &w.pairs[0], pairs, g.px, g.inStep
+	a.tap1, a.tap2 = g.tap1, g.tap2
 	a.dwNext, a.dwStep = 4*g.next(), g.k.kw*pixelBytes
 	for _, group := range g.groups[p.g0:p.g1] {
 		if g.y == nil {
@@ -174,7 +208,7 @@ func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 			a.dyNext = g.planes * g.yRows * g.y.rowBytes
 			a.dy = ptr(w.scratch, g.yAt+(group.block-g.groups[p.g0].block)*a.dyNext/4)
 		}
-		kernel := g.kernels()[group.width]
+		kernel := g.offered()[group.width]
 		for b := p.b0; b < p.b1; b++ {
 			at := group.block*g.next() + (b*g.kd*g.kh+tap)*g.tapFloats
 			for c := 0; c < g.channels[b]; c += kernel.channels {
@@ -188,12 +222,12 @@ func (g *gradOp) tap(w *worker, p gradPart, n, pairs, tap int, sums []float32) {
 	}
 }
 
-// kernels returns those that a gradient uses.
-func (g *gradOp) kernels() [widths]gradKernel {
+// offered returns the kernels that a gradient may use.
+func (g *gradOp) offered() [widths]gradKernel {
 	if g.wide {
-		return g.table.wgrad[0]
+		return g.kernels[0]
 	}
-	return g.table.wgrad[1]
+	return g.kernels[1]
 }
 
 // reduce adds the parts of one block of y and assigns its part of dW.
@@ -205,7 +239,7 @@ func (g *gradOp) reduce(w *worker, dw []float32, block int) {
 	for _, r := range g.rows {
 		to := dst[r.to:][:r.count]
 		for p := range g.parts {
-			from := g.l.shared[p*g.size()+block*g.next()+r.from:][:r.count]
+			from := g.sums()[p*g.size()+block*g.next()+r.from:][:r.count]
 			if p == 0 {
 				copy(to, from)
 				continue

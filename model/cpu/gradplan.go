@@ -5,34 +5,38 @@ import "noisystudent/model/program"
 // gradPlanes is how many output planes share a list at most.
 const gradPlanes = 8
 
+func (l *loaded) newGradOp(k kernelLayout, out [3]int) *gradOp {
+	t := l.dev.table
+	return &gradOp{l: l, table: t, kernels: &t.wgrad, k: k, out: out, kd: k.kd, kh: k.kh, tapFloats: lanes * k.kw * lanes, px: out[2]}
+}
+
 // newWeightGrad plans the gradient of a convolution by its weight.
 func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
 	from, out := l.gridOf(i.In[0]), grid(l.shape(i.DOut))
-	g := &gradOp{l: l, table: l.dev.table, k: k, out: out, kd: k.kd, kh: k.kh, wide: k.kw > 1, columns: []column{{}}}
-	g.tapFloats = lanes * k.kw * lanes
+	g := l.newGradOp(k, out)
+	g.wide, g.columns, g.inStep = k.kw > 1, []column{{}}, i.Stride[2]*pixelBytes
 	g.taps[0] = forwardTaps(from[0], out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	g.taps[1] = forwardTaps(from[1], out[1], k.kh, i.Stride[1], (k.kh-1)/2)
-	g.inStep = i.Stride[2] * pixelBytes
 	g.ySource = l.source(program.View{Buf: i.DOut, Norm: program.None})
+	g.yBias = l.newBiasSums(g.ySource, out, i.DBias)
 	sources := []*source{g.ySource}
 	if l.gathers(i.In, k, i.Stride) {
-		g.x = l.gatherPacker(i.In[0].Buf, k, g.taps)
-		g.channels = []int{k.taps()}
-		g.kd, g.kh, g.taps = 1, 1, identityTaps(out)
-		for r := range k.taps() {
-			g.rows = append(g.rows, gradRow{r * k.kw * lanes, r * k.kw * lanes, k.kw * lanes})
-		}
+		g.gatherTaps(i.In[0].Buf)
 	} else {
 		in := l.sources(i.In)
 		sources = append(sources, in...)
-		g.x = newPacker(g.table, in, from, []columns{{0, 1, from[2]}}, k.kw > 1)
 		g.mapRows(in)
+		if l.half != nil {
+			g.pairTaps(in, from, i.Stride[2])
+		} else {
+			g.x = newPacker(g.table.format(), in, from, []columns{{0, 1, from[2]}}, k.kw > 1)
+		}
 		if l.transforms(k, i.Stride, g.work()) {
-			return newWinogradGrad(g, in).op("conv weight gradient", sources, l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
+			return newWinogradGrad(g, in).op("conv weight gradient", sources, l.floats(i.DWeight))
 		}
 	}
-	return g.op("conv weight gradient", sources, l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
+	return g.op("conv weight gradient", sources, l.floats(i.DWeight))
 }
 
 // newTransposedWeightGrad plans the gradient of a transposed convolution by its
@@ -40,21 +44,41 @@ func (l *loaded) newWeightGrad(i program.ConvWeightGrad) op {
 func (l *loaded) newTransposedWeightGrad(i program.ConvTransposedWeightGrad) op {
 	k := newKernelLayout(l.shape(i.DWeight))
 	in, out := grid(l.shape(i.DOut)), grid(l.shape(i.In.Buf))
-	g := &gradOp{l: l, table: l.dev.table, k: k, out: out, kd: k.kd, kh: k.kh, inStep: k.kw * pixelBytes}
-	g.tapFloats = lanes * k.kw * lanes
+	g := l.newGradOp(k, out)
+	g.inStep = k.kw * pixelBytes
 	g.taps[0] = forwardTaps(in[0], out[0], k.kd, k.kd, 0)
 	g.taps[1] = forwardTaps(in[1], out[1], k.kh, k.kh, 0)
-	for j := range k.kw {
-		g.columns = append(g.columns, column{j * pixelBytes, j * pixelBytes})
-	}
 	g.ySource = l.source(i.In)
 	x := l.sources([]program.View{{Buf: i.DOut, Norm: program.None}})
-	g.x = newPacker(g.table, x, in, []columns{{0, 1, in[2]}}, false)
-	if g.ySource.norm != nil {
-		g.y = newPacker(g.table, []*source{g.ySource}, out, []columns{{0, 1, out[2]}}, false)
-	}
 	g.mapRows(x)
-	return g.op("transposed conv weight gradient", append(x, g.ySource), l.floats(i.DWeight), l.sumOf(i.DOut, i.DBias))
+	g.xBias = l.newBiasSums(x[0], in, i.DBias)
+	if l.half != nil {
+		g.pairColumns(x, in)
+	} else {
+		g.floatColumns(x, in)
+	}
+	return g.op("transposed conv weight gradient", append(x, g.ySource), l.floats(i.DWeight))
+}
+
+// gatherTaps plans the reading of a plain image: its (KD, KH) taps are channels.
+func (g *gradOp) gatherTaps(id program.ID) {
+	g.x = g.l.gatherPacker(id, g.k, g.taps)
+	g.channels = []int{g.k.taps()}
+	g.kd, g.kh, g.taps = 1, 1, identityTaps(g.out)
+	for r, row := 0, g.k.kw*lanes; r < g.k.taps(); r++ {
+		g.rows = append(g.rows, gradRow{r * row, r * row, row})
+	}
+}
+
+// floatColumns plans what a transposed convolution's gradient by weight reads.
+func (g *gradOp) floatColumns(x []*source, in [3]int) {
+	for j := range g.k.kw {
+		g.columns = append(g.columns, column{j * pixelBytes, j * pixelBytes})
+	}
+	g.x = newPacker(g.table.format(), x, in, []columns{{0, 1, in[2]}}, false)
+	if g.ySource.norm != nil {
+		g.y = newPacker(g.table.format(), []*source{g.ySource}, g.out, []columns{{0, 1, g.out[2]}}, false)
+	}
 }
 
 // mapRows notes where the rows of private sums go in dW. Whole blocks that lie alike
@@ -82,19 +106,34 @@ func (g *gradOp) mapRows(in []*source) {
 }
 
 // op cuts the work and finishes the plan.
-func (g *gradOp) op(name string, sources []*source, dw []float32, bias []phase) op {
+func (g *gradOp) op(name string, sources []*source, dw []float32) op {
 	g.group()
 	g.divide()
 	g.layScratch()
-	return g.finish(name, sources, g.item, func(w *worker, b int) { g.reduce(w, dw, b) }, bias)
+	if g.parts == 1 && g.straight() {
+		g.sums = func() []float32 { return dw }
+		return g.finish(name, sources, g.item, nil)
+	}
+	return g.finish(name, sources, g.item, func(w *worker, b int) { g.reduce(w, dw, b) })
 }
 
-// finish puts the phases of a plan together; reduce takes a block of y.
-func (g *gradOp) finish(name string, sources []*source, item, reduce func(w *worker, i int), bias []phase) op {
-	g.l.needShared = max(g.l.needShared, g.parts*g.size())
+// finish puts the phases of a plan together; reduce takes a block of y from shared
+// memory, and is nil where sums lie elsewhere.
+func (g *gradOp) finish(name string, sources []*source, item, reduce func(w *worker, i int)) op {
 	phases := append([]phase{once(func() { prepare(sources) })}, turns(sources)...)
-	phases = append(phases, each(g.items(), item), phase{g.ySource.blocks, reduce, g.parts * g.size()})
-	return op{name, append(phases, bias...)}
+	phases = append(phases, each(g.items(), item))
+	if reduce != nil {
+		g.l.needShared = max(g.l.needShared, g.parts*g.size())
+		g.sums = func() []float32 { return g.l.shared }
+		phases = append(phases, phase{g.ySource.blocks, reduce, g.parts * g.size()})
+	}
+	for _, bias := range []*biasSums{g.xBias, g.yBias} {
+		if bias != nil {
+			bias.plan(g.parts)
+			phases = append(phases, once(bias.finish))
+		}
+	}
+	return op{name, phases}
 }
 
 // group makes the groups of y.
@@ -112,7 +151,20 @@ func (g *gradOp) offers(v width) bool {
 	if v == half && g.wide && g.inStep != pixelBytes {
 		return false
 	}
-	return g.kernels()[v].run != nil
+	return g.offered()[v].run != nil
+}
+
+// straight reports whether sums lie as dW does, so that one part needs no other place.
+func (g *gradOp) straight() bool {
+	if g.k.rows != lanes || g.k.b%lanes != 0 {
+		return false
+	}
+	for _, r := range g.rows {
+		if r.from != r.to {
+			return false
+		}
+	}
+	return true
 }
 
 // work counts multiply-adds, without regard to padding.
@@ -124,22 +176,29 @@ func (g *gradOp) work() int {
 	return g.ySource.batch * g.ySource.voxels * g.ySource.blocks * lanes * channels * g.kd * g.kh * g.k.kw
 }
 
-// divide chooses units, parts and spans by shape alone.
+// divide chooses units, parts and spans by shape alone, parts first: few voxels of
+// many channels are cut into spans, of which each has more rows at hand.
 func (g *gradOp) divide() {
-	z, work := g.l.dev.sizes, g.work()
-	rows := len(g.channels) * g.x.rowBytes
-	k := cutting{batch: g.ySource.batch, groups: 1, out: g.out, taps: g.taps, slots: max(1, widest(g.taps[0], 1)), rowBytes: rows, work: work, sizes: z}
+	s, z, work := g.ySource, g.l.dev.sizes, g.work()
+	want := z.parts(work)
+	g.share(want, want)
+	z.items = g.parts
+	rows := g.blockSpan * g.x.rowBytes
+	k := cutting{batch: s.batch, groups: 1, out: g.out, taps: g.taps, slots: max(1, widest(g.taps[0], 1)), rowBytes: rows, work: work, sizes: z}
 	g.units = k.cut()
-	g.share(z.parts(work))
+	g.share(want, g.units.items())
 	g.planes = min(g.units.planes, gradPlanes)
 	for g.planes > 1 && widest(g.taps[0], g.planes)*widest(g.taps[1], g.units.bandRows)*rows > z.ring {
 		g.planes--
 	}
 }
 
-// share makes so many items, where it can, of units, groups and blocks.
-func (g *gradOp) share(want int) {
-	g.parts = max(1, min(want, g.units.items(), g.l.dev.sizes.sums/(4*g.size())))
+// share makes so many items, where it can, of up to most parts, groups and blocks.
+// Parts cost a copy of the sums each, spans that rows are packed again: copies are no
+// more than the values that go in are worth.
+func (g *gradOp) share(want, most int) {
+	z, values := g.l.dev.sizes, g.ySource.batch*g.ySource.voxels*(g.ySource.blocks+len(g.channels))*lanes
+	g.parts = max(1, min(want, most, z.sums/(4*g.size()), values*z.copies/g.size()))
 	g.groupSpan = split(len(g.groups), 1, want, g.parts)
 	g.spans = ceilDiv(len(g.groups), g.groupSpan)
 	g.blockSpan = split(len(g.channels), 1, want, g.parts*g.spans)
@@ -158,19 +217,4 @@ func (g *gradOp) layScratch() {
 	}
 	g.l.needScratch = max(g.l.needScratch, need)
 	g.l.needPairs = max(g.l.needPairs, g.planes*g.units.bandRows)
-}
-
-// sumOf plans a bias gradient: the sum of an activation over all but its channels.
-func (l *loaded) sumOf(from, to program.ID) []phase {
-	if to == program.None {
-		return nil
-	}
-	r := l.newReduction(from)
-	r.zero = aligned(lanes)
-	out := l.floats(to)
-	return append(r.phases(), once(func() {
-		for c := range out {
-			out[c] = float32(r.sum(c))
-		}
-	}))
 }

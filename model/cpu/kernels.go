@@ -79,6 +79,7 @@ type gradArgs struct {
 	dyNext     int // from the first 16 output channels to the next 16
 	dwNext     int // the same in dw
 	dwStep     int // from one input channel's gradients to the next one's
+	tap1, tap2 int // of half factors: from the input pixels of the first tap to those of the others
 }
 
 // packArgs copies rows of px pixels as a view sees them:
@@ -158,11 +159,9 @@ type lossArgs struct {
 
 // table is one path: the kernels of a kind of CPU.
 type table struct {
-	name string
-	// conv by pixels; a width that a path does not offer has an empty list.
-	conv [kinds][widths][]func(*convArgs)
-	// wgrad[0] has three taps, wgrad[1] one.
-	wgrad      [2][widths]gradKernel
+	name       string
+	conv       convKernels
+	wgrad      gradKernels
 	pack       func(*packArgs)
 	transpose  func(*transposeArgs)
 	sum        func(*sumArgs)
@@ -174,7 +173,14 @@ type table struct {
 	// loss and lossGrad by width of the classes; plain Go does more than one block.
 	loss, lossGrad [widths]func(*lossArgs)
 	winograd       *winogradKernels // nil: the path multiplies directly
+	half           *halfTable       // of bfloat16 factors, nil where that is no faster
 }
+
+// convKernels are by pixels; a width that a path does not offer has an empty list.
+type convKernels [kinds][widths][]func(*convArgs)
+
+// gradKernels are [0] for three taps, [1] for one.
+type gradKernels [2][widths]gradKernel
 
 // gradKernel covers channels input channels at once; run is nil where not offered.
 type gradKernel struct {

@@ -13,9 +13,9 @@ import (
 func TestEmptyLanesStayZero(t *testing.T) {
 	n := demo.withFeatures(7, 17, 20)
 	n.patch = [3]int{4, 12, 28}
-	for _, table := range tables() {
-		d := open(table, 2)
-		l := n.load(t, d, true, program.Float32)
+	for _, way := range ways() {
+		d := open(way.table, 2)
+		l := n.load(t, d, true, way.precision)
 		for range 2 {
 			must(t, l.Run(t.Context()))
 		}
@@ -28,7 +28,7 @@ func TestEmptyLanesStayZero(t *testing.T) {
 			newKernelLayout(b.Shape).each(func(_, at int) { empty[at] = 0 })
 			for at, v := range empty {
 				if v != 0 {
-					t.Errorf("%s: %q holds %g at %d, where it has no element", table.name, b.Name, v, at)
+					t.Errorf("%s: %q holds %g at %d, where it has no element", way.name, b.Name, v, at)
 					break
 				}
 			}

@@ -27,6 +27,9 @@ type loaded struct {
 	// are renewed only when they have changed.
 	versions []int64
 
+	half      *halfTable // of a program whose factors are bfloat16
+	ownFloats int        // of packed weights that stay
+
 	moving               moving // the copy that is under way
 	blocking, unblocking func(w *worker, i int)
 
@@ -49,6 +52,9 @@ func (d *cpuDevice) Load(p *program.Program) (device.Loaded, error) {
 		return nil, fmt.Errorf("cpu: load: %w", err)
 	}
 	l := &loaded{dev: d, p: p, arena: arena, free: free, versions: make([]int64, len(p.Buffers))}
+	if p.Precision == program.Half {
+		l.half = d.table.half
+	}
 	for i := range l.versions {
 		l.versions[i] = 1
 	}
@@ -99,6 +105,12 @@ func (l *loaded) labels(id program.ID) []uint8 {
 }
 
 func (l *loaded) shape(id program.ID) []int { return l.p.Buffers[id].Shape }
+
+// MemoryBytes returns what the loaded program holds: arena, packed weights and scratch.
+func (l *loaded) MemoryBytes() int64 {
+	n := len(l.arena) + l.ownFloats + len(l.spare) + len(l.workers)*(l.needScratch+l.needLow+l.needRows)
+	return 4 * int64(n)
+}
 
 // Run executes all instructions.
 func (l *loaded) Run(ctx context.Context) error {

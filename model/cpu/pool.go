@@ -20,6 +20,7 @@ type worker struct {
 	grad      gradArgs
 	pack      packArgs
 	transpose transposeArgs
+	halve     halveArgs
 	sum       sumArgs
 	norm      normGradArgs
 	update    updateArgs

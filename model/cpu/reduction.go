@@ -9,7 +9,6 @@ type reduction struct {
 	size  int       // voxels of a part
 	parts int       // of a block
 	sums  []float64 // (N, block, part, lane, 2)
-	zero  []float32 // where sums are wanted, not deviations: what x is taken from
 }
 
 func (l *loaded) newReduction(id program.ID) *reduction {
@@ -34,9 +33,6 @@ func (r *reduction) item(w *worker, i int) {
 	at := (block*r.src.voxels + from) * lanes
 	a.n = min(r.size, r.src.voxels-from)
 	a.src, a.shift = ptr(r.src.data, at), ptr(r.src.data, at)
-	if r.zero != nil {
-		a.shift = ptr(r.zero, 0)
-	}
 	r.l.dev.table.sum(a)
 	for l := range lanes {
 		r.sums[2*(i*lanes+l)], r.sums[2*(i*lanes+l)+1] = float64(a.sums[l]), float64(a.sums[lanes+l])
@@ -54,17 +50,6 @@ func (r *reduction) spread(n, c int) spread {
 		all = all.join(deviations(min(r.size, r.src.voxels-from), shift, r.sums[at], r.sums[at+1]))
 	}
 	return all
-}
-
-// sum adds the parts of channel c, where zero is set.
-func (r *reduction) sum(c int) float64 {
-	sum := 0.0
-	for n := range r.src.batch {
-		for part := range r.parts {
-			sum += r.sums[2*(((n*r.src.blocks+c/lanes)*r.parts+part)*lanes+c%lanes)]
-		}
-	}
-	return sum
 }
 
 // newMoments plans mean and variance of an activation.

@@ -81,30 +81,46 @@ type packBlock struct {
 	block int
 }
 
+// format is how pixels are packed: the kernel and the bytes of one.
+type format struct {
+	pack  func(*packArgs)
+	pixel int
+}
+
+// packed are columns in a packed row: where the first of them goes and what pad is
+// for the kernel.
+type packed struct {
+	columns
+	at, pad int
+}
+
 // packer copies rows of an instruction's inputs into scratch: for each block of
 // channels, rows of rowBytes.
 type packer struct {
-	table    *table
+	format
 	blocks   []packBlock
 	grid     [3]int
-	columns  []columns
-	pad      bool // a zero pixel before and after the columns
+	parts    []packed
 	rowBytes int
 	gather   *gather
 }
 
-func newPacker(t *table, in []*source, grid [3]int, cols []columns, pad bool) *packer {
-	p := &packer{table: t, grid: grid, columns: cols, pad: pad}
+// newPacker plans rows of columns one after another, with pad (of one part only) a
+// zero pixel before and after them.
+func newPacker(f format, in []*source, grid [3]int, cols []columns, pad bool) *packer {
+	p := &packer{format: f, grid: grid}
 	for _, s := range in {
 		for b := range s.blocks {
 			p.blocks = append(p.blocks, packBlock{s, b})
 		}
 	}
 	for _, c := range cols {
-		p.rowBytes += c.count * pixelBytes
-	}
-	if pad {
-		p.rowBytes += 2 * pixelBytes
+		part := packed{columns: c, at: p.rowBytes}
+		if pad {
+			part.at, part.pad = p.rowBytes+f.pixel, 1
+		}
+		p.parts = append(p.parts, part)
+		p.rowBytes += (c.count + 2*part.pad) * f.pixel
 	}
 	return p
 }
@@ -120,44 +136,55 @@ func (p *packer) rows(w *worker, n, d, h, count, b, at int) {
 
 // rowsTo is rows for blocked sources, to anywhere.
 func (p *packer) rowsTo(w *worker, n, d, h, count, b int, dst unsafe.Pointer) {
-	src, block := p.blocks[b].src, p.blocks[b].block
+	src := p.blocks[b].src
 	if src.up != nil {
 		p.upsample(w, n, d, h, count, b, dst)
 		return
 	}
-	a := &w.pack
-	lane := (n*src.blocks + block) * lanes
+	p.copy(w, n, count, b, dst, ptr(src.data, src.at(n, p.blocks[b].block)+(d*p.grid[1]+h)*p.grid[2]*lanes))
+}
+
+// copy packs rows that lie one after another.
+func (p *packer) copy(w *worker, n, count, b int, dst, rows unsafe.Pointer) {
+	src := p.blocks[b].src
+	a, lane := &w.pack, (n*src.blocks+p.blocks[b].block)*lanes
 	a.scale, a.shift, a.slope = ptr(src.scale, lane), ptr(src.shift, lane), src.slope
-	a.rows, a.dstRow, a.srcRow, a.pad = count, p.rowBytes, p.grid[2]*pixelBytes, 0
-	if p.pad {
-		a.pad = 1
-		dst = unsafe.Add(dst, pixelBytes)
-	}
-	row := src.at(n, block) + (d*p.grid[1]+h)*p.grid[2]*lanes
-	for _, c := range p.columns {
-		a.dst, a.src = dst, ptr(src.data, row+c.start*lanes)
-		a.px, a.srcStep = c.count, c.step*pixelBytes
-		p.table.pack(a)
-		dst = unsafe.Add(dst, c.count*pixelBytes)
+	a.rows, a.dstRow, a.srcRow = count, p.rowBytes, p.grid[2]*pixelBytes
+	for _, c := range p.parts {
+		a.dst, a.src = unsafe.Add(dst, c.at), unsafe.Add(rows, c.start*pixelBytes)
+		a.px, a.srcStep, a.pad = c.count, c.step*pixelBytes, c.pad
+		p.pack(a)
 	}
 }
 
-// upsample is rowsTo for a source that is upsampled.
+// upsample is rowsTo for a source that is upsampled. Where rows are packed as they are
+// computed they go to their place at once, else through rows of the worker.
 func (p *packer) upsample(w *worker, n, d, h, count, b int, dst unsafe.Pointer) {
-	if p.pad {
+	up, block := p.blocks[b].src.up, p.blocks[b].block
+	if p.pixel != pixelBytes {
+		for from := 0; from < count; {
+			some := min(count-from, up.kernel[1]-(h+from)%up.kernel[1])
+			up.rows(w, n, d, h+from, some, block, ptr(w.rows, 0), p.grid[2]*pixelBytes)
+			p.copy(w, n, some, b, unsafe.Add(dst, from*p.rowBytes), ptr(w.rows, 0))
+			from += some
+		}
+		return
+	}
+	if p.parts[0].pad > 0 {
 		for r := range count {
 			*vector(dst, r*p.rowBytes) = [lanes]float32{}
 			*vector(dst, (r+1)*p.rowBytes-pixelBytes) = [lanes]float32{}
 		}
 		dst = unsafe.Add(dst, pixelBytes)
 	}
-	p.blocks[b].src.up.rows(w, n, d, h, count, p.blocks[b].block, dst, p.rowBytes)
+	up.rows(w, n, d, h, count, block, dst, p.rowBytes)
 }
 
 // gather packs a plain one-channel image for a convolution: the channels of a
 // packed pixel are the rows of the image under the kernel's (KD, KH), so that one
 // vector feeds up to nine taps instead of one.
 type gather struct {
+	table *table
 	image []float32
 	in    [3]int
 	taps  [2][][]tap // by output plane and row
@@ -166,7 +193,7 @@ type gather struct {
 
 func (g *gather) rows(p *packer, w *worker, n, d, h, count, at int) {
 	a := &w.transpose
-	a.src, a.n, a.dstStep = ptr(g.image, n*g.in[0]*g.in[1]*g.in[2]), p.columns[0].count, pixelBytes
+	a.src, a.n, a.dstStep = ptr(g.image, n*g.in[0]*g.in[1]*g.in[2]), p.parts[0].count, pixelBytes
 	for r := h; r < h+count; r++ {
 		for i := range a.rows {
 			a.rows[i] = -1
@@ -176,13 +203,12 @@ func (g *gather) rows(p *packer, w *worker, n, d, h, count, at int) {
 				a.rows[td.k*g.kh+th.k] = 4 * (td.in*g.in[1] + th.in) * g.in[2]
 			}
 		}
-		a.dst = ptr(w.scratch, at/4)
-		if p.pad {
-			*vector(a.dst, 0) = [lanes]float32{}
-			a.dst = ptr(w.scratch, at/4+lanes)
+		a.dst = ptr(w.scratch, (at+p.parts[0].at)/4)
+		if p.parts[0].pad > 0 {
+			*vector(a.dst, -pixelBytes) = [lanes]float32{}
 			*vector(a.dst, a.n*pixelBytes) = [lanes]float32{}
 		}
-		p.table.transpose(a)
+		g.table.transpose(a)
 		at += p.rowBytes
 	}
 }

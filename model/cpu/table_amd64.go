@@ -4,7 +4,7 @@ package cpu
 
 import "golang.org/x/sys/cpu"
 
-//go:generate sh -c "cd _asm && for set in avx512 avx2 winograd; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
+//go:generate sh -c "cd _asm && for set in avx512 avx2 winograd bf16; do go run . -set $DOLLAR{set} -sources . -out ../kernels_$DOLLAR{set}_amd64.s -go ../kernels_$DOLLAR{set}_amd64.go; done"
 
 // nativePaths lists the assembly, fastest first. The checks of x/sys/cpu include
 // that the system saves the registers.
@@ -22,7 +22,7 @@ func avx512Table() *table {
 	t := &table{
 		name: "avx512",
 		conv: convAVX512,
-		wgrad: [2][widths]gradKernel{
+		wgrad: gradKernels{
 			{{8, gradWideV1C8}, {4, gradWideV2C4}, {4, gradWideH1C4}},
 			{{16, gradPointV1C16}, {8, gradPointV2C8}, {8, gradPointH1C8}},
 		},
@@ -31,7 +31,7 @@ func avx512Table() *table {
 		squares: squaresAVX512, add: addAVX512,
 		loss:     [widths]func(*lossArgs){one: lossAVX512, half: lossH1},
 		lossGrad: [widths]func(*lossArgs){one: lossGradAVX512, half: lossGradH1},
-		winograd: winogradAVX512,
+		winograd: winogradAVX512, half: bf16Table(),
 	}
 	for k := range kinds {
 		t.conv[k][half] = convAVX2[k][half]
@@ -39,11 +39,26 @@ func avx512Table() *table {
 	return t
 }
 
+// bf16Table is nil where the CPU has no instructions for bfloat16.
+func bf16Table() *halfTable {
+	if !cpu.X86.HasAVX512BF16 {
+		return nil
+	}
+	return &halfTable{
+		conv: convHalf,
+		wgrad: gradKernels{
+			{one: {8, gradHalfWideV1C8}, two: {4, gradHalfWideV2C4}},
+			{one: {16, gradHalfPointV1C16}, two: {8, gradHalfPointV2C8}},
+		},
+		pack: packHalf, pairs: pairsHalf, halve: halveHalf,
+	}
+}
+
 func avx2Table() *table {
 	return &table{
 		name: "avx2",
 		conv: convAVX2,
-		wgrad: [2][widths]gradKernel{
+		wgrad: gradKernels{
 			{one: {2, gradWideH2C2}, half: {4, gradWideH1C4}},
 			{one: {4, gradPointH2C4}, half: {8, gradPointH1C8}},
 		},

@@ -13,13 +13,14 @@ import (
 // row is computed again for each reader, band and span of channels that needs it,
 // which is cheap beside what the reading convolution does with it.
 type upsampling struct {
-	low    *packer // of the activation that is upsampled
-	kernel [3]int
-	turn   *turn
-	bias   []float32 // or nil
-	biases []float32 // by lanes
-	lists  [][]entry // by kernel position (kd, kh, kw): a packed row of each block
-	tiles  []tile
+	low     *packer // of the activation that is upsampled
+	kernels *convKernels
+	kernel  [3]int
+	turn    *turn
+	bias    []float32 // or nil
+	biases  []float32 // by lanes
+	lists   [][]entry // by kernel position (kd, kh, kw): a packed row of each block
+	tiles   []tile
 }
 
 // upsampled makes a source of a view that is upsampled while it is read.
@@ -27,16 +28,21 @@ func (l *loaded) upsampled(v program.View) *source {
 	weight := l.shape(v.Up.Weight)
 	shape := program.Upsampled(l.shape(v.Buf), weight)
 	k := newKernelLayout(weight)
-	u := &upsampling{kernel: grid(weight), turn: l.newTurn(v.Up.Weight, []int{k.b}, false)}
-	u.turn.own = aligned(u.turn.to.floats())
+	u := &upsampling{kernels: &l.dev.table.conv, kernel: grid(weight), turn: l.newTurn(v.Up.Weight, []int{k.b}, false, l.half)}
+	u.turn.packedWeights = l.newPackedWeights(v.Up.Weight, u.turn.to.floats(), len(u.turn.blocks), true)
 	u.biases = aligned(blocks(k.b) * lanes)
 	if v.Up.Bias != program.None {
 		u.bias = l.floats(v.Up.Bias)
 	}
 	v.Up = nil
 	in := grid(l.shape(v.Buf))
-	u.low = newPacker(l.dev.table, []*source{l.source(v)}, in, []columns{{0, 1, in[2]}}, false)
-	u.tiles = tiles(in[2], len(l.dev.table.conv[point][0])-1)
+	f := l.dev.table.format()
+	if l.half != nil {
+		u.kernels, f = &l.half.conv, l.half.format()
+		l.needRows = max(l.needRows, u.kernel[1]*shape[4]*lanes)
+	}
+	u.low = newPacker(f, []*source{l.source(v)}, in, []columns{{0, 1, in[2]}}, false)
+	u.tiles = tiles(in[2], len(u.kernels[point][one])-1)
 	u.listRows()
 	l.needLow = max(l.needLow, len(u.low.blocks)*u.low.rowBytes/4)
 	s := &source{batch: shape[0], channels: shape[1], blocks: blocks(shape[1]), voxels: voxels(shape), up: u}
@@ -50,7 +56,7 @@ func (u *upsampling) listRows() {
 		for kw := range u.turn.to.kw {
 			var list []entry
 			for b := range u.low.blocks {
-				n := min(lanes, u.turn.to.b-b*lanes)
+				n := u.turn.half.steps(min(lanes, u.turn.to.b-b*lanes))
 				list = append(list, entry{b * u.low.rowBytes, 4*u.turn.to.row(b*lanes, tap) + kw*pixelBytes, n})
 			}
 			u.lists = append(u.lists, list)
@@ -85,16 +91,16 @@ func (u *upsampling) pack(w *worker, n, d, h int) {
 // row computes one row of a block from the packed row, at a kernel position (kd, kh).
 func (u *upsampling) row(w *worker, tap, block int, dst unsafe.Pointer) {
 	a, kw := &w.conv, u.kernel[2]
-	a.w = unsafe.Pointer(&u.turn.own[block*u.turn.to.next()])
+	a.w = unsafe.Pointer(&u.turn.data()[block*u.turn.to.next()])
 	a.bias, a.add = ptr(u.biases, block*lanes), 0
 	a.wStep, a.outStep = kw*pixelBytes, kw*pixelBytes
 	for j := range kw {
 		list := u.lists[tap*kw+j]
 		a.list, a.n = &list[0], len(list)
 		for _, t := range u.tiles {
-			a.in = ptr(w.low, t.x*lanes)
+			a.in = ptr(w.low, t.x*u.low.pixel/4)
 			a.out = unsafe.Add(dst, (t.x*kw+j)*pixelBytes)
-			u.low.table.conv[point][0][t.px](a)
+			u.kernels[point][one][t.px](a)
 		}
 	}
 }

@@ -4,8 +4,8 @@ package cpu
 // its data gradient, by transforms. The kernel's planes stay taps: sums run over them
 // and over channels before they are transformed back.
 //
-// Sums of a group lie in a worker's scratch after the inputs, [24 points][blocks][cell]
-// [16]; weights in shared memory, [group][24 points][segment][KD][channel][blocks][16].
+// Sums of a group lie in a worker's scratch after the inputs, [36 points][blocks][cell]
+// [16]; weights in shared memory, [group][36 points][segment][KD][channel][blocks][16].
 type winogradOp struct {
 	*convOp
 	in    cells
@@ -88,18 +88,15 @@ func (o *winogradOp) multiply(w *worker, g int, p part, n int) {
 // output transforms the sums of a group into rows of output plane d.
 func (o *winogradOp) output(w *worker, g *group, p part, d int) {
 	a := &w.winograd.output
-	a.px, a.point, a.add = o.out[2], o.sumsPoint, 0
+	a.px, a.row, a.point, a.add = o.out[2], o.out[2]*pixelBytes, o.sumsPoint, 0
 	if g.add {
 		a.add = 1
 	}
 	for v := range g.width.blocks() {
 		a.bias = ptr(o.biases, g.bias+v*lanes)
-		for h := p.h0; h < p.h1; h += cellHeight {
-			a.row = 0
-			if h+1 < p.h1 {
-				a.row = o.out[2] * pixelBytes
-			}
-			a.points = ptr(w.scratch, o.sumsAt+v*o.sumsNext/4+(h-p.h0)/cellHeight*o.in.columns*lanes)
+		for h := p.h0; h < p.h1; h += cellSide {
+			a.rows = min(cellSide, p.h1-h)
+			a.points = ptr(w.scratch, o.sumsAt+v*o.sumsNext/4+(h-p.h0)/cellSide*o.in.columns*lanes)
 			a.out = ptr(g.data, g.at+p.n*g.batch+v*g.next/4+(d*o.out[1]+h)*o.out[2]*lanes)
 			o.in.kernels.output(a)
 		}

@@ -3,10 +3,10 @@ package cpu
 // winogradGradOp is a gradOp of stride 1 whose kernel is 3x3 along H and W: sums of
 // products of transformed inputs and transformed output gradients,
 //
-//	dG = G'[sum over cells of (A dY E') * (B' d C)]H,
+//	dG = G'[sum over cells of (A dY A') * (B' d B)]G,
 //
-// transformed back once at the end. Sums are [y block][x block][KD][24 points][16 b]
-// [16 a]; transformed gradients lie in scratch after the inputs, [24 points][y block]
+// transformed back once at the end. Sums are [y block][x block][KD][36 points][16 b]
+// [16 a]; transformed gradients lie in scratch after the inputs, [36 points][y block]
 // [plane][cell][16].
 type winogradGradOp struct {
 	*gradOp
@@ -45,16 +45,14 @@ func (o *winogradGradOp) unit(w *worker, u part, p gradPart, sums []float32) {
 // outputGrad transforms planes of the output's gradient.
 func (o *winogradGradOp) outputGrad(w *worker, u part, p gradPart, d0, d1 int) {
 	a := &w.winograd.output
-	a.px, a.point = o.out[2], o.dyPoint
+	a.px, a.row, a.point = o.out[2], o.out[2]*pixelBytes, o.dyPoint
 	first, end := o.blocksOf(p)
 	for b := first; b < end; b++ {
 		for d := d0; d < d1; d++ {
+			o.sumY(w, u, p, b, d)
 			at := 4*o.dyAt + (b-first)*o.dyNext + (d-d0)*o.dyPlane
-			for h := u.h0; h < u.h1; h += cellHeight {
-				a.row = 0
-				if h+1 < u.h1 {
-					a.row = o.out[2] * pixelBytes
-				}
+			for h := u.h0; h < u.h1; h += cellSide {
+				a.rows = min(cellSide, u.h1-h)
 				a.out = ptr(o.ySource.data, o.ySource.at(u.n, b)+(d*o.out[1]+h)*o.out[2]*lanes)
 				a.points = ptr(w.scratch, at/4)
 				o.in.kernels.outputGrad(a)
@@ -96,7 +94,7 @@ func (o *winogradGradOp) multiply(w *worker, q int, u part, p gradPart, sums []f
 		a.list, a.n = &w.pairs[from], to-from
 		for _, group := range o.groups[p.g0:p.g1] {
 			a.dy = ptr(w.scratch, o.dyAt+(q*o.dyPoint+(group.block-first)*o.dyNext)/4)
-			kernel := o.kernels()[group.width]
+			kernel := o.offered()[group.width]
 			for b := p.b0; b < p.b1; b++ {
 				in := (q*o.in.point + (b-p.b0)*o.in.block) / 4
 				at := group.block*o.next() + (b*o.kd+kd)*o.tapFloats + q*lanes*lanes
@@ -136,16 +134,16 @@ func (o *winogradGradOp) reduce(w *worker, dw []float32, block int) {
 func newWinogradGrad(g *gradOp, in []*source) *winogradGradOp {
 	g.kh, g.wide, g.tapFloats = 1, false, winogradPoints*lanes*lanes
 	o := &winogradGradOp{gradOp: g, runs: segments(in, g.k)}
-	o.in = cells{kernels: g.table.winograd, pack: g.x, columns: ceilDiv(g.out[2], cellWidth)}
+	o.in = cells{kernels: g.table.winograd, pack: g.x, columns: ceilDiv(g.out[2], cellSide)}
 	return o
 }
 
 // op cuts the work and finishes the plan.
-func (o *winogradGradOp) op(name string, sources []*source, dw []float32, bias []phase) op {
+func (o *winogradGradOp) op(name string, sources []*source, dw []float32) op {
 	work := o.work() * o.k.kh
 	o.group()
 	o.divide(o.l.dev.sizes.parts(work))
-	o.dyAt = o.in.place(o.blockSpan) / 4
+	o.dyAt = o.in.place(o.blockSpan)
 	o.dyPlane = o.in.block
 	o.dyNext = o.planes * o.dyPlane
 	o.dyPoint = oddLines(min(2*o.groupSpan, o.ySource.blocks) * o.dyNext)
@@ -154,13 +152,13 @@ func (o *winogradGradOp) op(name string, sources []*source, dw []float32, bias [
 	l.needRows = max(l.needRows, o.in.upsampledFloats())
 	l.needPairs = max(l.needPairs, o.planes*o.kd)
 	l.needStarts = max(l.needStarts, o.kd+1)
-	return o.finish(name, sources, o.item, func(w *worker, b int) { o.reduce(w, dw, b) }, bias)
+	return o.finish(name, sources, o.item, func(w *worker, b int) { o.reduce(w, dw, b) })
 }
 
 // divide chooses bands and planes that fit the cache but have cells enough to be
 // worth a visit to the sums, then shares them out.
 func (o *winogradGradOp) divide(want int) {
-	z, all := o.l.dev.sizes, ceilDiv(o.out[1], cellHeight)
+	z, all := o.l.dev.sizes, ceilDiv(o.out[1], cellSide)
 	row := winogradPoints * o.in.columns * pixelBytes
 	bytes := func(rows, planes int) int {
 		return row * rows * (ringSlots(o.taps[0], planes)*len(o.channels) + planes*o.ySource.blocks)
@@ -171,9 +169,9 @@ func (o *winogradGradOp) divide(want int) {
 	for o.planes < min(o.out[0], gradPlanes) && (bytes(rows, o.planes+1) <= z.ring || rows*o.in.columns*o.planes < 4*z.cells) {
 		o.planes++
 	}
-	o.units = cut{batch: o.ySource.batch, h: o.out[1], d: o.out[0], g: 1, bandRows: cellHeight * rows, planes: o.out[0], groupSpan: 1}
+	o.units = cut{batch: o.ySource.batch, h: o.out[1], d: o.out[0], g: 1, bandRows: cellSide * rows, planes: o.out[0], groupSpan: 1}
 	o.units.planes = split(o.out[0], min(4, o.out[0]), want, o.units.items())
 	o.planes = min(o.planes, o.units.planes)
 	o.in.rows, o.in.slots = rows, ringSlots(o.taps[0], o.planes)
-	o.share(want)
+	o.share(want, o.units.items())
 }

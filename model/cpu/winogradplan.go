@@ -1,6 +1,6 @@
 package cpu
 
-// Transformed weights are 8/3 of the weights. Where they outgrow the third-level cache
+// Transformed weights are four times the weights. Where they outgrow the third-level cache
 // and few voxels share them, bringing them costs more than the products they save.
 const (
 	winogradCache  = 8 << 20 // bytes
@@ -18,7 +18,7 @@ func (c *convOp) winograd(k kernelLayout, stride [3]int, flip bool) *winogradOp 
 	if weights > winogradCache && voxels < winogradVoxels {
 		return nil
 	}
-	in := cells{kernels: c.table.winograd, pack: c.pack, columns: ceilDiv(c.out[2], cellWidth), slots: ringSlots(c.taps[0], 1)}
+	in := cells{kernels: c.table.winograd, pack: c.pack, columns: ceilDiv(c.out[2], cellSide), slots: ringSlots(c.taps[0], 1)}
 	o := &winogradOp{convOp: c, in: in, kd: k.kd, flip: flip}
 	for _, g := range c.groups {
 		o.vectors = max(o.vectors, g.width.blocks())
@@ -38,7 +38,7 @@ func (o *winogradOp) op(name string, begin func(), shared int, before ...phase) 
 	l, group := o.l, winogradPoints*o.weightPoint
 	o.round = ceilDiv(len(o.groups), ceilDiv(len(o.groups)*group, l.dev.sizes.weights))
 	o.divide()
-	o.sumsAt = o.in.place(len(o.pack.blocks)) / 4
+	o.sumsAt = o.in.place(len(o.pack.blocks))
 	o.sumsNext = o.in.block
 	o.sumsPoint = oddLines(o.vectors * o.sumsNext)
 	l.needShared = max(l.needShared, shared+o.round*group/4)
@@ -64,12 +64,12 @@ func (o *winogradOp) rounds() []phase {
 // Cells have no halo, so that bands cost nothing; planes are transformed again where
 // ranges of them meet.
 func (o *winogradOp) divide() {
-	z, all := o.l.dev.sizes, ceilDiv(o.out[1], cellHeight)
+	z, all := o.l.dev.sizes, ceilDiv(o.out[1], cellSide)
 	row := winogradPoints * o.in.columns * pixelBytes * (o.in.slots*len(o.pack.blocks) + o.vectors)
 	rows := ceilDiv(all, ceilDiv(all, max(1, z.ring/row, ceilDiv(z.cells, o.in.columns))))
 	want := z.parts(o.work())
 	c := &o.cut
-	*c = cut{batch: o.batch, h: o.out[1], d: o.out[0], g: o.round, bandRows: cellHeight * rows, planes: o.out[0], groupSpan: o.round}
+	*c = cut{batch: o.batch, h: o.out[1], d: o.out[0], g: o.round, bandRows: cellSide * rows, planes: o.out[0], groupSpan: o.round}
 	c.groupSpan = split(c.g, 1, want, c.items())
 	least := 1
 	if o.in.slots > 1 {
@@ -77,7 +77,7 @@ func (o *winogradOp) divide() {
 	}
 	c.planes = split(c.d, least, want, c.items())
 	rows = min(rows, split(all, 1, want, c.items()/c.bands()))
-	c.bandRows = cellHeight * rows
+	c.bandRows = cellSide * rows
 	o.in.rows = rows
 	for v, kernels := range o.table.conv[point] {
 		limit := len(kernels) - 1

@@ -99,6 +99,18 @@ func TestTrainingLearns(t *testing.T) {
 	}
 }
 
+// TestHalfLearns demands of bfloat16 factors the losses of float32, step by step.
+func TestHalfLearns(t *testing.T) {
+	c := small(program.SGD)
+	want := train(t, newTrainer(t, Options{Device: "cpu"}, c), 0, 25)
+	c.Precision = program.Half
+	for k, got := range train(t, newTrainer(t, Options{Device: "cpu"}, c), 0, 25) {
+		if !(math.Abs(float64(got.Loss-want[k].Loss)) < 0.01) {
+			t.Errorf("step %d: the loss is %g, in float32 %g", k, got.Loss, want[k].Loss)
+		}
+	}
+}
+
 // A snapshot taken at step 3 and restored elsewhere gives the bytes of the run that
 // went on, also with another number of threads.
 func TestResumeGivesTheSameBytes(t *testing.T) {

@@ -20,13 +20,30 @@ type convKind struct {
 
 var kinds = []convKind{{"Wide1", 3, 1}, {"Wide2", 3, 2}, {"Point", 1, 1}}
 
-func convName(k convKind, ov, px int) string { return fmt.Sprintf("conv%sV%dP%d", k.name, ov, px) }
+// factors is what a kernel multiplies: a word of its name, the bytes of an input
+// pixel, and the instruction that adds products x*w to sums.
+type factors struct {
+	word        string
+	pixel       int
+	multiplyAdd func(x, w, sum reg.VecPhysical)
+	broadcast   func(x Mem, w, sum reg.VecPhysical) // of one x in all lanes
+}
 
-func convolutions() {
+var floats = factors{
+	"", 64,
+	func(x, w, sum reg.VecPhysical) { VFMADD231PS(x, w, sum) },
+	func(x Mem, w, sum reg.VecPhysical) { VFMADD231PS_BCST(x, w, sum) },
+}
+
+func convName(f factors, k convKind, ov, px int) string {
+	return fmt.Sprintf("conv%s%sV%dP%d", f.word, k.name, ov, px)
+}
+
+func convolutions(f factors) {
 	for _, k := range kinds {
 		for ov := 1; ov <= 2; ov++ {
 			for px := 1; px <= maxPixels/ov; px++ {
-				tile{k, ov, px}.write()
+				tile{f, k, ov, px}.write()
 			}
 		}
 	}
@@ -36,6 +53,7 @@ func convolutions() {
 // registers. Each input value is broadcast once and meets up to three taps of up to
 // two vectors, so that loads stay well below the two a cycle that FMA leaves.
 type tile struct {
+	factors
 	convKind
 	ov, px int
 }
@@ -50,7 +68,7 @@ func (t tile) spare(i int) reg.VecPhysical {
 }
 
 func (t tile) write() {
-	name := convName(t.convKind, t.ov, t.px)
+	name := convName(t.factors, t.convKind, t.ov, t.px)
 	text(name, "convArgs")
 	a := arguments("convArgs", reg.R15)
 	in, w, list, n := a.load("in", reg.RSI), a.load("w", reg.RDI), a.load("list", reg.RBX), a.load("n", reg.RCX)
@@ -131,9 +149,9 @@ func (t tile) multiply(ip, wp, wNext reg.Register) {
 	}
 	turn := 0
 	for q := range (t.px-1)*t.stride + t.taps {
-		m := Mem{Base: ip, Disp: 64 * q}
+		m := Mem{Base: ip, Disp: t.pixel * q}
 		if t.taps == 1 && t.ov == 1 {
-			VFMADD231PS_BCST(m, t.weight(0, 0), t.sum(0, q))
+			t.broadcast(m, t.weight(0, 0), t.sum(0, q))
 			continue
 		}
 		x := t.spare(turn)
@@ -149,7 +167,7 @@ func (t tile) multiply(ip, wp, wNext reg.Register) {
 				turn++
 			}
 			for v := range t.ov {
-				VFMADD231PS(x, t.weight(v, k), t.sum(v, p/t.stride))
+				t.multiplyAdd(x, t.weight(v, k), t.sum(v, p/t.stride))
 			}
 		}
 	}

@@ -16,18 +16,19 @@ type field struct {
 // float32 64.
 var fields = concat(
 	layout("convArgs", "in 8", "w 8", "out 8", "bias 8", "list 8", "n 8", "wNext 8", "wStep 8", "outNext 8", "outStep 8", "add 8"),
-	layout("gradArgs", "in 8", "dy 8", "dw 8", "list 8", "n 8", "px 8", "inStep 8", "dyNext 8", "dwNext 8", "dwStep 8"),
+	layout("gradArgs", "in 8", "dy 8", "dw 8", "list 8", "n 8", "px 8", "inStep 8", "dyNext 8", "dwNext 8", "dwStep 8", "tap1 8", "tap2 8"),
 	layout("packArgs", "dst 8", "src 8", "scale 8", "shift 8", "px 8", "rows 8", "srcStep 8", "dstRow 8", "srcRow 8", "pad 8", "slope 4"),
 	layout("transposeArgs", "dst 8", "src 8", "rows 128", "n 8", "dstStep 8"),
+	layout("halveArgs", "dst 8", "even 8", "odd 8", "n 8", "rows 8", "step 8"),
 	layout("sumArgs", "src 8", "shift 8", "n 8", "sums 128"),
 	layout("normGradArgs", "x 8", "dy 8", "dx 8", "n 8", "scale 64", "shift 64", "mean 64", "a 64", "b 64", "c 64", "sums 128", "slope 4"),
 	layout("updateArgs", "w 8", "grad 8", "s1 8", "s2 8", "n 8", "k 32"),
 	layout("squareArgs", "x 8", "n 8", "sum 8"),
 	layout("addArgs", "dst 8", "a 8", "b 8", "n 8"),
 	layout("lossArgs", "logits 8", "dlogits 8", "labels 8", "top 8", "a 8", "b 8", "weight 8", "counts 8", "sums 8", "n 8"),
-	layout("winogradInputArgs", "points 8", "src 8", "scale 8", "shift 8", "rows 32", "px 8", "point 8", "slope 4"),
+	layout("winogradInputArgs", "points 8", "src 8", "scale 8", "shift 8", "kept 8", "rows 48", "px 8", "point 8", "slope 4"),
 	layout("winogradWeightArgs", "points 8", "weights 8", "row 8", "n 8", "step 8", "next 8", "point 8"),
-	layout("winogradOutputArgs", "points 8", "out 8", "bias 8", "row 8", "px 8", "point 8", "add 8"),
+	layout("winogradOutputArgs", "points 8", "out 8", "bias 8", "row 8", "rows 8", "px 8", "point 8", "add 8"),
 )
 
 func concat(lists ...[]field) (all []field) {

@@ -11,26 +11,29 @@ import (
 // gradients writes the kernels of the gradient by weight. Sums of channels by taps
 // by ov vectors stay in registers over the whole list of row pairs.
 func gradients() {
-	for _, g := range []gradTile{{3, 1, 8}, {3, 2, 4}, {1, 1, 16}, {1, 2, 8}} {
+	for _, g := range gradTiles {
 		g.write()
 	}
 }
 
 type gradTile struct{ taps, ov, channels int }
 
+var gradTiles = []gradTile{{3, 1, 8}, {3, 2, 4}, {1, 1, 16}, {1, 2, 8}}
+
+func (g gradTile) name(word string) string {
+	kind := map[int]string{1: "Point", 3: "Wide"}[g.taps]
+	return fmt.Sprintf("grad%s%sV%dC%d", word, kind, g.ov, g.channels)
+}
+
 func (g gradTile) sum(c, k, v int) reg.VecPhysical { return zs[(c*g.taps+k)*g.ov+v] }
 
 func (g gradTile) write() {
-	kind := map[int]string{1: "Point", 3: "Wide"}[g.taps]
-	name := fmt.Sprintf("grad%sV%dC%d", kind, g.ov, g.channels)
+	name := g.name("")
 	text(name, "gradArgs")
 	a := arguments("gradArgs", reg.R15)
 	in, dy, list, n := a.load("in", reg.RSI), a.load("dy", reg.RDI), a.load("list", reg.RBX), a.load("n", reg.RCX)
 	step, next, px := a.load("inStep", reg.R8), a.load("dyNext", reg.R9), reg.R10
-	sums := g.taps * g.ov * g.channels
-	for i := range sums {
-		VPXORD(zs[i], zs[i], zs[i])
-	}
+	g.clear()
 	ip, gp := reg.RAX, reg.RDX
 	Label(name + "_row")
 	MOVQ(Mem{Base: list}, ip)
@@ -40,7 +43,7 @@ func (g gradTile) write() {
 	ADDQ(in, ip)
 	ADDQ(dy, gp)
 	Label(name + "_px")
-	g.multiply(ip, gp, next, sums)
+	g.multiply(ip, gp, next)
 	ADDQ(step, ip)
 	ADDQ(Imm(64), gp)
 	DECQ(px)
@@ -52,7 +55,15 @@ func (g gradTile) write() {
 	RET()
 }
 
-func (g gradTile) multiply(ip, gp, next reg.Register, sums int) {
+// clear begins the sums.
+func (g gradTile) clear() {
+	for i := range g.taps * g.ov * g.channels {
+		VPXORD(zs[i], zs[i], zs[i])
+	}
+}
+
+func (g gradTile) multiply(ip, gp, next reg.Register) {
+	sums := g.taps * g.ov * g.channels
 	y := []reg.VecPhysical{zs[sums], zs[sums+1]}
 	VMOVUPS(Mem{Base: gp}, y[0])
 	if g.ov == 2 {

@@ -36,6 +36,7 @@ type set struct {
 
 var sets = map[string]set{
 	"avx512":   {"amd64,!noasm", avx512, avx512Tables},
+	"bf16":     {"amd64,!noasm", bf16, bf16Tables},
 	"avx2":     {"amd64,!noasm", avx2, avx2Tables},
 	"winograd": {"amd64,!noasm", winograds, winogradTables},
 }
@@ -56,7 +57,7 @@ func main() {
 }
 
 func avx512() {
-	convolutions()
+	convolutions(floats)
 	gradients()
 	passes()
 	losses()
@@ -130,15 +131,18 @@ func declarations(set set, sources, assembly string) []byte {
 	return []byte(b.String())
 }
 
-func avx512Tables(b *strings.Builder) {
-	convTable(b, "convAVX512", func(k convKind) (names [3][]string) {
+func avx512Tables(b *strings.Builder) { convTable(b, "convAVX512", tileNames(floats)) }
+
+// tileNames lists the kernels of one and of two blocks; half a block has none.
+func tileNames(f factors) func(convKind) [3][]string {
+	return func(k convKind) (names [3][]string) {
 		for ov := 1; ov <= 2; ov++ {
 			for px := 1; px <= maxPixels/ov; px++ {
-				names[ov-1] = append(names[ov-1], convName(k, ov, px))
+				names[ov-1] = append(names[ov-1], convName(f, k, ov, px))
 			}
 		}
 		return names
-	})
+	}
 }
 
 // convTable writes the kernels of each kind and width by pixels, at least 1.

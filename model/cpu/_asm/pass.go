@@ -15,7 +15,7 @@ const (
 )
 
 func passes() {
-	pack()
+	pack("packAVX512", floatPacking)
 	transpose()
 	sum()
 	normSums()
@@ -41,9 +41,46 @@ func pixels(name string, n reg.Register, width int, body func(width int)) {
 	Label(name + "_done")
 }
 
+// view is the affine map and slope of a program.View, and a zero.
+type view struct{ scale, shift, slope, zero reg.VecPhysical }
+
+func loadView(a frame) view {
+	v := view{zs[16], zs[17], zs[18], zs[19]}
+	VMOVUPS(Mem{Base: a.load("scale", reg.RAX)}, v.scale)
+	VMOVUPS(Mem{Base: a.load("shift", reg.RAX)}, v.shift)
+	VBROADCASTSS(a.at("slope"), v.slope)
+	VPXORD(v.zero, v.zero, v.zero)
+	return v
+}
+
+// load puts a pixel as the view sees it into x.
+func (v view) load(pixel Mem, x reg.VecPhysical) {
+	VMOVUPS(pixel, x)
+	VFMADD213PS(v.shift, v.scale, x)
+	VCMPPS(Imm(less), v.zero, x, reg.K1)
+	VMULPS(v.slope, x, reg.K1, x)
+}
+
+// packing is how packed pixels are stored: 1<<shift bytes each, a zero, and one or
+// four pixels.
+type packing struct {
+	shift int
+	zero  func(zero reg.VecPhysical, m Mem)
+	store func(x []reg.VecPhysical, dst reg.Register)
+}
+
+var floatPacking = packing{
+	6,
+	func(zero reg.VecPhysical, m Mem) { VMOVUPS(zero, m) },
+	func(x []reg.VecPhysical, dst reg.Register) {
+		for i := range x {
+			VMOVUPS(x[i], Mem{Base: dst, Disp: 64 * i})
+		}
+	},
+}
+
 // pack writes rows as a view sees them, with zero pixels around them where asked.
-func pack() {
-	const name = "packAVX512"
+func pack(name string, p packing) {
 	text(name, "packArgs")
 	a := arguments("packArgs", reg.R15)
 	dst, src, rows, n := reg.RDI, reg.RSI, reg.R8, reg.RCX
@@ -51,37 +88,30 @@ func pack() {
 	dstRow, srcRow, step := a.load("dst", reg.R9), a.load("src", reg.R10), a.load("srcStep", reg.RDX)
 	step2 := reg.RBX
 	LEAQ(Mem{Base: step, Index: step, Scale: 2}, step2) // 3 steps
-	scale, shift, slope, zero := zs[16], zs[17], zs[18], zs[19]
-	VMOVUPS(Mem{Base: a.load("scale", reg.RAX)}, scale)
-	VMOVUPS(Mem{Base: a.load("shift", reg.RAX)}, shift)
-	VBROADCASTSS(a.at("slope"), slope)
-	VPXORD(zero, zero, zero)
+	v := loadView(a)
 	Label(name + "_row")
 	MOVQ(dstRow, dst)
 	MOVQ(srcRow, src)
 	a.load("px", n)
 	CMPQ(a.at("pad"), Imm(0))
 	JE(LabelRef(name + "_inner"))
-	VMOVUPS(zero, Mem{Base: dst, Disp: -64})
+	p.zero(v.zero, Mem{Base: dst, Disp: -1 << p.shift})
 	MOVQ(n, reg.RAX)
-	SHLQ(Imm(6), reg.RAX)
-	VMOVUPS(zero, Mem{Base: dst, Index: reg.RAX, Scale: 1})
+	SHLQ(Imm(uint64(p.shift)), reg.RAX)
+	p.zero(v.zero, Mem{Base: dst, Index: reg.RAX, Scale: 1})
 	Label(name + "_inner")
 	pixels(name, n, 4, func(width int) {
 		at := []Mem{{Base: src}, {Base: src, Index: step, Scale: 1}, {Base: src, Index: step, Scale: 2}, {Base: src, Index: step2, Scale: 1}}
 		for i := range width {
-			VMOVUPS(at[i], zs[i])
-			VFMADD213PS(shift, scale, zs[i])
-			VCMPPS(Imm(less), zero, zs[i], reg.K1)
-			VMULPS(slope, zs[i], reg.K1, zs[i])
-			VMOVUPS(zs[i], Mem{Base: dst, Disp: 64 * i})
+			v.load(at[i], zs[i])
 		}
+		p.store(zs[:width], dst)
 		if width == 1 {
 			ADDQ(step, src)
 		} else {
 			LEAQ(Mem{Base: src, Index: step, Scale: 4}, src)
 		}
-		ADDQ(U32(uint32(64*width)), dst)
+		ADDQ(U32(uint32(width<<p.shift)), dst)
 	})
 	ADDQ(a.at("dstRow"), dstRow)
 	ADDQ(a.at("srcRow"), srcRow)

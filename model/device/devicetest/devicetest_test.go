@@ -21,7 +21,7 @@ var mistakes = map[string]func(in program.Instr) (program.Instr, bool){
 	"view with another slope": func(in program.Instr) (program.Instr, bool) {
 		i, ok := in.(program.ConvWeightGrad)
 		if ok = ok && i.In[0].Norm != program.None; ok {
-			i.In = append([]program.View{{Buf: i.In[0].Buf, Norm: i.In[0].Norm, Slope: 0.0101}}, i.In[1:]...)
+			i.In = append([]program.View{{Buf: i.In[0].Buf, Norm: i.In[0].Norm, Slope: 1.01 * viewSlope}}, i.In[1:]...)
 		}
 		return i, ok
 	},

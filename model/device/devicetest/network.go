@@ -83,6 +83,16 @@ func networks(t *testing.T, open func() device.Device, tolerance float64) {
 				}
 			}
 		})
+	}
+	inferences(t, open, tolerance)
+}
+
+// inferences checks the logits of whole networks.
+func inferences(t *testing.T, open func() device.Device, tolerance float64) {
+	for k, c := range networkCases() {
+		if testing.Short() && k == 1 { // the largest
+			continue
+		}
 		t.Run("inference/"+c.name, func(t *testing.T) {
 			p, net, err := compile.Infer(c.spec, c.batch, c.patch)
 			if err != nil {

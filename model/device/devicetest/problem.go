@@ -98,11 +98,14 @@ func (b *problem) written(name string, shape ...int) program.ID {
 	return id
 }
 
+// viewSlope is a power of two, so that it costs no digits of coarse data.
+const viewSlope = 1.0 / 128
+
 // view adds an activation, seen through a norm where normed is set.
 func (b *problem) view(name string, normed bool, shape ...int) program.View {
 	v := program.View{Buf: b.activation(name, shape...), Norm: program.None}
 	if normed {
-		v.Norm, v.Slope = b.vector(name+" norm", 0.2, shape[0], shape[1], 2), 0.01
+		v.Norm, v.Slope = b.vector(name+" norm", 0.2, shape[0], shape[1], 2), viewSlope
 	}
 	return v
 }

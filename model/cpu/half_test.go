@@ -1,0 +1,179 @@
+package cpu
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"noisystudent/model/device/devicetest"
+	"noisystudent/model/program"
+	"noisystudent/model/random"
+)
+
+// TestHalf holds every path of bfloat16 factors to package ref.
+func TestHalf(t *testing.T) {
+	notShort(t)
+	for _, table := range halfTables() {
+		t.Run(table.name, func(t *testing.T) { devicetest.RunHalf(t, opener(table, 2, standard)) })
+	}
+	t.Run("parts", func(t *testing.T) { devicetest.RunHalf(t, opener(halfTables()[0], 3, splinters)) })
+}
+
+// TestHalfWithoutKernels: a table without kernels of bfloat16 factors computes in float32.
+func TestHalfWithoutKernels(t *testing.T) {
+	plain := opener(genericTable(), 2, standard)
+	devicetest.Same(t, plain, devicetest.Half(plain))
+}
+
+// halfTables lists the tables with kernels of bfloat16 factors; the last is plain Go,
+// which outside of tests has none.
+func halfTables() (list []*table) {
+	for _, t := range tables() {
+		if t.half != nil {
+			list = append(list, t)
+		}
+	}
+	plain := genericTable()
+	plain.half = genericHalf()
+	return append(list, plain)
+}
+
+// way is a table and what a program asks of it. Of bfloat16 one is enough where
+// tables share what is tested.
+type way struct {
+	name      string
+	table     *table
+	precision program.Precision
+}
+
+func ways() (list []way) {
+	for _, t := range tables() {
+		list = append(list, way{t.name, t, program.Float32})
+	}
+	half := halfTables()[0]
+	return append(list, way{half.name + " bf16", half, program.Half})
+}
+
+func rounded(x float32) float32 { return math.Float32frombits(uint32(bf16(x)) << 16) }
+
+func TestBF16(t *testing.T) {
+	inf := float32(math.Inf(1))
+	for _, c := range []struct{ x, want float32 }{
+		{0, 0}, {1, 1}, {-3.140625, -3.140625}, {inf, inf}, {math.MaxFloat32, inf},
+		{1 + 1.0/256, 1},                       // a tie goes to the even neighbour
+		{1 + 3.0/256, 1 + 4.0/256},             // here it is above
+		{1 + 1.0/256 + 1.0/65536, 1 + 2.0/256}, // no tie
+		{1e-40, 0},                             // not a normal number
+	} {
+		if got := rounded(c.x); got != c.want {
+			t.Errorf("%g rounds to %g, want %g", c.x, got, c.want)
+		}
+	}
+	if nan := float32(math.NaN()); !math.IsNaN(float64(rounded(nan))) {
+		t.Error("NaN becomes a number")
+	}
+}
+
+// TestHalfPacking demands the bytes of plain Go from packing kernels, for rows of
+// all lengths around their width and for values that are hard to round.
+func TestHalfPacking(t *testing.T) {
+	plain := genericHalf()
+	for _, table := range halfTables()[:len(halfTables())-1] {
+		kernels := []struct {
+			name      string
+			got, want func(*packArgs)
+			pads      []int
+		}{
+			{"pack", table.half.pack, plain.pack, []int{0, 1}},
+			{"pairs", table.half.pairs, plain.pairs, []int{0, 8 * pairBytes}},
+		}
+		for _, k := range kernels {
+			for _, pad := range k.pads {
+				for px := range 12 {
+					if got, want := packed1(k.got, px, pad), packed1(k.want, px, pad); !slices.Equal(got, want) {
+						t.Errorf("%s %s: %d pixels, pad %d: the bytes differ from plain Go", table.name, k.name, px, pad)
+					}
+				}
+			}
+		}
+		for n := 1; n <= 3; n++ {
+			if got, want := halved(table.half.halve, n), halved(plain.halve, n); !slices.Equal(got, want) {
+				t.Errorf("%s halve: %d vectors: the bytes differ from plain Go", table.name, n)
+			}
+		}
+	}
+}
+
+// awkward returns n values, some of which are ties, large, tiny or infinite.
+func awkward(n int) []float32 {
+	s, v := random.New(9), aligned(n)
+	for i := range v {
+		v[i] = float32(s.Normal())
+		if i%5 == 0 {
+			v[i] = []float32{1 + 1.0/256, -1 - 3.0/256, math.MaxFloat32, float32(math.Inf(-1)), 1e-39}[i/5%5]
+		}
+	}
+	return v
+}
+
+// packed1 packs two rows with a kernel and returns all that it may write.
+func packed1(pack func(*packArgs), px, pad int) []uint32 {
+	const row = 24 * pairBytes
+	dst, src := aligned(3*row/4), awkward(4*12*lanes)
+	scale, shift := aligned(lanes), aligned(lanes)
+	for i := range lanes {
+		scale[i], shift[i] = float32(i%3)/2, float32(i%2)
+	}
+	pack(&packArgs{
+		dst: ptr(dst, lanes), src: ptr(src, 0), scale: ptr(scale, 0), shift: ptr(shift, 0),
+		px: px, rows: 2, srcStep: pixelBytes, dstRow: row, srcRow: 12 * pixelBytes, pad: pad, slope: 0.01,
+	})
+	return bitsOf(dst)
+}
+
+// halved rounds three rows of n vectors.
+func halved(halve func(*halveArgs), n int) []uint32 {
+	dst, src := aligned(4*n*lanes), awkward(6*n*lanes)
+	halve(&halveArgs{dst: ptr(dst, 0), even: ptr(src, 0), odd: ptr(src, n*lanes), n: n, rows: 3, step: 2 * n * pixelBytes})
+	return bitsOf(dst)
+}
+
+func bitsOf(v []float32) []uint32 { return unsafe.Slice((*uint32)(unsafe.Pointer(&v[0])), len(v)) }
+
+// TestHalfMemory demands that packed weights are counted where they stay, and cost a
+// training step nothing.
+func TestHalfMemory(t *testing.T) {
+	n := demo.withFeatures(16, 32)
+	n.patch = [3]int{4, 8, 16}
+	bytes := func(train bool, p program.Precision) int64 {
+		d := open(halfTables()[0], 1)
+		l := n.load(t, d, train, p)
+		defer func() { must(t, l.Close()); must(t, d.Close()) }()
+		must(t, l.Run(t.Context()))
+		return l.MemoryBytes()
+	}
+	weights := int64(2 * (16*16*9*3 + 2*32*16*9)) // less than there are
+	if half, float := bytes(false, program.Half), bytes(false, program.Exact); half < float+weights/2 {
+		t.Errorf("inference: %d bytes with packed weights, %d without", half, float)
+	}
+	if half, float := bytes(true, program.Half), bytes(true, program.Exact); half > float+float/10 {
+		t.Errorf("training: %d bytes in bfloat16, %d in float32", half, float)
+	}
+}
+
+func TestHalfFast(t *testing.T) {
+	for _, c := range []struct {
+		kernels string
+		want    bool
+	}{{"generic", false}, {"sse", false}, {tables()[0].name, tables()[0].half != nil}, {"", tables()[0].half != nil}} {
+		t.Setenv("NOISYSTUDENT_CPU", "")
+		if got := HalfFast(Options{Kernels: c.kernels}); got != c.want {
+			t.Errorf("%q: %v, want %v", c.kernels, got, c.want)
+		}
+	}
+	t.Setenv("NOISYSTUDENT_CPU", "generic")
+	if HalfFast(Options{}) {
+		t.Error("the choice of NOISYSTUDENT_CPU does not count")
+	}
+}
