@@ -84,9 +84,6 @@ func TestInterrupt(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs signals")
 	}
-	if testing.Short() {
-		t.Skip("ten seconds of training: not with -short")
-	}
 	folder := t.TempDir()
 	cohort, whole, broken := filepath.Join(folder, "the cohort"), filepath.Join(folder, "whole"), filepath.Join(folder, "broken")
 	run(t, command.Done, "phantom", "--out", cohort, "--labelled", "2", "--unlabelled", "2", "--test", "1", "--shape", "9,16,22", "--spacing", "10,15,15")

@@ -330,14 +330,16 @@ func TestUnusableDataset(t *testing.T) {
 		name  string
 		files map[string][]byte
 		want  string
+		rows  int // of the ledger, for files that are refused unopened
 	}{
-		{"empty folder", nil, "there is none; a dataset is a folder in nnU-Net v2's raw layout"},
-		{"no scans", map[string][]byte{"dataset.json": []byte(one)}, "imagesTr holds no scan"},
-		{"region labels", map[string][]byte{"dataset.json": []byte(region)}, "give each class one number in dataset.json"},
-		{"several channels", map[string][]byte{"dataset.json": []byte(channels)}, "keep one, <case>_0000"},
+		{"empty folder", nil, "there is none; a dataset is a folder in nnU-Net v2's raw layout", 0},
+		{"no scans", map[string][]byte{"dataset.json": []byte(one)}, "imagesTr holds no scan", 0},
+		{"region labels", map[string][]byte{"dataset.json": []byte(region)}, "give each class one number in dataset.json", 0},
+		{"several channels", map[string][]byte{"dataset.json": []byte(channels)}, "keep one, <case>_0000", 0},
+		{"no labels", map[string][]byte{"dataset.json": []byte(one), "imagesTr/a_0000.nii.gz": image, "imagesTr/b_0000.nii.gz": image}, "add the labels", 2},
 		{"nothing labelled is usable", map[string][]byte{
 			"dataset.json": []byte(one), "imagesTr/a_0000.nii.gz": image[:100], "labelsTr/a.nii.gz": labels,
-		}, "copy or export the file again"},
+		}, "copy or export the file again", 0},
 	} {
 		root, st := t.TempDir(), filepath.Join(t.TempDir(), "store")
 		for name, data := range c.files {
@@ -346,6 +348,9 @@ func TestUnusableDataset(t *testing.T) {
 		_, err := Plan(t.Context(), tinyOptions(root, st, &notes{}))
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), root) {
 			t.Errorf("%s: %v", c.name, err)
+		}
+		if rows, _ := filepath.Glob(filepath.Join(st, "ledger", "load", "*.json")); len(rows) != c.rows {
+			t.Errorf("%s: the ledger has %d rows, want %d", c.name, len(rows), c.rows)
 		}
 		if _, err := os.Stat(filepath.Join(st, "plan.json")); err == nil {
 			t.Errorf("%s: there is a plan", c.name)

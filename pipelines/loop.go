@@ -30,12 +30,6 @@ func (r *run) loop(ctx context.Context, extra ...fit.Role) (Report, error) {
 	if err := r.needPlan(ctx); err != nil {
 		return Report{}, err
 	}
-	if err := r.needPrepared(ctx, cases.Labelled, cases.Unlabelled); err != nil {
-		return Report{}, err
-	}
-	if _, err := r.needTeachers(ctx, nil); err != nil {
-		return Report{}, err
-	}
 	tuned, err := r.needFinetuned(ctx, nil)
 	if err != nil {
 		return Report{}, err

@@ -56,6 +56,10 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 	if err := r.needPrepared(ctx, cases.Labelled, cases.Unlabelled); err != nil {
 		return nil, err
 	}
+	usable, list := r.preparedOf(pool)
+	if len(list) == 0 { // before teachers are trained for nothing
+		return nil, fmt.Errorf("pipelines: none of %d unlabelled scans could be prepared; see the rejected cases in %s", len(pool), r.store.Address("ledger/preprocess"))
+	}
 	if _, err := r.needTeachers(ctx, nil); err != nil {
 		return nil, err
 	}
@@ -63,33 +67,33 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := r.pseudolabel(ctx, pool, models)
+	o, err := r.pseudolabel(ctx, usable, list, models)
 	if err != nil {
 		return nil, err
 	}
 	return r.selectLabels(ctx, o)
 }
 
-// pseudolabel labels those cases of the pool that are prepared.
-func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, models []model) (outcome, error) {
-	var list []pseudo.Prepared
-	var asked []cases.Case
+// preparedOf keeps those cases of a pool that are prepared, and says where they are.
+func (r *run) preparedOf(pool []cases.Case) (kept []cases.Case, list []pseudo.Prepared) {
 	for _, x := range pool {
 		if p, ok := r.prepared[x.ID]; ok {
 			list = append(list, pseudo.Prepared{Case: x.ID, Prefix: p.folder, Digest: p.digest})
-			asked = append(asked, x)
+			kept = append(kept, x)
 		}
 	}
-	if len(list) == 0 {
-		return outcome{}, fmt.Errorf("pipelines: none of %d unlabelled scans could be prepared; see the rejected cases in %s", len(pool), r.store.Address("ledger/preprocess"))
-	}
+	return kept, list
+}
+
+// pseudolabel labels prepared cases.
+func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.Prepared, models []model) (outcome, error) {
 	config, err := r.config(models, len(list))
 	if err != nil {
 		return outcome{}, err
 	}
 	c := pseudo.Config{Config: config, Round: round}
 	return r.over(ctx, caseWork{
-		name: "pseudolabel", ledger: pseudo.Stage(round), model: c.Digest(), list: asked,
+		name: "pseudolabel", ledger: pseudo.Stage(round), model: c.Digest(), list: pool,
 		graph: func() *beam.Pipeline { return pseudolabelGraph(c, list) },
 	})
 }

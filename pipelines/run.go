@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,15 +73,15 @@ func openDataset(ctx context.Context, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, refused, err := cases.Load(ctx, o.Dataset, cases.Options{UnlabelledScans: o.UnlabelledPool})
-	if err != nil {
-		return nil, err
+	d, refused, failure := cases.Load(ctx, o.Dataset, cases.Options{UnlabelledScans: o.UnlabelledPool})
+	if failure != nil && len(refused) == 0 {
+		return nil, failure
 	}
 	r.dataset = d
 	for _, w := range d.Warnings {
 		r.progress.Note("dataset: " + w)
 	}
-	return r, r.refuseFiles(ctx, "load", refused)
+	return r, cmp.Or(failure, r.refuseFiles(ctx, "load", refused))
 }
 
 // of returns the dataset's cases of some sets.

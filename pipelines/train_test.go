@@ -107,8 +107,11 @@ func TestNothingToLearnFrom(t *testing.T) {
 		t.Errorf("without a pool: %v", err)
 	}
 	put(t, filepath.Join(root, "imagesUn", "u_0000.nii.gz"), []byte("not gzip"))
-	if _, err := Pseudolabel(t.Context(), tinyOptions(root, st, &notes{})); err == nil || !strings.Contains(err.Error(), "none of 1 unlabelled scans could be prepared") {
+	if _, err := Loop(t.Context(), tinyOptions(root, st, &notes{})); err == nil || !strings.Contains(err.Error(), "none of 1 unlabelled scans could be prepared") {
 		t.Errorf("with a pool of nothing: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(st, "models")); err == nil {
+		t.Error("teachers were trained that have nothing to label")
 	}
 }
 

@@ -67,6 +67,12 @@ func (w *walk) entry(key string, e fs.DirEntry, parents []string) error {
 	}
 	info, err := os.Stat(w.local.address(key))
 	switch {
+	case err != nil && inside && e.Type() == fs.ModeSymlink && lost(cause(err)):
+		// A link that leads nowhere is listed, so that who asked for its object is told that it is missing.
+		if info, err = e.Info(); err == nil {
+			w.infos = append(w.infos, localInfo(key, info))
+		}
+		return ignoreMissing(cause(err))
 	case err != nil:
 		return ignoreMissing(cause(err))
 	case info.IsDir():
@@ -77,9 +83,12 @@ func (w *walk) entry(key string, e fs.DirEntry, parents []string) error {
 	return nil
 }
 
-// ignoreMissing passes over what was removed meanwhile, and over links that lead nowhere or to themselves.
+// lost tells that a link leads nowhere or to itself.
+func lost(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) }
+
+// ignoreMissing passes over what was removed meanwhile, and over a root that is a link to nothing.
 func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
+	if lost(err) {
 		return nil
 	}
 	return err

@@ -193,7 +193,7 @@ func TestLocalLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := keys(t, s, ""); !slices.Equal(got, []string{"images/deep", "linked"}) {
+	if got := keys(t, s, ""); !slices.Equal(got, []string{"images/deep", "linked", "nowhere", "self"}) {
 		t.Errorf("listed %q", got)
 	}
 	if got := keys(t, s, "images/"); !slices.Equal(got, []string{"images/deep"}) {

@@ -16,8 +16,8 @@
 // check and the rename are one step for all processes of one machine; machines that share a folder over a network file
 // system are not excluded from each other and should use gs://.
 //
-// Reading follows symbolic links, because datasets are often folders of links. Writing and removing do not leave
-// the root through a link.
+// Reading follows symbolic links, because datasets are often folders of links; one that leads nowhere is listed and is
+// missing to its reader. Writing and removing do not leave the root through a link.
 //
 // A Store may be used from several goroutines.
 package store

@@ -47,7 +47,7 @@ func Main(ctx context.Context, args []string, out, log io.Writer) int {
 	case ctx.Err() != nil:
 		return Interrupted
 	}
-	fmt.Fprintf(log, "noisystudent: %v\n", err)
+	fmt.Fprintf(log, "noisystudent: %v%s\n", err, remedy(err))
 	if !isUsage(err) {
 		return Failed
 	}
@@ -57,6 +57,22 @@ func Main(ctx context.Context, args []string, out, log io.Writer) int {
 	}
 	fmt.Fprintf(log, "Run '%s --help' for usage.\n", hint.CommandPath())
 	return Usage
+}
+
+// remedy says what to do where the operating system had the last word: whatever was
+// being read or written then, the error ends with it.
+func remedy(err error) string {
+	for _, r := range []struct{ cause, remedy string }{
+		{"no space left on device", "make room, or name another place"},
+		{"disk quota exceeded", "make room, or name another place"},
+		{"permission denied", "give this user the right to it, or name another place"},
+		{"read-only file system", "name another place"},
+	} {
+		if strings.HasSuffix(err.Error(), r.cause) {
+			return "; " + r.remedy
+		}
+	}
+	return ""
 }
 
 func isUsage(err error) bool {

@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,7 +50,9 @@ func TestUsage(t *testing.T) {
 		{"nothing", `unknown command "nothing"`, "noisystudent --help"},
 		{"--nothing", "unknown flag: --nothing", "noisystudent --help"},
 		{"plan --nothing", "unknown flag: --nothing", "noisystudent plan --help"},
-		{"plan extra --dataset d --store s", `unknown command "extra"`, "noisystudent plan --help"},
+		{"plan extra --dataset d --store s", `"extra" belongs to no flag`, "noisystudent plan --help"},
+		{"predict --store s --input a.nii b.nii --output o", "a glob needs quotes", "noisystudent predict --help"},
+		{"plan --dataset d --store s --set batchsize=4", `no field "batchsize"`, "noisystudent plan --help"},
 		{"help nothing", `no help about "nothing"`, "noisystudent help --help"},
 		{"plan --store s", `"dataset" not set`, "noisystudent plan --help"},
 		{"preprocess --dataset d", `"store" not set`, "noisystudent preprocess --help"},
@@ -87,6 +90,20 @@ func TestUsage(t *testing.T) {
 	}
 	if left, _ := filepath.Glob("[dsop]"); left != nil {
 		t.Errorf("wrong usage has made %v", left)
+	}
+}
+
+// What the system refuses ends with what to do about it, and nothing is told twice.
+func TestRemedy(t *testing.T) {
+	for text, want := range map[string]string{
+		"store: write /s/plan.json: no space left on device":      "; make room, or name another place",
+		"store: list \"imagesUn/\" in /d: permission denied":      "; give this user the right to it, or name another place",
+		"/d/a.nii: unreadable: permission denied; check the file": "",
+		"store: stat /s/plan.json: connection refused":            "",
+	} {
+		if got := remedy(errors.New(text)); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ func doctorCommand(c *session) *cobra.Command {
 		Long: `doctor looks at the processor, the memory, the store, the GPU and Flink, and says
 of each what to do about it. It exits with 1 where nothing could run.`,
 		Example: "  noisystudent doctor --store /data/store",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := []finding{processor(), memory(), writable(cmd.Context(), root), gpu(), flink()}
 			return report(c.out, list)

@@ -64,6 +64,15 @@ func (c *session) datasetFlags(cmd *cobra.Command) {
 	require(cmd, "dataset", "store")
 }
 
+// noArgs refuses words that no flag takes: as a rule a glob without quotes, which the
+// shell has turned into many words.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%q belongs to no flag; a glob needs quotes, such as --input 'DIR/*.nii.gz'", args[0])}
+}
+
 // require marks flags that a command cannot do without.
 func require(cmd *cobra.Command, names ...string) {
 	for _, name := range names {

@@ -23,7 +23,7 @@ random deformations of one real labelled scan. Both are synthetic: what a model
 scores on them says nothing about patients.`,
 		Example: `  noisystudent phantom --out cohort --labelled 3 --unlabelled 40 --test 24
   noisystudent phantom --out cohort --labelled 5 --test 5 --from ct.nii.gz,labels.nii.gz`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			if err := phantomOptions(&q, from, shape, spacing); err != nil {
 				return nil, nil, usageError{err}

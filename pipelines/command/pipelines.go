@@ -26,7 +26,7 @@ func planCommand(c *session) *cobra.Command {
 		Short: "Measure the labelled cases and decide spacing, patch, network and schedule",
 		Example: `  noisystudent plan --dataset Dataset022_FLARE22 --store store --explain
   noisystudent plan --dataset D --store store --replan --set patch_size=32,160,160`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			p, err := pipelines.Plan(ctx, o)
 			if err != nil || !explain {
@@ -47,7 +47,7 @@ func preprocessCommand(c *session) *cobra.Command {
 		Use:     "preprocess",
 		Short:   "Crop, normalise and resample all labelled and unlabelled cases",
 		Example: "  noisystudent preprocess --dataset Dataset022_FLARE22 --store gs://bucket/store",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Preprocess(ctx, o)
 			return r, r.Rejected, err
@@ -67,7 +67,7 @@ func trainCommand(c *session) *cobra.Command {
 		Example: `  noisystudent train --dataset D --store store                       # all five teachers
   noisystudent train --dataset D --store store --role student --fold 0
   noisystudent train --dataset D --store store --role finetuned      # from the best student`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Train(ctx, o, fit.Role(role), folds)
 			return r, r.Rejected, err
@@ -84,7 +84,7 @@ func pseudolabelCommand(c *session) *cobra.Command {
 		Use:     "pseudolabel",
 		Short:   "Label the unlabelled cases with the ensemble of the teachers",
 		Example: "  noisystudent pseudolabel --dataset Dataset022_FLARE22 --store store",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Pseudolabel(ctx, o)
 			return r, r.Rejected, err
@@ -101,7 +101,7 @@ func predictCommand(c *session) *cobra.Command {
 		Short: "Label scans with a model of the store",
 		Example: `  noisystudent predict --store store --input 'new/*.nii.gz' --output labels
   noisystudent predict --store gs://b/store --input gs://b/new --output gs://b/labels --model ensemble`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Predict(ctx, o, q)
 			return r, r.Rejected, err
@@ -124,7 +124,7 @@ func evaluateCommand(c *session) *cobra.Command {
 		Use:     "evaluate",
 		Short:   "Score predictions against references: DSC and NSD, per organ and mean",
 		Example: "  noisystudent evaluate --predictions labels --references Dataset022_FLARE22/labelsTs",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Evaluate(ctx, o, q)
 			return r, r.Rejected, err
@@ -146,7 +146,7 @@ func loopCommand(c *session) *cobra.Command {
 		Use:     "loop",
 		Short:   "The whole method: plan, preprocess, teachers, pseudo-labels, student, fine-tune, test",
 		Example: "  noisystudent loop --dataset Dataset022_FLARE22 --store store",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Loop(ctx, o)
 			return r, r.Rejected, err
@@ -166,7 +166,7 @@ prints DSC and NSD of teachers, ensemble, student, fine-tuned model and a contro
 of as many steps. One unlabelled file is corrupt on purpose; it is rejected, and
 the exit code is 0 all the same.`,
 		Example: "  noisystudent demo\n  noisystudent demo --quick --out /tmp/demo",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := c.options(cmd.Context())
 			if err != nil {

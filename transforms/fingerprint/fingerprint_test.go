@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
@@ -235,5 +236,25 @@ func TestSaveAndLoad(t *testing.T) {
 	back, err := Load(ctx, st)
 	if d := cmp.Diff(f, back); err != nil || d != "" {
 		t.Errorf("error %v (-saved +loaded)\n%s", err, d)
+	}
+}
+
+// nnU-Net draws 10e7 voxels of a data set, shared out among its cases.
+func TestTotalSamples(t *testing.T) {
+	if TotalSamples != 10e7 {
+		t.Errorf("%d samples", TotalSamples)
+	}
+}
+
+// The intensities of a plain ramp, 0 to 1000 HU, are known without a computer.
+func TestIntensityOfARamp(t *testing.T) {
+	var h Histogram
+	for v := range 1001 {
+		h.add(float32(v), 1)
+	}
+	got := intensity(h)
+	want := Intensity{Max: 1000, Mean: 500, Median: 500, P005: 5, P995: 995, SD: math.Sqrt((1001*1001 - 1) / 12.0)}
+	if d := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-9)); d != "" {
+		t.Errorf("intensity (-want +got)\n%s", d)
 	}
 }

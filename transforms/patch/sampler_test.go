@@ -160,6 +160,24 @@ func TestForcedSlotsParity(t *testing.T) {
 	}
 }
 
+// A half is rounded to even, as Python does it: of one slot the half is the whole, of
+// five it is three.
+func TestHalfOfTheSlots(t *testing.T) {
+	for batch, want := range map[int]int{1: 1, 2: 1, 3: 1, 5: 3} {
+		s := teacher()
+		s.BatchSize, s.ForegroundPart = batch, 0.5
+		forced := 0
+		for _, slot := range s.Slots(0, 0) {
+			if slot.Forced {
+				forced++
+			}
+		}
+		if forced != want {
+			t.Errorf("batch of %d: %d forced slots, want %d", batch, forced, want)
+		}
+	}
+}
+
 // A mixed batch has as many forced slots, each slot equally often.
 func TestForcedSlotsOfMixedBatches(t *testing.T) {
 	s := student(4)

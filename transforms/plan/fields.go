@@ -41,19 +41,28 @@ func jsonName(f reflect.StructField) string {
 // setField writes a value, given as text, into the field at path. Lists may be
 // written as JSON or with commas, words without quotes.
 func setField(p *Plan, path, text string) error {
+	l, err := findField(p, path)
+	if err != nil {
+		return err
+	}
+	return setValue(l, text)
+}
+
+// findField returns the field at path, or says what there is in its place.
+func findField(p *Plan, path string) (leaf, error) {
 	var group []string
 	for _, l := range leaves(p) {
 		if l.path == path {
-			return setValue(l, text)
+			return l, nil
 		}
 		if strings.HasPrefix(l.path, path+".") {
 			group = append(group, l.path)
 		}
 	}
 	if group != nil {
-		return fmt.Errorf("%s is a group of fields; set one of %s", path, strings.Join(group, ", "))
+		return leaf{}, fmt.Errorf("%s is a group of fields; set one of %s", path, strings.Join(group, ", "))
 	}
-	return fmt.Errorf("there is no field %q in a plan; %s", path, nearest(path, p))
+	return leaf{}, fmt.Errorf("there is no field %q in a plan; %s", path, nearest(path, p))
 }
 
 func setValue(l leaf, text string) error {

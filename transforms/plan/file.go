@@ -145,6 +145,9 @@ func Overrides(list []string) (map[string]string, error) {
 		if path = strings.TrimSpace(path); !ok || path == "" {
 			return nil, fmt.Errorf("plan: setting %q: want field=value, such as training.initial_lr=0.02", s)
 		}
+		if _, err := findField(&Plan{}, path); err != nil {
+			return nil, fmt.Errorf("plan: setting %q: %w", s, err)
+		}
 		out[path] = strings.TrimSpace(value)
 	}
 	return out, nil

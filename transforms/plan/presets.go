@@ -70,7 +70,7 @@ var presets = map[string][]setting{
 		{"training.weight_decay", "0.01", "AdamW's default"},
 		{"training.clip_norm", "3", "demo: steadier at batch 1"},
 		{"training.class_weights", "frequency^-0.5", "small organs are a few dozen voxels at 5 mm: weight by 1/sqrt(volume), background 1, at most 20"},
-		{"training.oversample_foreground", "0.5", "demo: every other patch"},
+		{"training.oversample_foreground", "0.5", "demo: of a batch of one, rounded as nnU-Net does, this is every patch"},
 		{"training.mirror", "none", "plain flips swap left and right organs and cost accuracy in short training"},
 		{"training.student_all_labels", "true", "demo: three labelled cases are too few to leave one out"},
 	},

@@ -476,3 +476,12 @@ func TestLoadNamesTheFile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A data set of one value has no spread; nnU-Net divides by 1e-8 then.
+func TestNormaliseWithoutSpread(t *testing.T) {
+	values := []float32{41, 40, 39}
+	Normalise(values, plan.Intensity{Mean: 40, SD: 0, P005: 39, P995: 41})
+	if d := cmp.Diff([]float32{1e8, 0, -1e8}, values); d != "" {
+		t.Errorf("z-scores (-want +got)\n%s", d)
+	}
+}

@@ -93,7 +93,8 @@ type Row struct {
 type GridError struct{ Reference, Prediction volume.Geometry }
 
 func (e *GridError) Error() string {
-	return fmt.Sprintf("score: the prediction has %v, the reference %v", e.Prediction, e.Reference)
+	p, r := e.Prediction, e.Reference
+	return fmt.Sprintf("score: the prediction has %v from %.4g, the reference %v from %.4g", p, p.Origin, r, r.Origin)
 }
 
 // gridToleranceMM is how far corners of the two grids may lie apart.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"noisystudent/io/volume"
@@ -217,7 +218,7 @@ func TestCaseRefuses(t *testing.T) {
 	if _, err := Case(good, labelsOf([3]int{2, 2, 1}, [3]float64{1, 1, 1}, make([]uint8, 4)), liver); !errors.As(err, &grids) {
 		t.Errorf("other shape: got %v", err)
 	}
-	if _, err := Case(good, shifted, liver); !errors.As(err, &grids) {
+	if _, err := Case(good, shifted, liver); !errors.As(err, &grids) || !strings.Contains(err.Error(), "from [5 0 0]") {
 		t.Errorf("other origin: got %v", err)
 	}
 	if _, err := Case(good, labelsOf(shape, [3]float64{1, 1, 1}, nil), liver); !errors.As(err, &grids) {
