@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +62,7 @@ func serve(argument string) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // the engine has copied the weights that it was given
 	reply := json.NewEncoder(os.Stdout)
 	if err := reply.Encode("ready"); err != nil {
 		return err
