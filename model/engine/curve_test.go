@@ -133,12 +133,13 @@ func norm(v []float32) float64 {
 	return math.Sqrt(sum)
 }
 
-// Measured: 1e-5, 3e-5, 2e-4 and 6e-4 in float32 products. With factors rounded to
-// bfloat16 PyTorch itself leaves its curve by 1.3e-3 and gradient norms by 2e-3.
+// Measured: 1e-5, 3e-5, 2e-4 and 7e-4 with float32 products, by Winograd no more; 1e-3,
+// 1e-3, 2e-3 and 1e-2 with factors in bfloat16. With such factors PyTorch itself
+// leaves its curve by 1.3e-3 and its gradient norms by 2e-3.
 var curveTolerance = map[program.Precision]deviation{
 	program.Exact:   {early: 1e-4, all: 5e-4, grad: 2e-3, final: 5e-3},
 	program.Float32: {early: 1e-3, all: 5e-3, grad: 1e-2, final: 1e-2},
-	program.Half:    {early: 1e-2, all: 2e-2, grad: 2e-2, final: 2e-2},
+	program.Half:    {early: 1e-2, all: 2e-2, grad: 2e-2, final: 5e-2},
 }
 
 // A whole training on every path and in every precision keeps to PyTorch's curve
