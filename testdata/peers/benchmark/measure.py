@@ -12,7 +12,7 @@ import numpy as np
 from children import HOME
 from safetensors.numpy import load_file
 
-TRIAL_SECONDS, RUN_SECONDS = 300, 240  # no new trial, no new pair of runs after that long
+TRIAL_SECONDS, RUN_SECONDS = 400, 240  # no new trial, no new pair of runs after that long
 
 
 @dataclasses.dataclass
