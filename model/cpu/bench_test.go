@@ -14,12 +14,13 @@ import (
 	"noisystudent/model/program"
 )
 
-var perOp = flag.Bool("ops", false, "benchmarks print the CPU time of every instruction (with -v)")
+var perOp = flag.Bool("ops", false, "benchmarks print the CPU time and share of the peak of every instruction (with -v)")
 
 // BenchmarkSmallStep and BenchmarkDemoStep are training steps of the demo's network
 // and of one twice as wide, BenchmarkStep and BenchmarkForward are of the
 // paper's. Times are CPU time a thread, the least of all runs: on a shared machine
-// that is steadier than the wall clock.
+// that is steadier than the wall clock. Shares are of what the kernels do from the
+// first-level cache, see peak.
 func BenchmarkSmallStep(b *testing.B) { benchmark(b, small, true) }
 func BenchmarkDemoStep(b *testing.B)  { benchmark(b, demo, true) }
 func BenchmarkStep(b *testing.B)      { benchmark(b, paper, true) }
@@ -59,9 +60,12 @@ type clock struct {
 	l     *loaded
 	least []time.Duration
 	run1  time.Duration
+	peak  float64
 }
 
-func newClock(l *loaded) *clock { return &clock{l: l, least: make([]time.Duration, len(l.ops))} }
+func newClock(l *loaded) *clock {
+	return &clock{l: l, least: make([]time.Duration, len(l.ops)), peak: peak(l.dev.table)}
+}
 
 func cpuTime() time.Duration {
 	var ts unix.Timespec
@@ -112,7 +116,7 @@ func (c *clock) report(b *testing.B) {
 		k.flop += flop
 		all += flop
 		if *perOp {
-			b.Logf("%9.1f us %6.1f GFLOP/s  %s", float64(c.least[i])/1e3, flop/float64(c.least[i]), c.l.p.Text(in))
+			b.Logf("%9.1f us %s  %s", float64(c.least[i])/1e3, c.rate(flop, c.least[i]), c.l.p.Text(in))
 		}
 	}
 	var list []*kindTime
@@ -122,12 +126,19 @@ func (c *clock) report(b *testing.B) {
 	slices.SortFunc(list, func(x, y *kindTime) int { return int(y.time - x.time) })
 	for _, k := range list {
 		if *perOp {
-			b.Logf("%9.2f ms %6.1f GFLOP/s %4d  %s", float64(k.time)/1e6, k.flop/float64(k.time), k.count, k.name)
+			b.Logf("%9.2f ms %s %4d  %s", float64(k.time)/1e6, c.rate(k.flop, k.time), k.count, k.name)
 		}
 	}
 	threads := float64(c.l.dev.threads)
 	b.ReportMetric(float64(c.run1)/threads/1e6, "cpu-ms/thread")
 	b.ReportMetric(all/float64(c.run1), "GFLOP/s")
+	b.ReportMetric(100*all/float64(c.run1)/c.peak, "%peak")
+}
+
+// rate says what a core did a second, and its share of the peak.
+func (c *clock) rate(flop float64, took time.Duration) string {
+	r := flop / float64(took)
+	return fmt.Sprintf("%6.1f GFLOP/s %4.0f %%", r, 100*r/c.peak)
 }
 
 // flops counts nominal multiplications and additions: padding included.

@@ -1,0 +1,136 @@
+"""Measuring a row: both sides in alternation, so that what else runs on the machine hits both."""
+import dataclasses
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import children
+import numpy as np
+from children import HOME
+from safetensors.numpy import load_file
+
+TRIAL_SECONDS, RUN_SECONDS = 400, 240  # no new trial, no new pair of runs after that long
+
+
+@dataclasses.dataclass
+class Result:
+    ours: list  # seconds or bytes, one a run
+    peer: list
+    cpu_ratio: float | None
+    how: tuple  # what ran on each side
+
+    def ratio(self):
+        return statistics.median(self.peer) / statistics.median(self.ours)
+
+
+def seconds(row):
+    with tempfile.TemporaryDirectory() as folder:
+        task = row.task | ({'folder': folder} if row.task['work'] == 'augment' else {})
+        threads = fastest(row.threads, lambda t: children.ours(task, t))
+        with children.ours(task, threads) as ours:
+            setting = fastest([s for s in row.peers if s.possible()], lambda s: children.peer(task, s))
+            with children.peer(task, setting) as peer:
+                a, b = alternate(ours, peer, row.n)
+    per = row.task.get('samples', 1)
+    how = f'{threads} thread' + 's' * (threads > 1), str(setting)
+    return Result([r['wall'] / per for r in a], [r['wall'] / per for r in b], cpu_ratio(a, b), how)
+
+
+def alternate(ours, peer, n):
+    """Runs of both, the first of each left out."""
+    ours.run(), peer.run()
+    a, b, end = [], [], time.monotonic() + RUN_SECONDS
+    while len(a) < n and (time.monotonic() < end or not a):
+        a.append(ours.run())
+        b.append(peer.run())
+    return a, b
+
+
+def fastest(settings, start):
+    """The setting whose best run is the shortest; what was tried goes to the error output."""
+    if len(settings) == 1:
+        return settings[0]
+    tried, end = {}, time.monotonic() + TRIAL_SECONDS
+    for setting in settings:
+        if tried and time.monotonic() > end:
+            note(f'not tried for want of time: {setting}')
+            continue
+        try:
+            with start(setting) as child:
+                child.run()
+                tried[setting] = best(child)
+            note(f'tried {setting}: {tried[setting]:.3f} s')
+        except RuntimeError as err:
+            note(f'tried {setting}: {err}')
+    if not tried:
+        raise RuntimeError('none of the settings ran')
+    return min(tried, key=tried.get)
+
+
+def best(child):
+    least, runs, begin = float('inf'), 0, time.monotonic()
+    while runs < 2 or time.monotonic() - begin < 3:
+        least, runs = min(least, child.run()['wall']), runs + 1
+    return least
+
+
+def note(text):
+    print('   ', text, file=sys.stderr, flush=True)
+
+
+def bytes_over_start(row):
+    """Most memory over what the process held after its imports; a new process each time, two runs in it."""
+    def over(child):
+        with child:
+            child.run()
+            answer = child.run()
+        return answer['peak'] - answer['base']
+    setting, threads = row.peers[0], row.threads[0]
+    pairs = [(over(children.ours(row.task, threads)), over(children.peer(row.task, setting))) for _ in range(row.n)]
+    return Result([a for a, _ in pairs], [b for _, b in pairs], None, (f'{threads} threads', str(setting)))
+
+
+def startup(row):
+    commands = [HOME / 'noisystudent', '--version'], [sys.executable, '-c', 'from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor']
+    pairs = [[process(c) for c in commands] for _ in range(row.n + 1)][1:]
+    ours, peer = zip(*pairs)
+    return Result([r['wall'] for r in ours], [r['wall'] for r in peer], cpu_ratio(ours, peer), ('`--version`', 'import of nnUNetPredictor'))
+
+
+def process(command):
+    """What a whole process takes."""
+    begin, before = time.perf_counter(), os.times()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {'wall': time.perf_counter() - begin, 'cpu': cpu}
+
+
+def cpu_ratio(ours, peer):
+    return statistics.median(r['cpu'] for r in peer) / max(statistics.median(r['cpu'] for r in ours), 0.01)  # the clock's tick
+
+
+# precision: largest relative L2, least share of equal labels
+PARITY = {'exact': (1e-5, 0.9999), 'fp32': (1e-4, 0.9999), 'bf16': (1e-2, 0)}
+
+
+def parity(row):
+    """Our logits against PyTorch's on the same weights, by precision; no times."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        task = row.task | {'folder': folder}
+        with children.peer(task | {'precision': 'fp32'}, row.peers[0]) as peer:
+            peer.run()
+        for precision in PARITY:
+            with children.ours(task | {'precision': precision}, row.threads[0]) as ours:
+                ours.run()
+            found[precision] = distance(folder)
+    return found
+
+
+def distance(folder):
+    got, want = (load_file(f'{folder}/{name}.safetensors')['logits'].astype(np.float64) for name in ('logits', 'expected'))
+    return np.linalg.norm(got - want) / np.linalg.norm(want), (got.argmax(1) == want.argmax(1)).mean()
