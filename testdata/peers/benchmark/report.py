@@ -42,7 +42,7 @@ def parity_cells(row, found):
 def where():
     with open('/proc/cpuinfo') as file:
         facts = dict(re.findall(r'^(cpu family|model name|model)\s*: (.*)$', file.read(), re.M))
-    return f"{datetime.date.today()}, {facts.get('model name', 'CPU')} family {facts.get('cpu family', '?')}, {CORES} cores, load {os.getloadavg()[0]:.1f}"
+    return f"{datetime.date.today()}, {facts.get('model name', 'CPU')} family {facts.get('cpu family', '?')} model {facts.get('model', '?')}, {CORES} cores, load {os.getloadavg()[0]:.1f}"
 
 
 def write(order, cells):
