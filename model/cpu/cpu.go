@@ -1,6 +1,6 @@
 // Package cpu is the device that runs programs on the processor. It stores and sums
 // in float32; factors of convolutions are float32, or bfloat16 for a program.Half
-// where the CPU multiplies that faster (see HalfFast).
+// where the CPU multiplies that faster (see Half).
 //
 // The idea: activations lie in blocks of 16 channels, [C/16][D][H][W][16] for each
 // element of the batch, so that one 64-byte vector is one voxel of a block.

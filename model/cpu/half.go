@@ -44,10 +44,6 @@ func (t *halfTable) steps(channels int) int {
 // pairs is how many pairs cover n.
 func pairs(n int) int { return (n + 1) / 2 }
 
-// HalfFast reports whether the kernel table that Open takes for these options
-// multiplies bfloat16 faster than float32. Others compute programs of program.Half
-// in float32.
-func HalfFast(o Options) bool {
-	t, err := chooseTable(o.kernels())
-	return err == nil && t.half != nil
-}
+// Half reports whether this device multiplies bfloat16 faster than float32. Others
+// compute programs of program.Half in float32.
+func (d *cpuDevice) Half() bool { return d.table.half != nil }

@@ -166,18 +166,13 @@ func TestConstant(t *testing.T) {
 	}
 }
 
-func TestHalfFast(t *testing.T) {
-	for _, c := range []struct {
-		kernels string
-		want    bool
-	}{{"generic", false}, {"sse", false}, {tables()[0].name, tables()[0].half != nil}, {"", tables()[0].half != nil}} {
-		t.Setenv("NOISYSTUDENT_CPU", "")
-		if got := HalfFast(Options{Kernels: c.kernels}); got != c.want {
-			t.Errorf("%q: %v, want %v", c.kernels, got, c.want)
+func TestHalfGains(t *testing.T) {
+	for _, table := range tables() {
+		if got, want := open(table, 1).Half(), table.half != nil; got != want {
+			t.Errorf("%s: %v, want %v", table.name, got, want)
 		}
 	}
-	t.Setenv("NOISYSTUDENT_CPU", "generic")
-	if HalfFast(Options{}) {
-		t.Error("the choice of NOISYSTUDENT_CPU does not count")
+	if open(genericTable(), 1).Half() {
+		t.Error("plain Go claims to gain by bfloat16")
 	}
 }
