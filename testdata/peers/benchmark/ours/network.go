@@ -67,7 +67,8 @@ func (t task) open() (*engine.Engine, unet.Spec, program.Precision, error) {
 	return e, spec, precision, err
 }
 
-// forward is a forward pass from an image to its logits, both (N, C, D, H, W).
+// forward is a forward pass from an image to its logits, both (N, C, D, H, W), or for
+// a network at random to planes of them.
 func forward(t task) (func() error, error) {
 	e, spec, precision, err := t.open()
 	if err != nil {
@@ -81,13 +82,30 @@ func forward(t task) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.Folder == "" {
+		return func() error { return t.tile(p, image) }, nil
+	}
 	logits := make([]float32, classes*t.voxels())
 	return func() error {
-		if err := p.Logits(context.Background(), image, logits); err != nil || t.Folder == "" {
+		if err := p.Logits(context.Background(), image, logits); err != nil {
 			return err
 		}
 		return t.save(logits)
 	}, nil
+}
+
+// tile computes logits and reads them as prediction does, plane by plane.
+func (t task) tile(p *engine.Predictor, image []float32) error {
+	if err := p.Forward(context.Background(), image); err != nil {
+		return err
+	}
+	plane := make([]float32, classes*t.Patch[1]*t.Patch[2])
+	for d := range t.Batch * t.Patch[0] {
+		if err := p.Plane(d, plane); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // model is the network of the folder, or one at random.
