@@ -2,6 +2,8 @@ package pipelines
 
 import (
 	"fmt"
+	"os"
+	"strings"
 
 	"noisystudent/model/compile"
 	"noisystudent/model/cpu"
@@ -96,10 +98,23 @@ func (r *run) measured() (n networks, err error) {
 	if r.networks, err = measure(r.plan, r.Options); err != nil {
 		return networks{}, err
 	}
-	if asked := r.plan.Training.Precision == plan.BF16 || r.plan.Inference.Precision == plan.BF16; asked && !r.networks.half {
-		r.progress.Note(fmt.Sprintf("precision bf16: %s has no bf16 and computes in fp32", r.networks.device))
+	forced := r.Kernels != "" || os.Getenv("NOISYSTUDENT_CPU") != ""
+	for _, text := range r.networks.remarks(r.plan, forced) {
+		r.progress.Note(text)
 	}
 	return r.networks, nil
+}
+
+// remarks say what people would not expect of the device; forced is whether they chose
+// its kernels.
+func (n networks) remarks(p plan.Plan, forced bool) (list []string) {
+	if asked := p.Training.Precision == plan.BF16 || p.Inference.Precision == plan.BF16; asked && !n.half {
+		list = append(list, fmt.Sprintf("precision bf16: %s has no bf16 and computes in fp32", n.device))
+	}
+	if strings.Contains(n.device, "generic") && !forced {
+		list = append(list, fmt.Sprintf("%s: no AVX2 here, so networks run in plain Go, some 25 times slower; `noisystudent doctor` says more", n.device))
+	}
+	return list
 }
 
 // fitOptions is how this machine trains that many jobs.

@@ -90,3 +90,26 @@ func TestNoHalf(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 }
+
+// TestRemarks has each kind of device.
+func TestRemarks(t *testing.T) {
+	bf16 := fittest.Plan()
+	bf16.Training.Precision = plan.BF16
+	for _, c := range []struct {
+		networks networks
+		plan     plan.Plan
+		forced   bool
+		want     int
+	}{
+		{networks{device: "cpu avx512, 2 threads", half: true}, bf16, false, 0},
+		{networks{device: "cpu avx2, 2 threads"}, bf16, false, 1},
+		{networks{device: "cpu avx2, 2 threads"}, fittest.Plan(), false, 0},
+		{networks{device: "cpu generic, 2 threads"}, fittest.Plan(), false, 1},
+		{networks{device: "cpu generic, 2 threads"}, fittest.Plan(), true, 0},
+		{networks{device: "cpu generic, 2 threads"}, bf16, false, 2},
+	} {
+		if got := c.networks.remarks(c.plan, c.forced); len(got) != c.want {
+			t.Errorf("%+v, forced %v: %q", c.networks, c.forced, got)
+		}
+	}
+}
