@@ -67,7 +67,11 @@ func rounded(x float32) float32 { return math.Float32frombits(uint32(bf16(x)) <<
 func TestBF16(t *testing.T) {
 	inf := float32(math.Inf(1))
 	for _, c := range []struct{ x, want float32 }{
-		{0, 0}, {1, 1}, {-3.140625, -3.140625}, {inf, inf}, {math.MaxFloat32, inf},
+		{0, 0},
+		{1, 1},
+		{-3.140625, -3.140625},
+		{inf, inf},
+		{math.MaxFloat32, inf},
 		{1 + 1.0/256, 1},                       // a tie goes to the even neighbour
 		{1 + 3.0/256, 1 + 4.0/256},             // here it is above
 		{1 + 1.0/256 + 1.0/65536, 1 + 2.0/256}, // no tie
