@@ -44,8 +44,8 @@ func (r *run) job(role fit.Role, fold int, labelled []string) fit.Job {
 	return j
 }
 
-// trainJobs brings jobs of one role to their end.
-func (r *run) trainJobs(ctx context.Context, role fit.Role, jobs []fit.Job) error {
+// trainJobs brings the jobs of a stage to their end.
+func (r *run) trainJobs(ctx context.Context, name string, jobs []fit.Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (r *run) trainJobs(ctx context.Context, role fit.Role, jobs []fit.Job) erro
 	if err != nil {
 		return err
 	}
-	s := r.stepStage("train "+string(role), jobs)
+	s := r.stepStage(name, jobs)
 	err = r.stage(ctx, s, func(ctx context.Context) (tally, error) {
 		failure := r.fit(ctx, jobs, before)
 		now, err := r.epochsDone(context.WithoutCancel(ctx), jobs) // an interrupted run has trained too

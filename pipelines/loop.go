@@ -30,14 +30,14 @@ func (r *run) loop(ctx context.Context, extra ...fit.Role) (Report, error) {
 	if err := r.needPlan(ctx); err != nil {
 		return Report{}, err
 	}
+	if control {
+		if err := r.needStudentAndControl(ctx); err != nil {
+			return Report{}, err
+		}
+	}
 	tuned, err := r.needFinetuned(ctx, nil)
 	if err != nil {
 		return Report{}, err
-	}
-	if control {
-		if _, err := r.needControls(ctx, []int{0}); err != nil {
-			return Report{}, err
-		}
 	}
 	report := newReport()
 	if err := r.test(ctx, &report, tuned[0].Fold, control); err != nil {

@@ -89,20 +89,36 @@ func (r *run) needControls(ctx context.Context, folds []int) ([]TrainedModel, er
 	if err := r.needPrepared(ctx, cases.Labelled); err != nil {
 		return nil, err
 	}
-	return r.train(ctx, fit.Control, folds, func(fold int) fit.Job {
-		return r.job(fit.Control, fold, r.studentCases(fold))
-	})
+	return r.train(ctx, fit.Control, folds, r.controlJob)
+}
+
+func (r *run) controlJob(fold int) fit.Job {
+	return r.job(fit.Control, fold, r.studentCases(fold))
 }
 
 // train runs the jobs of some folds on the runner, or of all where folds is empty.
-// Models that this run has seen trained are not asked for again.
 func (r *run) train(ctx context.Context, role fit.Role, folds []int, build func(fold int) fit.Job) ([]TrainedModel, error) {
 	if len(folds) == 0 {
 		for fold := range r.folds(role) {
 			folds = append(folds, fold)
 		}
 	}
-	var jobs []fit.Job
+	jobs, err := r.jobs(role, folds, build)
+	if err == nil {
+		err = r.trainJobs(ctx, "train "+string(role), jobs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []TrainedModel
+	for _, fold := range folds {
+		out = append(out, r.models[fit.Folder(role, fold)])
+	}
+	return out, nil
+}
+
+// jobs builds those of some folds but for models that this run has seen trained.
+func (r *run) jobs(role fit.Role, folds []int, build func(fold int) fit.Job) (jobs []fit.Job, err error) {
 	for _, fold := range folds {
 		if _, met := r.models[fit.Folder(role, fold)]; met {
 			continue
@@ -113,12 +129,5 @@ func (r *run) train(ctx context.Context, role fit.Role, folds []int, build func(
 		}
 		jobs = append(jobs, j.Sealed())
 	}
-	if err := r.trainJobs(ctx, role, jobs); err != nil {
-		return nil, err
-	}
-	var out []TrainedModel
-	for _, fold := range folds {
-		out = append(out, r.models[fit.Folder(role, fold)])
-	}
-	return out, nil
+	return jobs, nil
 }

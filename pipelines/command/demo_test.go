@@ -93,7 +93,7 @@ func checkSummary(t *testing.T, s summary) {
 			t.Errorf("means %v, %v are not those of the organs, %v, %v", *m.DSC, *m.NSD, dsc/n, nsd/n)
 		}
 	}
-	for _, stage := range []string{"phantom", "fingerprint", "preprocess", "train teacher", "pseudolabel", "train student", "train finetuned", "train control", "test", "test scores"} {
+	for _, stage := range []string{"phantom", "fingerprint", "preprocess", "train teacher", "pseudolabel", "train student and control", "train finetuned", "test", "test scores"} {
 		if !(s.Seconds[stage] > 0) {
 			t.Errorf("no seconds of %s: %v", stage, s.Seconds)
 		}
