@@ -68,12 +68,7 @@ func (t ymmTile) write() {
 	t.begin(a, name)
 	Label(name + "_row")
 	ip, wp, channels := reg.RAX, reg.RDX, reg.R12
-	MOVQ(Mem{Base: list}, ip)
-	MOVQ(Mem{Base: list, Disp: 8}, wp)
-	MOVQ(Mem{Base: list, Disp: 16}, channels)
-	ADDQ(Imm(24), list)
-	ADDQ(in, ip)
-	ADDQ(w, wp)
+	nextEntry(list, in, w, ip, wp, channels)
 	Label(name + "_channel")
 	if t.together() {
 		t.multiplyTogether(ip, wp)

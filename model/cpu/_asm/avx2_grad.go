@@ -43,12 +43,7 @@ func (g ymmGrad) write(row func(name string, ip, gp, px, step reg.Register)) {
 	}
 	ip, gp := reg.RAX, reg.RDX
 	Label(name + "_row")
-	MOVQ(Mem{Base: list}, ip)
-	MOVQ(Mem{Base: list, Disp: 8}, gp)
-	a.load("px", px)
-	ADDQ(Imm(16), list)
-	ADDQ(in, ip)
-	ADDQ(dy, gp)
+	nextPair(a, list, in, dy, ip, gp, px)
 	row(name, ip, gp, px, step)
 	DECQ(n)
 	JNE(LabelRef(name + "_row"))

@@ -64,12 +64,7 @@ func ymmPack() {
 		}
 		ADDQ(U32(uint32(64*width)), dst)
 	})
-	ADDQ(a.at("dstRow"), dstRow)
-	ADDQ(a.at("srcRow"), srcRow)
-	DECQ(rows)
-	JNE(LabelRef(name + "_row"))
-	VZEROUPPER()
-	RET()
+	nextRow(a, name, dstRow, srcRow, rows)
 }
 
 // ymmTranspose is transpose, 8 pixels at a time: 8 rows become the first half of

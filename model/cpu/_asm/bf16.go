@@ -86,12 +86,7 @@ func pixelPairs(interleave Mem) {
 	Label(name + "_both")
 	pairLoop{name + "_both", v, index, dst, src, n, step, pad}.write()
 	Label(name + "_next")
-	ADDQ(a.at("dstRow"), dstRow)
-	ADDQ(a.at("srcRow"), srcRow)
-	DECQ(rows)
-	JNE(LabelRef(name + "_row"))
-	VZEROUPPER()
-	RET()
+	nextRow(a, name, dstRow, srcRow, rows)
 }
 
 // pairLoop writes one row of pairs; pad is nil where they are wanted at dst only.
@@ -190,12 +185,7 @@ func (g halfGradTile) write() {
 	ip, gp := reg.RAX, reg.RDX
 	at := []Mem{{Base: ip}, {Base: ip, Index: tap1, Scale: 1}, {Base: ip, Index: tap2, Scale: 1}}
 	Label(name + "_row")
-	MOVQ(Mem{Base: list}, ip)
-	MOVQ(Mem{Base: list, Disp: 8}, gp)
-	a.load("px", px)
-	ADDQ(Imm(16), list)
-	ADDQ(in, ip)
-	ADDQ(dy, gp)
+	nextPair(a, list, in, dy, ip, gp, px)
 	Label(name + "_px")
 	g.multiply(at, gp, next)
 	ADDQ(Imm(64), ip)

@@ -79,12 +79,7 @@ func (t tile) write() {
 	t.begin(a, name)
 	Label(name + "_row")
 	ip, wp, channels := reg.RAX, reg.RDX, reg.R12
-	MOVQ(Mem{Base: list}, ip)
-	MOVQ(Mem{Base: list, Disp: 8}, wp)
-	MOVQ(Mem{Base: list, Disp: 16}, channels)
-	ADDQ(Imm(24), list)
-	ADDQ(in, ip)
-	ADDQ(w, wp)
+	nextEntry(list, in, w, ip, wp, channels)
 	Label(name + "_channel")
 	t.multiply(ip, wp, wNext)
 	ADDQ(Imm(4), ip)
@@ -96,6 +91,17 @@ func (t tile) write() {
 	t.pixels(a, func(v, p int, m Mem) { VMOVUPS(t.sum(v, p), m) })
 	VZEROUPPER()
 	RET()
+}
+
+// nextEntry reads where the next row of a convolution's sum and its weights lie, and
+// how many channels it has.
+func nextEntry(list, in, w, ip, wp, channels reg.Register) {
+	MOVQ(Mem{Base: list}, ip)
+	MOVQ(Mem{Base: list, Disp: 8}, wp)
+	MOVQ(Mem{Base: list, Disp: 16}, channels)
+	ADDQ(Imm(24), list)
+	ADDQ(in, ip)
+	ADDQ(w, wp)
 }
 
 // begin starts sums from the bias or from what the output holds.

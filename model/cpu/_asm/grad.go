@@ -36,12 +36,7 @@ func (g gradTile) write() {
 	g.clear()
 	ip, gp := reg.RAX, reg.RDX
 	Label(name + "_row")
-	MOVQ(Mem{Base: list}, ip)
-	MOVQ(Mem{Base: list, Disp: 8}, gp)
-	a.load("px", px)
-	ADDQ(Imm(16), list)
-	ADDQ(in, ip)
-	ADDQ(dy, gp)
+	nextPair(a, list, in, dy, ip, gp, px)
 	Label(name + "_px")
 	g.multiply(ip, gp, next)
 	ADDQ(step, ip)
@@ -53,6 +48,16 @@ func (g gradTile) write() {
 	g.store(a)
 	VZEROUPPER()
 	RET()
+}
+
+// nextPair reads where the next pair of rows lies and how many steps it takes.
+func nextPair(a frame, list, in, dy, ip, gp, px reg.Register) {
+	MOVQ(Mem{Base: list}, ip)
+	MOVQ(Mem{Base: list, Disp: 8}, gp)
+	a.load("px", px)
+	ADDQ(Imm(16), list)
+	ADDQ(in, ip)
+	ADDQ(dy, gp)
 }
 
 // clear begins the sums.

@@ -113,6 +113,11 @@ func pack(name string, p packing) {
 		}
 		ADDQ(U32(uint32(width<<p.shift)), dst)
 	})
+	nextRow(a, name, dstRow, srcRow, rows)
+}
+
+// nextRow goes on with the next row to pack, or ends the kernel.
+func nextRow(a frame, name string, dstRow, srcRow, rows reg.Register) {
 	ADDQ(a.at("dstRow"), dstRow)
 	ADDQ(a.at("srcRow"), srcRow)
 	DECQ(rows)
