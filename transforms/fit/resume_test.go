@@ -171,6 +171,38 @@ func TestZombiesAreStopped(t *testing.T) {
 	}
 }
 
+// A zombie that sleeps between its look at latest and its files finds those of the one
+// who went on, and leaves them.
+func TestZombiesDoNotMixCheckpoints(t *testing.T) {
+	want := trained(t, Teacher, onRef)
+	st, j := prepare(t, Teacher)
+	var before []store.Info
+	slow := store.WithFault(st, func(op, key string) (err error) {
+		if op == "create" && key == weightsKey(epochFolder(j.Folder(), 2)) && before == nil {
+			other := &lease{}
+			defer other.end()
+			if _, err := other.advance(context.Background(), st, j, onRef, 1); err != nil {
+				return err
+			}
+			before, err = st.List(context.Background(), "models/")
+		}
+		return err
+	})
+	if err := run(t.Context(), slow, j, onRef, nil); !errors.Is(err, errMoved) {
+		t.Errorf("the zombie's epoch: %v", err)
+	}
+	after, err := st.List(t.Context(), "models/")
+	if err != nil || fmt.Sprint(before) != fmt.Sprint(after) || len(before) == 0 {
+		t.Errorf("the zombie wrote: before %v, after %v, %v", before, after, err)
+	}
+	if err := Run(t.Context(), j, onRef, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !same(want, files(t, st, j)) {
+		t.Error("other weights than undisturbed")
+	}
+}
+
 // The session of a lease follows the store, whoever wrote there.
 func TestAdvanceFollowsTheStore(t *testing.T) {
 	want := trained(t, Teacher, onRef)
