@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,12 @@ import (
 	"noisystudent/io/store"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asPool) != "" {
+		servePool()
+	}
+	ptest.Main(m)
+}
 
 // jobs returns sealed jobs of some folds in the store of the first.
 func jobs(t *testing.T, folds int) (*store.Store, []Job) {
@@ -135,19 +141,19 @@ func TestJobsUnderPrism(t *testing.T) {
 // A job that is left over by shorter ones gets their threads, and its bytes stay.
 func TestThreadsGoToWhoIsLeft(t *testing.T) {
 	one, all := Options{Device: "cpu", Threads: 1, Jobs: 1}, Options{Device: "cpu", Threads: 6, Jobs: 3}
-	longer := func(list []Job) {
+	lengthen := func(list []Job) {
 		list[2].Epochs = 12
 		list[2] = list[2].Sealed()
 	}
 	plain, list := jobs(t, 3)
-	longer(list)
+	lengthen(list)
 	for _, j := range list {
 		if err := Run(t.Context(), j, one, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	st, list := jobs(t, 3)
-	longer(list)
+	lengthen(list)
 	if _, err := submit(t, all, list); err != nil {
 		t.Fatal(err)
 	}

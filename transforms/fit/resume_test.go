@@ -272,24 +272,8 @@ func TestStuckReadsEndWithTheContext(t *testing.T) {
 // Folders on a disk are pruned as buckets are.
 func TestRunInAFolder(t *testing.T) {
 	mem, j := prepare(t, Teacher)
-	st, err := store.Open(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	infos, err := mem.List(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range infos {
-		data, err := mem.Read(t.Context(), i.Key)
-		if err == nil {
-			err = st.Write(t.Context(), i.Key, data)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	j.Store = st.Root()
+	st, list := inFolder(t, mem, j)
+	j = list[0]
 	if err := Run(t.Context(), j, onRef, nil); err != nil {
 		t.Fatal(err)
 	}
