@@ -125,12 +125,12 @@ func (c *checkpoint) write(ctx context.Context, st *store.Store, j Job) error {
 	if generation != c.generation {
 		return store.ErrGeneration
 	}
-	files, err := c.files(j, epoch)
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		if _, err := st.WriteIf(ctx, f.key, f.data, seen[f.key]); err != nil {
+	for _, f := range c.files(j, epoch) {
+		data, err := f.encode()
+		if err != nil {
+			return err
+		}
+		if _, err := st.WriteIf(ctx, f.key, data, seen[f.key]); err != nil {
 			return err
 		}
 	}
@@ -142,25 +142,20 @@ func (c *checkpoint) write(ctx context.Context, st *store.Store, j Job) error {
 	return err
 }
 
-// file is an object of a checkpoint.
+// file is an object of a checkpoint. It is encoded when it is written: one at a time.
 type file struct {
-	key  string
-	data []byte
+	key    string
+	encode func() ([]byte, error)
 }
 
-// files encodes a checkpoint, in the order in which it is written.
-func (c *checkpoint) files(j Job, epoch string) ([]file, error) {
-	weights, err := encodeTensors(c.state.Weights)
-	if err != nil {
-		return nil, err
-	}
-	optimiser, err := encodeTensors(c.state.Optimiser)
-	if err != nil {
-		return nil, err
-	}
+// files lists those of a checkpoint in the order in which they are written.
+func (c *checkpoint) files(j Job, epoch string) []file {
 	p := position{Format: checkpointFormat, Job: j, Epochs: int64(len(c.history)), Steps: c.state.Steps, Skipped: c.state.Skipped, History: c.history}
-	state, err := json.MarshalIndent(p, "", " ")
-	return []file{{weightsKey(epoch), weights}, {optimiserKey(epoch), optimiser}, {positionKey(epoch), state}}, err
+	return []file{
+		{weightsKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Weights) }},
+		{optimiserKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Optimiser) }},
+		{positionKey(epoch), func() ([]byte, error) { return json.MarshalIndent(p, "", " ") }},
+	}
 }
 
 // prune removes all checkpoints but the newest and the one before it, whose files
