@@ -101,7 +101,9 @@ func (t watched) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := &watch{ctx: ctx, cancel: cancel, timer: time.AfterFunc(patience.quiet, func() { cancel(stalled{}) })}
 	r = r.Clone(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = sending{r.Body, w}
+		body := &sending{ReadCloser: r.Body, watch: w}
+		r.Body = body
+		defer body.end()
 	}
 	answer, err := t.base.RoundTrip(r)
 	w.timer.Stop()
@@ -142,15 +144,29 @@ func (w *watch) cause(err error) error {
 	return err
 }
 
-// sending is the body of a request: the connection asks for more when it has sent what it had.
+// sending is the body of a request: the connection asks for more when it has sent what it had. It ends with the answer, also
+// one that came before all was sent, since the library then uses the memory again.
 type sending struct {
 	io.ReadCloser
 	watch *watch
+	mu    sync.Mutex
+	over  bool
 }
 
-func (b sending) Read(p []byte) (int, error) {
+func (b *sending) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return 0, io.ErrClosedPipe
+	}
 	b.watch.timer.Reset(patience.quiet)
 	return b.ReadCloser.Read(p)
+}
+
+func (b *sending) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
 }
 
 // receiving is the body of an answer. The time that its reader takes between two reads does not count.
