@@ -87,7 +87,11 @@ func Open(ctx context.Context, root string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: open %s: %w", root, err)
 	}
-	return &Store{root: b.address(""), backend: b}, nil
+	s := &Store{root: b.address(""), backend: b}
+	if f := everywhere.Load(); f != nil {
+		s.fault = func(op, key string) error { return (*f)(op, s.Address(key)) }
+	}
+	return s, nil
 }
 
 func openBackend(ctx context.Context, root string) (backend, error) {
