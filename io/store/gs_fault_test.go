@@ -2,11 +2,18 @@ package store_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -247,5 +254,40 @@ func TestGSSlowReader(t *testing.T) {
 	time.Sleep(800 * time.Millisecond)
 	if rest, err := io.ReadAll(r); err != nil || len(rest) != len(data)-10 {
 		t.Errorf("%d bytes, %v", len(rest), err)
+	}
+}
+
+// Without a login, or with one that cannot be read, the first thing that is opened says so.
+func TestGSWithoutLogin(t *testing.T) {
+	t.Setenv("STORAGE_EMULATOR_HOST", "")
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", filepath.Join(t.TempDir(), "absent.json"))
+	if _, err := store.Open(t.Context(), "gs://bucket"); !errors.Is(err, store.ErrCredentials) || !strings.Contains(err.Error(), "gcloud auth application-default login") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A service account's key is taken without asking anybody.
+func TestGSWithKey(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	text, err := json.Marshal(map[string]string{
+		"type": "service_account", "project_id": "p", "private_key_id": "1", "private_key": string(private),
+		"client_email": "worker@p.iam.gserviceaccount.com", "client_id": "1", "token_uri": "https://oauth2.googleapis.com/token",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("STORAGE_EMULATOR_HOST", "")
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+	s, err := store.Open(t.Context(), "gs://bucket/store")
+	if err != nil || s.Root() != "gs://bucket/store" {
+		t.Errorf("%v", err)
 	}
 }
