@@ -54,6 +54,7 @@ var allowed = map[string]string{
 	"github.com/chewxy/hm":              "the type words of Gorgonia's op interface",
 	"github.com/fsouza/fake-gcs-server": "tests only: the storage protocol in process",
 	"github.com/google/go-cmp":          "tests only: readable differences of structs",
+	"github.com/googleapis/gax-go/v2":   "type of the storage client's backoff",
 	"github.com/klauspost/compress":     "gzip and zstd, the fastest in Go; asked for",
 	"github.com/schollz/progressbar/v3": "progress bars on a terminal",
 	"github.com/spf13/cobra":            "commands and their help",

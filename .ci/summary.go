@@ -27,6 +27,7 @@ var tiers = []struct{ name, pattern string }{
 	{"ct", `needs the real CT`},
 	{"avx512", `(?i)avx-?512`},
 	{"avx2", `(?i)avx2`},
+	{"worker", `needs the contents of a worker image`},
 	{"flink", `(?i)flink`},
 	{"chromium", `(?i)chromium`},
 	{"gpu", `(?i)gpu|cuda`},

@@ -45,6 +45,9 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 	if err != nil {
 		return Evaluated{}, &UsageError{err.Error()}
 	}
+	if err := o.reachable(q.Predictions, q.References, q.Dataset); err != nil {
+		return Evaluated{}, err
+	}
 	if o.Store == "" {
 		o.Store = q.Predictions // ledger and report beside what is scored
 	}
@@ -53,7 +56,10 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 		return Evaluated{}, err
 	}
 	labels, ignore, err := cases.ReadScheme(ctx, q.scheme())
-	if err != nil {
+	switch {
+	case store.Systemic(err):
+		return Evaluated{}, err
+	case err != nil:
 		return Evaluated{}, fmt.Errorf("%w; name the labels with --dataset-json", err)
 	}
 	pairs, err := r.match(ctx, q)
@@ -75,8 +81,8 @@ func (q EvaluateRequest) scheme() string {
 		return q.Dataset
 	}
 	scheme, rest := "", strings.TrimRight(q.References, "/")
-	if bucket, ok := strings.CutPrefix(rest, "gs://"); ok {
-		scheme, rest = "gs://", bucket
+	if at := strings.Index(rest, "://"); at >= 0 {
+		scheme, rest = rest[:at+3], rest[at+3:]
 	}
 	return scheme + path.Join(path.Dir(rest), "dataset.json")
 }
@@ -160,6 +166,9 @@ func (r *run) summaryBeside(ctx context.Context, c score.Config, folder string) 
 // scoreModel labels cases that have labels of their own with some models and scores
 // them; which says whose they are, such as "teacher 0".
 func (r *run) scoreModel(ctx context.Context, name, which string, list []cases.Case, models []model, rules score.Rules) (score.Table, error) {
+	if err := r.makeRoom(ctx, list); err != nil {
+		return score.Table{}, err
+	}
 	c, err := r.config(ctx, models, len(list))
 	if err != nil {
 		return score.Table{}, err

@@ -108,7 +108,7 @@ func (r *run) fit(ctx context.Context, jobs []fit.Job, done []int64) error {
 	if err != nil {
 		return err
 	}
-	return runners.Run(ctx, trainGraph(missing, o), r.Runner)
+	return runners.Run(ctx, trainGraph(missing, o), r.runnerFor("train", true))
 }
 
 func trainGraph(jobs []fit.Job, o fit.Options) *beam.Pipeline {

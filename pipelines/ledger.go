@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -19,6 +20,7 @@ type caseWork struct {
 	name, detail string // see stage
 	ledger       string // stage of the ledger
 	plan, model  string // digests in rows that this work has written before; empty: any
+	network      bool   // it computes networks
 	list         []cases.Case
 	graph        func() *beam.Pipeline
 	// sharded, in place of graph, gets the cases that the ledger knows: they cost nothing.
@@ -65,7 +67,7 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 		if w.sharded != nil {
 			w.graph = func() *beam.Pipeline { return w.sharded(ctx, standing) }
 		}
-		if err := runners.Run(ctx, w.graph(), r.Runner); err != nil {
+		if err := r.launch(ctx, w, standing); err != nil {
 			now, _ := r.generations(context.WithoutCancel(ctx), w) // an interrupted run has done something, too
 			return tally{added: changed(before, now)}, err
 		}
@@ -73,6 +75,16 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 		return tally{added: int64(len(o.fresh)), refused: int64(len(w.list) - len(o.good))}, err
 	})
 	return o, err
+}
+
+// launch runs the pipeline. A dry run passes over one that has a row of every case, to
+// come to the first that has something to do.
+func (r *run) launch(ctx context.Context, w caseWork, standing map[string]bool) error {
+	missing := func(c cases.Case) bool { return !standing[c.ID] }
+	if r.Runner.Dataflow.DryRun && !slices.ContainsFunc(w.list, missing) {
+		return nil
+	}
+	return runners.Run(ctx, w.graph(), r.runnerFor(w.name, w.network))
 }
 
 // generations tells which version of each case's row the ledger holds.

@@ -36,6 +36,8 @@ type Options struct {
 	Replan         bool     // make the plan anew
 	Retrain        bool     // start models over that were trained from other inputs
 	Progress       Progress // may be nil
+
+	largest int64 // bytes of the largest case met, where workers' machines are chosen for it
 }
 
 // UsageError is a request that cannot be meant: a wrong name, or something that is
@@ -136,7 +138,7 @@ func (o Options) memory() int64 {
 	case o.MemoryBytes > 0:
 		return o.MemoryBytes
 	case !o.Runner.Local():
-		return workerBytes
+		return max(workerBytes, o.largest)
 	}
 	return memory.Budget()
 }

@@ -55,7 +55,7 @@ func Phantom(ctx context.Context, o Options, q PhantomRequest) (Cohort, error) {
 	if err := q.Options.Check(); err != nil {
 		return Cohort{}, &UsageError{err.Error()}
 	}
-	if err := errors.Join(o.check(), o.reachable(q.Out)); err != nil {
+	if err := errors.Join(o.check(), o.reachable(q.Out, q.Options.CT, q.Options.Labels)); err != nil {
 		return Cohort{}, err
 	}
 	st, err := store.Open(ctx, q.Out)
@@ -101,7 +101,7 @@ func (c Cohort) make(ctx context.Context, st *store.Store, o Options, q phantom.
 	start := time.Now()
 	s := stage{name: "phantom", unit: "case", total: int64(c.Cases), done: func(ctx context.Context) (int64, error) { return countImages(ctx, st) }}
 	_, _, err := s.follow(ctx, o.Progress, func(ctx context.Context) (tally, error) {
-		return tally{added: s.total}, runners.Run(ctx, phantomGraph(q), o.Runner)
+		return tally{added: s.total}, runners.Run(ctx, phantomGraph(q), o.runnerFor("phantom", false))
 	})
 	if err != nil {
 		return c, err

@@ -74,6 +74,9 @@ func Predict(ctx context.Context, o Options, q PredictRequest) (Predicted, error
 	if err := r.refuseFiles(ctx, "predict", refused); err != nil {
 		return Predicted{}, err
 	}
+	if err := r.makeRoom(ctx, list); err != nil {
+		return Predicted{}, err
+	}
 	c, err := r.config(ctx, models, len(list))
 	if err != nil {
 		return Predicted{}, err
@@ -118,7 +121,7 @@ func (r *run) override(q PredictRequest) error {
 // predict labels scans.
 func (r *run) predict(ctx context.Context, name, detail string, c predict.Config, list []cases.Case) (outcome, error) {
 	o, err := r.over(ctx, caseWork{
-		name: name, detail: detail, ledger: c.Stage(), model: c.Digest(), list: list,
+		name: name, detail: detail, ledger: c.Stage(), model: c.Digest(), network: true, list: list,
 		sharded: func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
 			return predictGraph(c, deal(ctx, r, c, list, list, standing))
 		},

@@ -61,6 +61,9 @@ func (r *run) prepare(ctx context.Context, list []cases.Case) (fresh int, err er
 	if len(todo) == 0 {
 		return 0, nil
 	}
+	if err := r.makeRoom(ctx, todo); err != nil {
+		return 0, err
+	}
 	planJSON, err := plan.Encode(r.plan)
 	if err != nil {
 		return 0, err

@@ -29,12 +29,16 @@ const Names = "prism, flink or dataflow"
 
 // Check reports options that cannot work, before anything is run.
 func (o Options) Check() error {
-	switch o.name() {
-	case "prism":
+	switch name := o.name(); {
+	case o.Dataflow.DryRun && name != "dataflow":
+		return fmt.Errorf("runners: --dry-run prints a job for Dataflow; add --runner=dataflow")
+	case name == "prism":
 		return nil
-	case "flink":
+	case name == "flink":
 		return o.Flink.Check()
-	case "dataflow":
+	case name == "dataflow" && o.Flink != (flink.Options{}):
+		return fmt.Errorf("runners: --endpoint, --environment, --environment-config and --parallelism are Flink's; Dataflow's workers are containers, see --worker-image and --max-workers")
+	case name == "dataflow":
 		return o.Dataflow.Check()
 	}
 	return fmt.Errorf("runners: no runner %q; use %s", o.Runner, Names)

@@ -112,6 +112,8 @@ func TestCheck(t *testing.T) {
 		{Options{Runner: "dataflow"}, "--project=ID", false},
 		{Options{Runner: "dataflow", Dataflow: dataflow.Options{Project: "p", Region: "r"}}, "--staging=gs://", false},
 		{Options{Runner: "dataflow", Dataflow: dataflow.Options{Project: "p", Region: "r", Staging: "gs://b"}}, "", false},
+		{Options{Runner: "dataflow", Flink: flink.Options{Environment: "LOOPBACK"}, Dataflow: dataflow.Options{Project: "p", Region: "r", Staging: "gs://b"}}, "are Flink's", false},
+		{Options{Dataflow: dataflow.Options{DryRun: true}}, "add --runner=dataflow", true},
 	} {
 		err := c.o.Check()
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || c.o.Local() != c.local {

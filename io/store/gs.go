@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
-	"os"
 	"path"
-	"sync"
+	"time"
 
 	"cloud.google.com/go/storage"
 	"google.golang.org/api/googleapi"
@@ -18,66 +16,71 @@ import (
 
 // gs keeps objects in a bucket of Google Cloud Storage, below a prefix without closing slash.
 type gs struct {
-	bucket *storage.BucketHandle
+	client *gsClient
 	name   string
 	prefix string
 }
 
-// gsClients are the clients of this process by emulator address (empty: the real service). A client is safe for
-// concurrent use and holds the connections, so all stores share one; it lives as long as the process.
-var gsClients struct {
-	sync.Mutex
-	byHost map[string]*storage.Client
-}
-
-func gsClient(ctx context.Context) (*storage.Client, error) {
-	gsClients.Lock()
-	defer gsClients.Unlock()
-	host := os.Getenv("STORAGE_EMULATOR_HOST")
-	if c := gsClients.byHost[host]; c != nil {
-		return c, nil
-	}
-	// The client outlives the call that happens to be the first.
-	c, err := storage.NewClient(context.WithoutCancel(ctx))
-	if err != nil {
-		return nil, err
-	}
-	if gsClients.byHost == nil {
-		gsClients.byHost = map[string]*storage.Client{}
-	}
-	gsClients.byHost[host] = c
-	return c, nil
-}
-
 func openGS(ctx context.Context, bucket, prefix string) (*gs, error) {
-	c, err := gsClient(ctx)
+	c, err := clientOfGS(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &gs{bucket: c.Bucket(bucket), name: bucket, prefix: prefix}, nil
+	return &gs{client: c, name: bucket, prefix: prefix}, nil
 }
 
 func (g *gs) address(key string) string { return "gs://" + path.Join(g.name, g.prefix, key) }
 
 // object is the handle of a key, read as stored: an object marked Content-Encoding gzip is not unpacked on the way.
 func (g *gs) object(key string) *storage.ObjectHandle {
-	return g.bucket.Object(path.Join(g.prefix, key)).ReadCompressed(true)
+	return g.client.Bucket(g.name).Object(path.Join(g.prefix, key)).ReadCompressed(true).Retryer(retries()...)
 }
 
 func (g *gs) open(ctx context.Context, key string, off, n int64) (io.ReadCloser, int64, error) {
 	if n == 0 {
 		return g.openNothing(ctx, key, off)
 	}
-	r, err := g.object(key).NewRangeReader(ctx, off, n)
+	reading, cancel := context.WithCancel(ctx)
+	r, err := g.object(key).NewRangeReader(reading, off, n)
 	if err != nil {
-		return nil, 0, gsError(err)
+		cancel()
+		return nil, 0, g.fail(ctx, err)
 	}
 	n, err = checkRange(r.Attrs.Size, off, n)
 	if err != nil {
 		r.Close()
+		cancel()
 		return nil, 0, err
 	}
-	return r, n, nil
+	return &gsReader{r, ctx, cancel, g.name}, n, nil
+}
+
+// gsReader is an object, or a range of it, as it comes. The library goes on where a connection was cut or has stalled, with the
+// same generation, and never gives up; the reader does so after patience.total without a byte.
+type gsReader struct {
+	*storage.Reader
+	parent context.Context // of the read without our cancel
+	cancel context.CancelFunc
+	bucket string
+}
+
+func (r *gsReader) Read(p []byte) (int, error) {
+	limit := time.AfterFunc(patience.total, r.cancel)
+	n, err := r.Reader.Read(p)
+	switch {
+	case err == io.EOF:
+		return n, err
+	case !limit.Stop() && err != nil && r.parent.Err() == nil:
+		err = fmt.Errorf("no byte came for %s: %w", patience.total, stalled{})
+	case errors.Is(err, storage.ErrObjectNotExist):
+		return n, fmt.Errorf("%w than when its reading began", ErrGeneration)
+	}
+	return n, gsError(r.bucket, err)
+}
+
+func (r *gsReader) Close() error {
+	defer r.cancel()
+	return r.Reader.Close()
 }
 
 // openNothing answers an empty range, which HTTP cannot ask for.
@@ -93,7 +96,7 @@ func (g *gs) openNothing(ctx context.Context, key string, off int64) (io.ReadClo
 func (g *gs) stat(ctx context.Context, key string) (Info, error) {
 	a, err := g.object(key).Attrs(ctx)
 	if err != nil {
-		return Info{}, gsError(err)
+		return Info{}, g.fail(ctx, err)
 	}
 	return gsInfo(key, a), nil
 }
@@ -107,7 +110,11 @@ func (g *gs) list(ctx context.Context, prefix string) ([]Info, error) {
 	if g.prefix != "" {
 		folder = g.prefix + "/"
 	}
-	it := g.bucket.Objects(ctx, &storage.Query{Prefix: folder + prefix})
+	q := &storage.Query{Prefix: folder + prefix}
+	if err := q.SetAttrSelection([]string{"Name", "Size", "Generation", "Updated"}); err != nil {
+		return nil, err
+	}
+	it := g.objects(ctx, q)
 	var infos []Info
 	for {
 		a, err := it.Next()
@@ -115,7 +122,7 @@ func (g *gs) list(ctx context.Context, prefix string) ([]Info, error) {
 			return infos, nil
 		}
 		if err != nil {
-			return nil, gsError(err)
+			return nil, gsError(g.name, err)
 		}
 		key := a.Name[len(folder):]
 		if checkKey(key) == nil { // other tools leave "folder/" objects, which no call could open
@@ -124,65 +131,32 @@ func (g *gs) list(ctx context.Context, prefix string) ([]Info, error) {
 	}
 }
 
+func (g *gs) objects(ctx context.Context, q *storage.Query) *storage.ObjectIterator {
+	return g.client.Bucket(g.name).Retryer(retries()...).Objects(ctx, q)
+}
+
+// probe asks for the name of any object, which finds out whether the bucket exists.
+func (g *gs) probe(ctx context.Context) error {
+	it := g.objects(ctx, nil)
+	it.PageInfo().MaxSize = 1
+	_, err := it.Next()
+	if errors.Is(err, iterator.Done) {
+		return nil
+	}
+	return gsError(g.name, err)
+}
+
+// remove deletes the generation that is there now, so that it can be tried again. One that is gone by then, or has made
+// room for another, was deleted by an earlier try or before somebody else's write.
 func (g *gs) remove(ctx context.Context, key string) error {
-	return gsError(g.object(key).Delete(ctx))
-}
-
-func (g *gs) create(ctx context.Context, key string, generation, size int64) (upload, error) {
-	o := g.object(key)
-	switch {
-	case generation == 0:
-		o = o.If(storage.Conditions{DoesNotExist: true})
-	case generation != anyGeneration:
-		o = o.If(storage.Conditions{GenerationMatch: generation})
+	info, err := g.stat(ctx, key)
+	if err != nil {
+		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	w := o.NewWriter(ctx)
-	if size >= 0 && size < int64(w.ChunkSize) {
-		w.ChunkSize = int(size) + 1 // a ledger row needs no buffer of 16 MiB, which is the default
-	}
-	return &gsUpload{w: w, cancel: cancel}, nil
-}
-
-// gsUpload is one upload; the bucket shows the object when its last request has ended well.
-type gsUpload struct {
-	w       *storage.Writer
-	cancel  context.CancelFunc
-	started bool
-}
-
-func (u *gsUpload) Write(p []byte) (int, error) {
-	u.started = true
-	n, err := u.w.Write(p)
-	return n, gsError(err)
-}
-
-func (u *gsUpload) commit() (int64, error) {
-	defer u.cancel()
-	if err := u.w.Close(); err != nil {
-		return 0, gsError(err)
-	}
-	return u.w.Attrs().Generation, nil
-}
-
-// abort cancels before it closes: a close alone would commit, and of an upload not started yet would start it.
-func (u *gsUpload) abort() {
-	u.cancel()
-	if u.started {
-		u.w.Close()
-	}
-}
-
-// gsError gives the errors that callers ask for their names.
-func gsError(err error) error {
+	err = g.object(key).If(storage.Conditions{GenerationMatch: info.Generation}).Delete(ctx)
 	var api *googleapi.Error
-	switch {
-	case errors.Is(err, storage.ErrObjectNotExist):
-		return fs.ErrNotExist
-	case errors.As(err, &api) && api.Code == http.StatusPreconditionFailed:
-		return ErrGeneration
-	case errors.As(err, &api) && api.Code == http.StatusRequestedRangeNotSatisfiable:
-		return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
+	if errors.Is(err, storage.ErrObjectNotExist) || errors.As(err, &api) && api.Code == http.StatusPreconditionFailed {
+		return nil
 	}
-	return err
+	return gsError(g.name, err)
 }

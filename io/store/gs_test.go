@@ -2,9 +2,7 @@ package store_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"sync/atomic"
 	"testing"
 
@@ -49,15 +47,5 @@ func TestGSLargeObject(t *testing.T) {
 	got, err := s.ReadRange(t.Context(), "x", (pieces-1)*size-1, 2)
 	if err != nil || !bytes.Equal(got, []byte{pieces - 2, pieces - 1}) {
 		t.Errorf("%v, %v", got, err)
-	}
-}
-
-func TestGSErrors(t *testing.T) {
-	storetest.Bucket(t, "errors")
-	if _, err := mustOpen(t, "gs://no-such-bucket").List(t.Context(), ""); err == nil || errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("list of a missing bucket: %v", err)
-	}
-	if err := mustOpen(t, "gs://no-such-bucket").Write(t.Context(), "x", nil); err == nil {
-		t.Error("written to a missing bucket")
 	}
 }

@@ -33,7 +33,8 @@ import (
 // ErrKey is the error for a key or prefix that could name something outside the store or that not every backend can hold.
 var ErrKey = errors.New("invalid key")
 
-// ErrGeneration is the error of WriteIf when the object is not at the generation that the caller named.
+// ErrGeneration is the error of WriteIf when the object is not at the generation that the caller named, and of a stream
+// whose object was replaced when it had to go on after a lost connection.
 var ErrGeneration = errors.New("the object is at another generation")
 
 // ErrUnsupported is the error for an address whose scheme no backend knows.
@@ -86,7 +87,11 @@ func Open(ctx context.Context, root string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: open %s: %w", root, err)
 	}
-	return &Store{root: b.address(""), backend: b}, nil
+	s := &Store{root: b.address(""), backend: b}
+	if f := everywhere.Load(); f != nil {
+		s.fault = func(op, key string) error { return (*f)(op, s.Address(key)) }
+	}
+	return s, nil
 }
 
 func openBackend(ctx context.Context, root string) (backend, error) {
@@ -123,7 +128,20 @@ func (s *Store) ReadRange(ctx context.Context, key string, off, n int64) ([]byte
 	return s.read(ctx, key, off, n)
 }
 
-func (s *Store) read(ctx context.Context, key string, off, n int64) ([]byte, error) {
+// read begins again where the object was replaced between two requests for its bytes.
+func (s *Store) read(ctx context.Context, key string, off, n int64) (data []byte, err error) {
+	for range replacements {
+		if data, err = s.readOnce(ctx, key, off, n); !errors.Is(err, ErrGeneration) {
+			break
+		}
+	}
+	return data, err
+}
+
+// replacements is how often an object may be replaced while it is being read.
+const replacements = 10
+
+func (s *Store) readOnce(ctx context.Context, key string, off, n int64) ([]byte, error) {
 	r, size, err := s.open(ctx, key, off, n)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"noisystudent/pipelines"
+	"noisystudent/runners/dataflow"
 )
 
 // Exit codes.
@@ -39,11 +40,16 @@ func Main(ctx context.Context, args []string, out, log io.Writer) int {
 	root := newRoot(out, log)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	var dry *dataflow.DryRun
 	switch {
 	case err == nil:
 		return Done
 	case errors.Is(err, errRejected):
 		return Rejected
+	case errors.As(err, &dry):
+		fmt.Fprintln(out, dry.Job)
+		fmt.Fprintf(log, "noisystudent: %v\n", dry)
+		return Done
 	case ctx.Err() != nil:
 		return Interrupted
 	}

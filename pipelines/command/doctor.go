@@ -104,7 +104,7 @@ func writable(ctx context.Context, root string) finding {
 		f.state, f.broken = fmt.Sprintf("%s cannot be written: %v", root, err), true
 		f.remedy = "choose another --store, make room, or give this user the right to write"
 		if strings.HasPrefix(root, "gs://") {
-			f.remedy = "check the bucket's name, and log in with `gcloud auth application-default login`"
+			f.remedy = "" // errors of buckets say what to do
 		}
 		return f
 	}

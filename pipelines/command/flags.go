@@ -51,7 +51,13 @@ func (c *session) pipelineFlags(cmd *cobra.Command, idle ...string) {
 	f.StringVar(&o.Runner.Dataflow.Region, "region", "", "dataflow: region")
 	f.StringVar(&o.Runner.Dataflow.Staging, "staging", "", "dataflow: gs://BUCKET/PREFIX for the binary")
 	f.StringVar(&o.Runner.Dataflow.Image, "worker-image", "", "dataflow: container image of the workers")
-	f.StringVar(&o.Runner.Dataflow.MachineType, "machine-type", "", "dataflow: machine type of the workers")
+	f.StringVar(&o.Runner.Dataflow.MachineType, "machine-type", "", "dataflow: machine type of the workers (default the smallest n1-highmem that holds the job)")
+	f.StringVar(&o.Runner.Dataflow.Accelerator, "accelerator", "", "dataflow: GPU of workers that compute networks, TYPE or TYPE:COUNT")
+	f.Int64Var(&o.Runner.Dataflow.MaxWorkers, "max-workers", 0, "dataflow: workers at most (default Dataflow's)")
+	f.StringVar(&o.Runner.Dataflow.ServiceAccount, "service-account", "", "dataflow: account whose rights the workers have (default the project's)")
+	f.StringVar(&o.Runner.Dataflow.Subnetwork, "subnetwork", "", "dataflow: subnetwork of workers without public addresses")
+	f.StringVar(&o.Runner.Dataflow.Binary, "worker-binary", "", "dataflow: static linux/amd64 build of this program for the workers (default this one)")
+	f.BoolVar(&o.Runner.Dataflow.DryRun, "dry-run", false, "dataflow: print the first job that would be submitted, and stop")
 	hide(cmd, idle...)
 }
 

@@ -134,10 +134,10 @@ func read(ctx context.Context, address, orientation string, decode func(io.Reade
 	if ctx.Err() != nil {
 		return ctx.Err() // a run that was stopped is not the file's fault
 	}
-	if err != nil {
+	if err != nil && !store.Systemic(err) {
 		return FaultOf(address, err)
 	}
-	return nil
+	return err
 }
 
 // causes maps errors of the decoder and the store to what is told to people; the first that matches counts.

@@ -54,7 +54,7 @@ func FileDigest(ctx context.Context, st *store.Store, address string) (string, e
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
-	case errors.As(err, new(ledgerError)):
+	case errors.As(err, new(ledgerError)), store.Systemic(err):
 		return "", err
 	case err != nil:
 		return "", cases.FaultOf(address, err)

@@ -61,7 +61,7 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	if err != nil {
 		return nil, nifti.Frame{}, err
 	}
-	release, err := memory.Admit(ctx, scan.Image, c.scanBytes(g), c.Options.Memory)
+	release, err := memory.Admit(ctx, scan.Image, c.ScanBytes(g), c.Options.Memory)
 	if err != nil {
 		return nil, nifti.Frame{}, err
 	}
@@ -79,8 +79,8 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	return labels, p.Frame, err
 }
 
-// scanBytes is what Scan takes: reading and preparing, and after that segmentation.
-func (c Config) scanBytes(g volume.Geometry) int64 {
+// ScanBytes is what Scan takes: reading and preparing, and after that segmentation.
+func (c Config) ScanBytes(g volume.Geometry) int64 {
 	prepared := 4 * float64(g.Voxels())
 	for a := range 3 {
 		prepared *= g.Spacing[a] / c.Plan.Spacing[a]
@@ -170,7 +170,7 @@ func write(ctx context.Context, st *store.Store, key string, labels *volume.Labe
 		return err
 	}
 	err := st.Write(ctx, key, file.Bytes())
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || store.Systemic(err) {
 		return err
 	}
 	return &cases.Fault{Kind: cases.NotWritten, File: st.Address(key), Remedy: "make room or give this user the right to write, then run the command again", Err: err}

@@ -97,10 +97,13 @@ func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
 	return predict.Took{Case: in.Case, Seconds: r.Seconds, Passes: c.Passes(p.Source)}.Record(ctx, st, Stage(c.Round))
 }
 
-// fault makes an error the case's, unless the run was stopped.
+// fault makes an error the case's, unless the run was stopped or a whole bucket is gone.
 func fault(ctx context.Context, err error, kind cases.Kind, file, remedy string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if store.Systemic(err) {
+		return err
 	}
 	return &cases.Fault{Kind: kind, File: file, Remedy: remedy, Err: err}
 }

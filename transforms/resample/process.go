@@ -46,6 +46,9 @@ func prepare(ctx context.Context, st *store.Store, prefix string, c cases.Case, 
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if store.Systemic(err) {
+			return err
+		}
 		return &cases.Fault{Kind: cases.NotWritten, File: st.Address(prefix), Remedy: "make room or check the store, then run the command again", Err: err}
 	}
 	return nil

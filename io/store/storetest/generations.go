@@ -95,6 +95,7 @@ func testWhole(t *testing.T, s *store.Store) {
 	const size = 1 << 13
 	mustWrite(t, s, "x", make([]byte, size))
 	var wg sync.WaitGroup
+	defer wg.Wait()
 	for w := range 3 {
 		wg.Go(func() {
 			for range 10 {
@@ -110,5 +111,4 @@ func testWhole(t *testing.T, s *store.Store) {
 			t.Errorf("read a mixture of %d bytes", len(data))
 		}
 	}
-	wg.Wait()
 }

@@ -1,0 +1,61 @@
+package pipelines
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"noisystudent/runners"
+	"noisystudent/runners/dataflow"
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/predict"
+)
+
+// runnerFor are the runner's options for one stage: its name, the memory that its
+// workers must have, of which cases and networks get three quarters as they do here,
+// and whether it computes networks.
+func (o Options) runnerFor(stage string, network bool) runners.Options {
+	r := o.Runner
+	r.Dataflow.Job = dataflow.Job{Name: stage, RAMBytes: o.memory() / 3 * 4, Network: network}
+	return r
+}
+
+// makeRoom finds what the largest of some cases takes where Dataflow's machines are
+// chosen for it, unless people have said how much memory to use. Headers suffice; one
+// that cannot be read is left to the stage, which says why.
+func (r *run) makeRoom(ctx context.Context, list []cases.Case) error {
+	if !r.Runner.Cloud() || r.MemoryBytes > 0 {
+		return nil
+	}
+	n, err := r.measured()
+	if err != nil {
+		return err
+	}
+	c := predict.Config{Plan: r.plan, Models: make([]predict.ModelRef, max(r.plan.Training.Folds, 1))}
+	r.largest = max(r.largest, n.train)
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	slots := make(chan struct{}, headerReaders)
+	for _, x := range list {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			g, err := cases.ReadGeometry(ctx, x, r.plan.Orientation)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			r.largest = max(r.largest, n.infer+c.ScanBytes(g))
+		})
+	}
+	group.Wait()
+	return ctx.Err()
+}
+
+// remarkAccelerator says that this build has no use for a GPU.
+func (r *run) remarkAccelerator() {
+	if r.Runner.Dataflow.Accelerator != "" && !slices.Contains(Devices(), "cuda") {
+		r.progress.Note("dataflow: this version computes on the CPU only; an accelerator is paid for and idle")
+	}
+}
