@@ -86,6 +86,9 @@ func (r *run) share(work int, network int64) (at, threads int, rest int64, err e
 		return 1, r.threads(), max(budget-network, budget/4), nil
 	}
 	fit := int(budget / 4 * 3 / max(network, 1))
+	if n := r.Runner.AtOnce(); n > 0 {
+		fit = min(fit, n)
+	}
 	at = max(min(work, r.threads(), fit), 1)
 	return at, r.threads() / at, max(budget-int64(at)*network, budget/4), nil
 }

@@ -136,9 +136,16 @@ func TestShare(t *testing.T) {
 			t.Errorf("%+v: %d at once of %d threads, %d left, %v", c, at, threads, rest, err)
 		}
 	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // no cluster of this user's
+	t.Setenv("HOME", t.TempDir())
 	r := &run{Options: Options{}}
 	r.Runner.Runner = "flink"
 	if at, threads, rest, err := r.share(5, gib); at != 1 || threads != 0 || rest != workerBytes-gib || err != nil {
 		t.Errorf("elsewhere: %d at once of %d threads, %d left, %v", at, threads, rest, err)
+	}
+	r = &run{Options: Options{MemoryBytes: 12 * gib, Threads: 8}}
+	r.Runner.Runner, r.Runner.Flink.Environment, r.Runner.Flink.Parallelism = "flink", "LOOPBACK", 2
+	if at, threads, _, err := r.share(5, gib); at != 2 || threads != 4 || err != nil {
+		t.Errorf("two bundles here: %d at once of %d threads each, %v", at, threads, err)
 	}
 }
