@@ -27,7 +27,7 @@ var tiers = []struct{ name, pattern string }{
 	{"ct", `needs the real CT`},
 	{"avx512", `(?i)avx-?512`},
 	{"avx2", `(?i)avx2`},
-	{"flink", `(?i)flink`},
+	{"flink", `needs Flink`},
 	{"chromium", `(?i)chromium`},
 	{"gpu", `(?i)gpu|cuda`},
 	{"short", `(?i)-short|short mode`},

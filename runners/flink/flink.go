@@ -21,7 +21,6 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/universal"
 
 	"noisystudent/runners/flink/cluster"
-	"noisystudent/runners/worker"
 )
 
 // Options name a cluster.
@@ -91,7 +90,7 @@ func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
 	if !cluster.Answers(ctx, at.Endpoint) {
 		return fmt.Errorf("flink: no job server answers at %s; `noisystudent flink status` says more, `noisystudent flink up` starts what is missing", at.Endpoint)
 	}
-	name, config, err := o.workers(ctx, at)
+	name, config, err := o.workers()
 	if err != nil {
 		return err
 	}
@@ -126,7 +125,7 @@ func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
 }
 
 // workers describes the environment of the workers to Beam.
-func (o Options) workers(ctx context.Context, at cluster.State) (name, config string, err error) {
+func (o Options) workers() (name, config string, err error) {
 	if o.environment() != "PROCESS" {
 		return o.environment(), o.Config, nil
 	}
@@ -134,14 +133,7 @@ func (o Options) workers(ctx context.Context, at cluster.State) (name, config st
 	if err != nil {
 		return "", "", err
 	}
-	process := struct {
-		Command string            `json:"command"`
-		Env     map[string]string `json:"env,omitempty"`
-	}{Command: binary}
-	if at.Local {
-		process.Env = map[string]string{worker.LogVariable: at.Workers}
-	}
-	quoted, err := json.Marshal(process)
+	quoted, err := json.Marshal(map[string]string{"command": binary})
 	if err != nil {
 		return "", "", fmt.Errorf("flink: describe worker: %w", err)
 	}

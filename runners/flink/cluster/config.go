@@ -54,7 +54,7 @@ parallelism.default: 1
 io.tmp.dirs: %[13]q
 blob.storage.directory: %[13]q
 heartbeat.interval: 2000
-heartbeat.timeout: 10000
+heartbeat.timeout: 50000
 restart-strategy.type: failure-rate
 restart-strategy.failure-rate.max-failures-per-interval: 5
 restart-strategy.failure-rate.failure-rate-interval: 5 min

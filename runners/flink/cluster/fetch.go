@@ -57,11 +57,7 @@ func (o Options) fetch(ctx context.Context) (jars, error) {
 	if err != nil {
 		return jars{}, err
 	}
-	digest := sha256.Sum256([]byte(beamSums))
-	j := jars{
-		flink: filepath.Join(base, "flink-"+flinkVersion),
-		beam:  filepath.Join(base, "flink-jobserver-"+hex.EncodeToString(digest[:4])),
-	}
+	j := jars{flink: filepath.Join(base, "flink-"+flinkVersion), beam: filepath.Join(base, beamFolder())}
 	if o.Home != "" {
 		j.flink = filepath.Join(o.Home, "lib")
 		if found, _ := filepath.Glob(filepath.Join(j.flink, "flink-dist-1.19.*.jar")); len(found) == 0 {
@@ -76,6 +72,12 @@ func (o Options) fetch(ctx context.Context) (jars, error) {
 		return jars{}, err
 	}
 	return j, once(ctx, j.beam, tools.fetchBeam, o.Note)
+}
+
+// beamFolder is named by what is in it.
+func beamFolder() string {
+	digest := sha256.Sum256([]byte(beamSums))
+	return "flink-jobserver-" + hex.EncodeToString(digest[:4])
 }
 
 func exists(file string) bool {

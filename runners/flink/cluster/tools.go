@@ -64,7 +64,7 @@ func firstOf(list []tool) tool {
 
 const javaRemedy = "install Java 11, 17 or 21 (`apt-get install openjdk-17-jre-headless`), or set JAVA_HOME"
 
-var javaVersion = regexp.MustCompile(`version "(\d+)`)
+var javaVersion = regexp.MustCompile(`version "(?:1\.)?(\d+)`)
 
 // findJava returns the java of JAVA_HOME, or else of PATH.
 func findJava(ctx context.Context) (string, error) {
