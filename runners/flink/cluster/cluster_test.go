@@ -42,11 +42,11 @@ func fakeJava(args []string) error {
 		}
 		port := regexp.MustCompile(`rest.port: (\d+)`).FindSubmatch(config)[1]
 		return http.ListenAndServe("localhost:"+string(port), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/jobs/overview" {
-				fmt.Fprint(w, `{"jobs":[{"name":"a","state":"RUNNING"},{"name":"b","state":"FINISHED"}]}`)
-				return
-			}
-			fmt.Fprint(w, `{"slots-total":4,"slots-available":3}`)
+			fmt.Fprint(w, map[string]string{
+				"/jobs/overview": `{"jobs":[{"name":"a","state":"RUNNING"},{"name":"b","state":"FINISHED"}]}`,
+				"/taskmanagers":  `{"taskmanagers":[{"id":"one"}]}`,
+				"/overview":      `{"slots-available":3}`,
+			}[r.URL.Path])
 		}))
 	}
 	if m := regexp.MustCompile(`--job-port=(\d+)`).FindStringSubmatch(line); m != nil {

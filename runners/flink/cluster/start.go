@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type starting struct {
 	jars  jars
 	state State
 	ports ports
+	known []string   // TaskManagers of before, of which one may be dead
 	began []*process // by this call
 }
 
@@ -39,6 +41,9 @@ func (c *starting) up(ctx context.Context) (State, error) {
 	}
 	if err := c.writeConfig(); err != nil {
 		return State{}, err
+	}
+	if len(found[jobManager]) > 0 && len(found[taskManager]) == 0 {
+		c.known, _ = taskManagers(ctx, c.state.REST) // no answer: there are none
 	}
 	if err = c.startMissing(found); err == nil {
 		err = c.wait(ctx)
@@ -146,13 +151,14 @@ func (c *starting) wait(ctx context.Context) error {
 				return fmt.Errorf("flink: %s ended:\n%s\nsee %s", p.role, tail(p.log, 5), p.log)
 			}
 		}
-		slots, err := slots(ctx, c.state.REST)
-		if err == nil && slots > 0 && Answers(ctx, c.state.Endpoint) {
+		there, err := taskManagers(ctx, c.state.REST)
+		alive := func(id string) bool { return !slices.Contains(c.known, id) }
+		if err == nil && slices.ContainsFunc(there, alive) && Answers(ctx, c.state.Endpoint) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("flink: no answer (%d slots at %s, %v): %w; the logs are in %s", slots, c.state.REST, err, ctx.Err(), filepath.Join(c.Folder, "log"))
+			return fmt.Errorf("flink: no answer (TaskManagers of %s: %v, %v): %w; the logs are in %s", c.state.REST, there, err, ctx.Err(), filepath.Join(c.Folder, "log"))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -170,13 +176,16 @@ func Answers(ctx context.Context, address string) bool {
 	return true
 }
 
-// slots asks Flink for what its TaskManagers can do at once.
-func slots(ctx context.Context, rest string) (int, error) {
+// taskManagers asks Flink which are registered.
+func taskManagers(ctx context.Context, rest string) (ids []string, err error) {
 	var answer struct {
-		Slots int `json:"slots-total"`
+		List []struct{ ID string } `json:"taskmanagers"`
 	}
-	err := get(ctx, rest, "/overview", &answer)
-	return answer.Slots, err
+	err = get(ctx, rest, "/taskmanagers", &answer)
+	for _, m := range answer.List {
+		ids = append(ids, m.ID)
+	}
+	return ids, err
 }
 
 // get asks Flink's REST interface.
