@@ -286,7 +286,7 @@ func lastEpoch(st string) int {
 
 func waitEpoch(t *testing.T, st string, epoch int, out *output) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); lastEpoch(st) < epoch; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(4 * time.Minute); lastEpoch(st) < epoch; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("epoch %d of %d, and no further:\n%s", lastEpoch(st), epoch, out)
 		}

@@ -50,7 +50,10 @@ func (o Options) Check() error {
 	default:
 		return fmt.Errorf("flink: no environment %q; use PROCESS, LOOPBACK or EXTERNAL", o.Environment)
 	}
-	_, err := o.cluster()
+	state, err := o.cluster()
+	if err == nil && state.Slots > 0 && o.Parallelism > state.Slots {
+		return fmt.Errorf("flink: --parallelism %d, but the cluster works on %d bundles at once; run `noisystudent flink down`, then `noisystudent flink up --slots %d`", o.Parallelism, state.Slots, o.Parallelism)
+	}
 	return err
 }
 

@@ -35,10 +35,10 @@ type Options struct {
 
 // State is what others need to know of a cluster: cluster.json of its folder.
 type State struct {
-	Endpoint string `json:"endpoint"` // HOST:PORT of the job server
-	REST     string `json:"rest"`     // HOST:PORT of Flink's REST interface and web page
-	Local    bool   `json:"local"`    // workers run on this machine
-	Workers  string `json:"workers"`  // log of the workers of a local cluster
+	Endpoint string `json:"endpoint"`          // HOST:PORT of the job server
+	REST     string `json:"rest"`              // HOST:PORT of Flink's REST interface and web page
+	Local    bool   `json:"local"`             // workers run on this machine
+	Workers  string `json:"workers,omitempty"` // log of the workers of a local cluster
 	RPCPort  int    `json:"rpc_port,omitempty"`
 	Slots    int    `json:"slots,omitempty"`
 }

@@ -25,7 +25,9 @@ func (c *starting) network() int  { return 64 + 16*c.Slots }
 
 // config is Flink's config.yaml. A job survives five failures within five minutes:
 // a training of weeks outlives any number of lost workers, a fault that comes back
-// ends its job within a quarter of a minute.
+// ends its job within a quarter of a minute. Without the start-up time each try that
+// finds no TaskManager would be a failure; with it (200 days; it takes 248 at most)
+// a try waits five minutes for one.
 func (c *starting) config() string {
 	tmp := filepath.Join(c.Folder, "tmp")
 	address := c.state.REST[:strings.LastIndexByte(c.state.REST, ':')]
@@ -55,6 +57,7 @@ io.tmp.dirs: %[13]q
 blob.storage.directory: %[13]q
 heartbeat.interval: 2000
 heartbeat.timeout: 50000
+resourcemanager.standalone.start-up-time: 17280000000
 restart-strategy.type: failure-rate
 restart-strategy.failure-rate.max-failures-per-interval: 5
 restart-strategy.failure-rate.failure-rate-interval: 5 min

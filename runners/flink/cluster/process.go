@@ -50,7 +50,7 @@ func (c *starting) start(role string) (*process, error) {
 	defer log.Close()
 	p.cmd = exec.Command(c.java, c.arguments(role)...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = c.Folder, log, log
-	p.cmd.Env = append(os.Environ(), "FLINK_CONF_DIR="+c.conf(), worker.LogVariable+"="+c.state.Workers)
+	p.cmd.Env = append(os.Environ(), "FLINK_CONF_DIR="+c.conf(), worker.LogVariable+"="+c.log("workers"))
 	p.cmd.SysProcAttr = detached()
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("flink: start %s: %w", role, err)

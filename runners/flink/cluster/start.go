@@ -88,13 +88,12 @@ func (c *starting) choosePorts(found map[string][]int) (err error) {
 			return err
 		}
 	}
-	rest := fmt.Sprintf("localhost:%d", c.ports.rest)
-	if c.Master != "" {
-		rest = c.Master
-	}
 	c.state = State{
-		Endpoint: fmt.Sprintf("localhost:%d", c.ports.job), REST: rest, Local: c.Master == "",
+		Endpoint: fmt.Sprintf("localhost:%d", c.ports.job), REST: fmt.Sprintf("localhost:%d", c.ports.rest), Local: true,
 		Workers: c.log("workers"), RPCPort: c.ports.rpc, Slots: c.Slots,
+	}
+	if c.Master != "" {
+		c.state = State{Endpoint: c.state.Endpoint, REST: c.Master}
 	}
 	return nil
 }
@@ -148,7 +147,7 @@ func (c *starting) wait(ctx context.Context) error {
 	for {
 		for _, p := range c.began {
 			if p.ended() {
-				return fmt.Errorf("flink: %s ended:\n%s\nsee %s", p.role, tail(p.log, 5), p.log)
+				return fmt.Errorf("flink: %s ended:\n%s\nsee %s", p.role, lastWords(p.log), p.log)
 			}
 		}
 		there, err := taskManagers(ctx, c.state.REST)
@@ -219,9 +218,18 @@ func (c *starting) writeState() error {
 	return os.Rename(file+".part", file)
 }
 
-// tail returns the last lines of a file.
-func tail(file string, n int) string {
+// lastWords are the last lines of a log that tell a fault, or just the last ones.
+func lastWords(file string) string {
 	data, _ := os.ReadFile(file)
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	return strings.Join(lines[max(len(lines)-n, 0):], "\n")
+	all := strings.Split(strings.TrimSpace(string(data)), "\n")
+	var faults []string
+	for _, line := range all {
+		if strings.Contains(line, " ERROR ") || strings.HasPrefix(line, "Caused by: ") || strings.HasPrefix(line, "Error") || strings.HasPrefix(line, "Exception") {
+			faults = append(faults, line)
+		}
+	}
+	if len(faults) > 0 {
+		all = faults
+	}
+	return strings.Join(all[max(len(all)-4, 0):], "\n")
 }
