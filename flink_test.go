@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,29 @@ func flinkCluster(t *testing.T) cluster.State {
 		t.Fatal(err)
 	}
 	return state
+}
+
+// asDefault makes the cluster the one that programs find without being told.
+func asDefault(t *testing.T) {
+	t.Helper()
+	real, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := t.TempDir()
+	folder := filepath.Join(cache, "noisystudent")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	jars, _ := filepath.Glob(filepath.Join(real, "noisystudent", "flink-*"))
+	for name, to := range map[string][]string{"": jars, "flink": {os.Getenv("NOISYSTUDENT_FLINK")}} {
+		for _, target := range to {
+			if err := os.Symlink(target, filepath.Join(folder, cmp.Or(name, filepath.Base(target)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Setenv("XDG_CACHE_HOME", cache)
 }
 
 // flinkWorker is a script that Flink starts as worker: the program in this test binary.
@@ -72,7 +96,8 @@ func smallCohort(t *testing.T, folder string) string {
 // TestFlink runs pipelines on a Flink cluster in every environment and compares all
 // that they write with what Prism's runs write.
 func TestFlink(t *testing.T) {
-	endpoint := flinkCluster(t).Endpoint
+	state := flinkCluster(t)
+	asDefault(t)
 	folder := t.TempDir()
 	cohort, st := smallCohort(t, folder), filepath.Join(folder, "store")
 	training := append([]string{"train", "--dataset", cohort, "--store", st}, smallPlan()...)
@@ -99,12 +124,12 @@ func TestFlink(t *testing.T) {
 	}
 	whole := runAll("prism", all)
 	trained := runAll("prism once more", [][]string{training})
-	flink := []string{"--runner", "flink", "--endpoint", endpoint}
+	flink := []string{"--runner", "flink"}
 	process := append(flink, "--environment-config", flinkWorker(t))
 	compare(t, "PROCESS", whole, runAll("process", all, append(process, "--parallelism", "2")...))
 	compare(t, "LOOPBACK", trained, runAll("loopback", [][]string{training}, append(flink, "--environment", "LOOPBACK", "--parallelism", "2")...))
 	compare(t, "EXTERNAL", trained, runAll("external", [][]string{training}, append(flink, "--environment", "EXTERNAL", "--environment-config", workerPool(t))...))
-	workers, err := os.ReadFile(flinkCluster(t).Workers)
+	workers, err := os.ReadFile(state.Workers)
 	if err != nil || !bytes.Contains(workers, []byte("starts as ")) {
 		t.Errorf("the workers' log does not tell of them: %v\n%s", err, workers)
 	}
@@ -266,6 +291,38 @@ func TestFlinkRecovers(t *testing.T) {
 		time.Sleep(3 * time.Second) // those of the TaskManager that was killed look for it once a second
 		if left = workers(t); len(left) > 0 {
 			t.Errorf("workers %v have outlived their job", left)
+		}
+	}
+}
+
+// TestFlinkInterrupt interrupts a command: its job must not go on without it, or the
+// next run of the command would train beside it.
+func TestFlinkInterrupt(t *testing.T) {
+	flinkCluster(t)
+	asDefault(t)
+	folder := t.TempDir()
+	cohort, st := smallCohort(t, folder), filepath.Join(folder, "store")
+	training := append([]string{"train", "--dataset", cohort, "--store", st, "--runner", "flink", "--environment-config", flinkWorker(t), "--parallelism", "2"},
+		smallPlan("training.steps_per_epoch=120", "training.teacher_epochs=1000")...)
+	cmd, out := program(training...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, filepath.Join(st, "models/teacher/fold_*/latest"), out)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != command.Interrupted {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		s, err := cluster.Look(t.Context(), os.Getenv("NOISYSTUDENT_FLINK"))
+		if err == nil && len(s.Jobs) == 0 && len(workers(t)) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("jobs %v and workers %v go on, %v", s.Jobs, workers(t), err)
 		}
 	}
 }

@@ -82,14 +82,16 @@ func (r *run) share(work int, network int64) (at, threads int, rest int64, err e
 	if !holds(network, budget) {
 		return 0, 0, 0, errNoRoom
 	}
-	if !r.Runner.Local() {
-		return 1, r.threads(), max(budget-network, budget/4), nil
-	}
 	fit := int(budget / 4 * 3 / max(network, 1))
 	if n := r.Runner.AtOnce(); n > 0 {
 		fit = min(fit, n)
+	} else if !r.Runner.Local() {
+		fit = 1
 	}
-	at = max(min(work, r.threads(), fit), 1)
+	if r.threads() > 0 { // else it is the workers' matter
+		fit = min(fit, r.threads())
+	}
+	at = max(min(work, fit), 1)
 	return at, r.threads() / at, max(budget-int64(at)*network, budget/4), nil
 }
 

@@ -143,6 +143,10 @@ func TestShare(t *testing.T) {
 	if at, threads, rest, err := r.share(5, gib); at != 1 || threads != 0 || rest != workerBytes-gib || err != nil {
 		t.Errorf("elsewhere: %d at once of %d threads, %d left, %v", at, threads, rest, err)
 	}
+	r.Runner.Flink.Parallelism = 3
+	if at, threads, _, err := r.share(5, gib); at != 3 || threads != 0 || err != nil {
+		t.Errorf("three bundles elsewhere: %d at once of %d threads each, %v", at, threads, err)
+	}
 	r = &run{Options: Options{MemoryBytes: 12 * gib, Threads: 8}}
 	r.Runner.Runner, r.Runner.Flink.Environment, r.Runner.Flink.Parallelism = "flink", "LOOPBACK", 2
 	if at, threads, _, err := r.share(5, gib); at != 2 || threads != 4 || err != nil {

@@ -82,7 +82,8 @@ func (o Options) AtOnce() int { return max(o.Parallelism, 1) } // parallelism.de
 // one job at a time: Beam takes what to submit from variables.
 var one sync.Mutex
 
-// Run submits a pipeline and waits for its end. Once ctx is done the job is cancelled.
+// Run submits a pipeline and waits for its end. Once ctx is done the job is
+// cancelled, on a cluster that `noisystudent flink up` has started; others keep it.
 func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
 	one.Lock()
 	defer one.Unlock()
@@ -110,7 +111,7 @@ func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
 		return err
 	}
 	defer os.Remove(staged)
-	job := fmt.Sprintf("noisystudent-%d-%d", os.Getpid(), time.Now().UnixNano())
+	job := fmt.Sprintf("noisystudent%dx%d", os.Getpid(), time.Now().UnixNano()) // Beam's job server would change other letters
 	*jobopts.Endpoint, *jobopts.JobName, *jobopts.WorkerBinary = at.Endpoint, job, staged
 	*jobopts.EnvironmentType, *jobopts.EnvironmentConfig = name, config
 	*jobopts.Parallelism = -1
@@ -119,7 +120,10 @@ func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
 	}
 	_, err = universal.Execute(ctx, p)
 	if ctx.Err() != nil {
-		err = errors.Join(ctx.Err(), cancel(at.Endpoint, job))
+		err = ctx.Err()
+		if at.REST != "" {
+			err = errors.Join(err, cluster.Cancel(context.WithoutCancel(ctx), at, job))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("flink: %w", err)

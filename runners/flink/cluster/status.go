@@ -30,6 +30,7 @@ type Process struct {
 
 // Job is one that has not ended.
 type Job struct {
+	ID    string `json:"jid"`
 	Name  string `json:"name"`
 	State string `json:"state"`
 }
