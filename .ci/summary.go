@@ -28,7 +28,7 @@ var tiers = []struct{ name, pattern string }{
 	{"avx512", `(?i)avx-?512`},
 	{"avx2", `(?i)avx2`},
 	{"worker", `needs the contents of a worker image`},
-	{"flink", `(?i)flink`},
+	{"flink", `needs Flink`},
 	{"chromium", `(?i)chromium`},
 	{"gpu", `(?i)gpu|cuda`},
 	{"short", `(?i)-short|short mode`},

@@ -84,13 +84,17 @@ func (r *run) share(work int, few bool, network int64) (at int, rest int64, err 
 	if !holds(network, budget) {
 		return 0, 0, errNoRoom
 	}
-	at = 1
-	if r.Runner.Local() {
-		room := int(budget / 4 * 3 / max(network, 1))
-		if at = max(min(work, r.threads(), room), 1); few && work <= room {
-			at = work
-		}
+	room := int(budget / 4 * 3 / max(network, 1))
+	if n := r.Runner.AtOnce(); n > 0 {
+		work = min(work, n)
+	} else if !r.Runner.Local() {
+		work = 1
 	}
+	at = min(work, room)
+	if n := r.threads(); n > 0 && !(few && work <= room) { // 0: it is the workers' matter
+		at = min(at, n)
+	}
+	at = max(at, 1)
 	return at, max(budget-int64(at)*network, budget/4), nil
 }
 

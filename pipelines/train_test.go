@@ -140,9 +140,20 @@ func TestShare(t *testing.T) {
 			t.Errorf("%+v: %d at once, %d left, %v", c, at, rest, err)
 		}
 	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // no cluster of this user's
+	t.Setenv("HOME", t.TempDir())
 	r := &run{Options: Options{}}
 	r.Runner.Runner = "flink"
 	if at, rest, err := r.share(5, true, gib); at != 1 || rest != workerBytes-gib || err != nil {
 		t.Errorf("elsewhere: %d at once, %d left, %v", at, rest, err)
+	}
+	r.Runner.Flink.Parallelism = 3
+	if at, _, err := r.share(5, true, gib); at != 3 || err != nil {
+		t.Errorf("three bundles elsewhere: %d at once, %v", at, err)
+	}
+	r = &run{Options: Options{MemoryBytes: 12 * gib, Threads: 8}}
+	r.Runner.Runner, r.Runner.Flink.Environment, r.Runner.Flink.Parallelism = "flink", "LOOPBACK", 2
+	if at, _, err := r.share(5, true, gib); at != 2 || err != nil {
+		t.Errorf("two bundles here: %d at once, %v", at, err)
 	}
 }

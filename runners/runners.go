@@ -53,8 +53,17 @@ func (o Options) name() string {
 	}
 }
 
-// Local reports whether DoFns run inside this process.
-func (o Options) Local() bool { return o.name() == "prism" }
+// Local reports whether DoFns run on this machine, with its devices and its memory.
+func (o Options) Local() bool { return o.name() == "prism" || o.name() == "flink" && o.Flink.Local() }
+
+// AtOnce limits how many bundles a process works on at once; 0: no limit of the
+// runner's.
+func (o Options) AtOnce() int {
+	if o.name() == "flink" {
+		return o.Flink.AtOnce()
+	}
+	return 0
+}
 
 // Cloud reports whether DoFns run where only buckets can be reached.
 func (o Options) Cloud() bool { return o.name() == "dataflow" }

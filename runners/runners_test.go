@@ -96,6 +96,8 @@ func waitEmpty(t *testing.T, folder string) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // no cluster of this user's
+	t.Setenv("HOME", t.TempDir())
 	for _, c := range []struct {
 		o     Options
 		want  string
@@ -105,10 +107,11 @@ func TestCheck(t *testing.T) {
 		{Options{Runner: "prism"}, "", true},
 		{Options{Runner: "direct"}, "", true},
 		{Options{Runner: "spark"}, "use prism, flink or dataflow", false},
-		{Options{Runner: "flink"}, "--endpoint=HOST:PORT", false},
+		{Options{Runner: "flink"}, "`noisystudent flink up`, or give --endpoint=HOST:PORT", false},
 		{Options{Runner: "flink", Flink: flink.Options{Endpoint: "h:1"}}, "", false},
 		{Options{Runner: "flink", Flink: flink.Options{Endpoint: "h:1", Environment: "DOCKER"}}, "use PROCESS, LOOPBACK or EXTERNAL", false},
 		{Options{Runner: "flink", Flink: flink.Options{Endpoint: "h:1", Environment: "EXTERNAL"}}, "--environment-config", false},
+		{Options{Runner: "flink", Flink: flink.Options{Endpoint: "h:1", Environment: "loopback"}}, "", true},
 		{Options{Runner: "dataflow"}, "--project=ID", false},
 		{Options{Runner: "dataflow", Dataflow: dataflow.Options{Project: "p", Region: "r"}}, "--staging=gs://", false},
 		{Options{Runner: "dataflow", Dataflow: dataflow.Options{Project: "p", Region: "r", Staging: "gs://b"}}, "", false},

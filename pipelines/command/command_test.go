@@ -42,6 +42,8 @@ func command(t *testing.T, args ...string) (code int, out, log string) {
 }
 
 func TestUsage(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // no cluster of this user's
+	t.Setenv("HOME", t.TempDir())
 	for _, c := range []struct {
 		args string
 		want string // in what is printed, beside the hint
@@ -74,6 +76,8 @@ func TestUsage(t *testing.T) {
 		{"plan --dataset d --store s --set patchsize=8", "there is no field", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner spark", "use prism, flink or dataflow", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner flink", "--endpoint=HOST:PORT", "noisystudent plan --help"},
+		{"flink nothing", `unknown command "nothing"`, "noisystudent flink --help"},
+		{"flink up now", `"now" belongs to no flag`, "noisystudent flink up --help"},
 		{"plan --dataset d --store s --runner dataflow --project p --region r --staging gs://b/x", "copy it to a bucket", "noisystudent plan --help"},
 		{"train --dataset d --store s --device null", "use auto, cpu, ref", "noisystudent train --help"},
 		{"train --dataset d --store s --device gpu", "use auto, cpu, ref", "noisystudent train --help"},

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"noisystudent/io/store"
 	"noisystudent/model/engine"
+	"noisystudent/runners/flink/cluster"
 	limits "noisystudent/transforms/memory"
 )
 
@@ -25,7 +25,7 @@ of each what to do about it. It exits with 1 where nothing could run.`,
 		Example: "  noisystudent doctor --store /data/store",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := []finding{processor(), memory(), writable(cmd.Context(), root), gpu(), flink()}
+			list := []finding{processor(), memory(), writable(cmd.Context(), root), gpu(), flinkHere()}
 			return report(c.out, list)
 		},
 	}
@@ -140,18 +140,16 @@ func gpu() finding {
 	return f
 }
 
-func flink() finding {
-	f := finding{about: "flink", remedy: "start Beam's Flink job server for it and give --runner=flink --endpoint=HOST:PORT"}
-	home := os.Getenv("FLINK_HOME")
-	path, err := exec.LookPath("flink")
+func flinkHere() finding {
+	state, err := cluster.Read("")
 	switch {
-	case home != "":
-		f.state = "found in FLINK_HOME, " + home
+	case err == nil && cluster.Answers(context.Background(), state.Endpoint):
+		return finding{about: "flink", state: "a job server answers at " + state.Endpoint + "; --runner=flink uses it"}
 	case err == nil:
-		f.state = "found: " + path
-	default:
-		f.state = "none found; pipelines run inside this process"
-		f.remedy = "only --runner=flink needs it: install Flink 1.19 and set FLINK_HOME"
+		return finding{about: "flink", state: "the job server at " + state.Endpoint + " does not answer", remedy: "run `noisystudent flink up`"}
 	}
-	return f
+	return finding{
+		about: "flink", state: "no cluster was started here; pipelines run inside this process",
+		remedy: "only --runner=flink needs one: run `noisystudent flink up`, or give --endpoint=HOST:PORT",
+	}
 }

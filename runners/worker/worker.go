@@ -8,10 +8,12 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/container/tools"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -35,23 +37,46 @@ func Wanted(args []string) bool {
 	return false
 }
 
-// Serve runs the worker; it returns only if it cannot start.
+// Serve runs the worker. It returns if it cannot start, and if the runner that has
+// started it dies: Beam's own part of a worker would stay for ever.
 func Serve() error {
 	flag.Parse()
+	parent := os.Getppid()
+	if *provisionEndpoint == "" {
+		beam.Init()
+		return errors.New("worker: started without a control endpoint")
+	}
+	openLog()
+	note("starts as %s of %s", flag.Lookup("id").Value, *provisionEndpoint)
 	if err := boot(); err != nil {
 		return fmt.Errorf("worker: ask %s for its endpoints: %w", *provisionEndpoint, err)
 	}
-	beam.Init()
-	return fmt.Errorf("worker: started without a control endpoint")
+	ended := make(chan error, 1)
+	go func() {
+		beam.Init()
+		ended <- errors.New("worker: started without a control endpoint")
+	}()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(time.Second):
+			if os.Getppid() != parent {
+				note("ends: the runner that started it is gone")
+				return errors.New("worker: the runner that started it is gone")
+			}
+		}
+	}
 }
 
 // boot sets the flags and variables that Beam's own boot program would have set.
 func boot() error {
-	if *provisionEndpoint == "" {
-		return nil
-	}
 	ctx := grpcx.WriteWorkerID(context.Background(), flag.Lookup("id").Value.String())
 	info, err := tools.ProvisionInfo(ctx, *provisionEndpoint)
+	if err != nil {
+		return err
+	}
+	options, err := tools.ProtoToJSON(info.GetPipelineOptions())
 	if err != nil {
 		return err
 	}
@@ -59,6 +84,7 @@ func boot() error {
 		"worker":           "true",
 		"logging_endpoint": info.GetLoggingEndpoint().GetUrl(),
 		"control_endpoint": info.GetControlEndpoint().GetUrl(),
+		"options":          options, // a file, as Beam's boot writes it, would be shared by workers that start together
 	}
 	for name, value := range set {
 		if value == "" {
@@ -67,13 +93,6 @@ func boot() error {
 		if err := flag.Set(name, value); err != nil {
 			return err
 		}
-	}
-	options, err := tools.ProtoToJSON(info.GetPipelineOptions())
-	if err != nil {
-		return err
-	}
-	if err := tools.MakePipelineOptionsFileAndEnvVar(options); err != nil {
-		return err
 	}
 	if url := info.GetStatusEndpoint().GetUrl(); url != "" {
 		os.Setenv("STATUS_ENDPOINT", url)

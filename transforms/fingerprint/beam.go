@@ -19,10 +19,16 @@ func init() {
 	register.Combiner1[Facts](&mergeFn{})
 	register.Emitter1[Facts]()
 	register.Emitter1[cases.Rejected]()
-	beam.RegisterType(reflect.TypeFor[Facts]())
+	beam.RegisterCoder(reflect.TypeFor[Facts](), encodeFacts, decodeFacts)
 	beam.RegisterType(reflect.TypeFor[cases.Case]())
 	beam.RegisterType(reflect.TypeFor[cases.Rejected]())
 }
+
+// encodeFacts and decodeFacts keep Facts opaque to runners. Beam's own coder, of rows,
+// writes structs within slices as Flink's runner in Java cannot read them.
+func encodeFacts(f Facts) ([]byte, error) { return json.Marshal(f) }
+
+func decodeFacts(data []byte) (f Facts, err error) { return f, json.Unmarshal(data, &f) }
 
 // Collect measures a PCollection<cases.Case> of labelled cases. It writes
 // fingerprint.json and gives its text, a singleton PCollection<string>, and the
