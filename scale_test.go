@@ -92,6 +92,86 @@ func (m many) predict(code int, flags ...string) (outcome, cost) {
 	return m.run(code, append([]string{"predict", "--store", m.store, "--input", filepath.Join(m.cohort, "imagesUn"), "--output", m.labels}, flags...)...)
 }
 
+// BenchmarkMany runs a thousand small cases through whole processes: cases a second with
+// one thread and with two, by turns; the second run, whose models have no weights any
+// more, so that no network can have run; the memory beside that of a hundred cases; and
+// the same with a bad file of each kind among them:
+//
+//	go test . -run '^$' -bench Many -benchtime 1x -v -timeout 1h
+func BenchmarkMany(b *testing.B) {
+	const count, turns = 1000, 3
+	m := newMany(b, count)
+	for range b.N {
+		var one, two []float64
+		var first, second cost
+		for range turns {
+			m.forget()
+			_, c := m.predict(command.Done, "--threads", "1")
+			one = append(one, count/c.wall.Seconds())
+			m.forget()
+			_, first = m.predict(command.Done, "--threads", "2")
+			two = append(two, count/first.wall.Seconds())
+		}
+		b.Logf("predict, cases/s: %.0f with one thread, %.0f with two; load %s", one, two, load())
+		b.ReportMetric(slices.Max(two)/slices.Max(one), "x-two-threads")
+		_, prepared := m.preprocess(command.Done)
+		b.Logf("preprocess: %v; predict: %v", prepared, first)
+		m.removeWeights()
+		for range turns {
+			var o outcome
+			if o, second = m.predict(command.Done); o.Cases != count || o.New != 0 {
+				b.Errorf("the second run: %+v", o)
+			}
+			_, again := m.preprocess(command.Done)
+			b.Logf("second run: predict %v, preprocess %v; load %s", second, again, load())
+		}
+		b.ReportMetric(second.wall.Seconds(), "s-second-run")
+		few := newMany(b, count/10)
+		_, fewPredict := few.predict(command.Done)
+		_, fewPrepared := few.preprocess(command.Done)
+		b.Logf("a tenth of the cases: preprocess %v, predict %v", fewPrepared, fewPredict)
+	}
+	checkBadInput(newMany(b, count), count)
+}
+
+func (c cost) String() string {
+	return fmt.Sprintf("%.2f s, %.2f s of CPU, %d MiB", c.wall.Seconds(), c.cpu.Seconds(), c.rss>>20)
+}
+
+// forget removes what was predicted.
+func (m many) forget() {
+	m.Helper()
+	stages, err := filepath.Glob(filepath.Join(m.store, "ledger", "predict-*"))
+	if err != nil {
+		m.Fatal(err)
+	}
+	for _, folder := range append(stages, filepath.Join(m.store, "predictions"), filepath.Join(m.store, "ledger", "index"), m.labels) {
+		if err := os.RemoveAll(folder); err != nil {
+			m.Fatal(err)
+		}
+	}
+}
+
+func (m many) removeWeights() {
+	m.Helper()
+	files, err := filepath.Glob(filepath.Join(m.store, "models", "*", "*", "*", "weights.safetensors"))
+	if err != nil || len(files) == 0 {
+		m.Fatal(files, err)
+	}
+	for _, file := range files {
+		if err := os.Remove(file); err != nil {
+			m.Fatal(err)
+		}
+	}
+}
+
+// load is the machine's, of the last minute.
+func load() string {
+	data, _ := os.ReadFile("/proc/loadavg")
+	text, _, _ := strings.Cut(string(data), " ")
+	return text
+}
+
 // TestBadInputAmongMany spoils a file of each kind among a hundred: exactly those are
 // rejected, each for its reason, and every other case is done.
 func TestBadInputAmongMany(t *testing.T) {

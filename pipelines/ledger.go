@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -42,6 +43,11 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 	standing, err := r.standing(ctx, w)
 	if err != nil {
 		return outcome{}, err
+	}
+	if slices.ContainsFunc(w.list, func(c cases.Case) bool { return !standing[c.ID] }) {
+		if err := r.writable(ctx); err != nil {
+			return outcome{}, err
+		}
 	}
 	count := func(ctx context.Context) (n int64, err error) {
 		now, err := r.generations(ctx, w)

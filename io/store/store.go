@@ -86,7 +86,8 @@ func Open(ctx context.Context, root string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: open %s: %w", root, err)
 	}
-	return &Store{root: b.address(""), backend: b}, nil
+	root = b.address("")
+	return &Store{root: root, backend: b, fault: plantedFault(root)}, nil
 }
 
 func openBackend(ctx context.Context, root string) (backend, error) {

@@ -9,7 +9,7 @@ import (
 
 // Bucket runs the bucket service in this process until the test ends, makes a bucket
 // in it and points the client at it: gs://<bucket> opens.
-func Bucket(t *testing.T, bucket string) {
+func Bucket(t testing.TB, bucket string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
