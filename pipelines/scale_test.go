@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+
 	"noisystudent/io/store"
 	"noisystudent/runners"
 	"noisystudent/transforms/cases"
@@ -52,6 +54,22 @@ func BenchmarkBeam(b *testing.B) {
 			b.ReportMetric(more(medianCPU), "%cpu-median")
 			b.Logf("wall and CPU: Prism %.2f, loop %.2f", beam, loop)
 		})
+	}
+}
+
+// BenchmarkPrism is what Prism takes of the CPU beside elements that sleep for 33 ms.
+func BenchmarkPrism(b *testing.B) {
+	const ms, count = 33, 300
+	p, s := beam.NewPipelineWithRoot()
+	read(s, beam.ParDo(s, &sleepFn{}, beam.Reshuffle(s, beam.CreateList(s, slices.Repeat([]int{ms}, count)))))
+	for range b.N {
+		before := cpuTime(b)
+		if err := runners.Run(b.Context(), p, runners.Options{}); err != nil {
+			b.Fatal(err)
+		}
+		took := cpuTime(b) - before
+		b.ReportMetric(1000*took.Seconds()/count, "cpu-ms/element")
+		b.ReportMetric(100*took.Seconds()/(count*ms/1000.0), "%cpu")
 	}
 }
 
