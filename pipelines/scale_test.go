@@ -21,6 +21,7 @@ import (
 	"noisystudent/transforms/phantom"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/predict"
+	"noisystudent/transforms/shard"
 )
 
 // BenchmarkBeam labels scans on Prism and in a plain loop over the same function, by
@@ -40,7 +41,7 @@ func BenchmarkBeam(b *testing.B) {
 			var beam, loop []spent
 			for range b.N * turns {
 				beam = append(beam, timed(b, config, func() error {
-					return runners.Run(b.Context(), predictGraph(config, list), runners.Options{})
+					return runners.Run(b.Context(), predictGraph(config, shard.Deal(list, make([]float64, count), threads, true)), runners.Options{})
 				}))
 				loop = append(loop, timed(b, config, func() error {
 					return scanAll(b.Context(), config, list, threads)
