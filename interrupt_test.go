@@ -65,7 +65,7 @@ func loopArgs(dataset, store string) []string {
 	return args
 }
 
-func run(t *testing.T, want int, args ...string) string {
+func run(t testing.TB, want int, args ...string) string {
 	t.Helper()
 	cmd, out := program(args...)
 	_ = cmd.Run()

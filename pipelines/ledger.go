@@ -47,6 +47,11 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	if slices.ContainsFunc(w.list, func(c cases.Case) bool { return !standing[c.ID] }) {
+		if err := r.writable(ctx); err != nil {
+			return outcome{}, err
+		}
+	}
 	count := func(ctx context.Context) (n int64, err error) {
 		now, err := r.generations(ctx, w)
 		for id, g := range now {

@@ -58,6 +58,9 @@ func Phantom(ctx context.Context, o Options, q PhantomRequest) (Cohort, error) {
 	if err := errors.Join(o.check(), o.reachable(q.Out, q.Options.CT, q.Options.Labels)); err != nil {
 		return Cohort{}, err
 	}
+	if err := readable(ctx, q.Options.CT, q.Options.Labels); err != nil {
+		return Cohort{}, err
+	}
 	st, err := store.Open(ctx, q.Out)
 	if err != nil {
 		return Cohort{}, err
@@ -74,6 +77,22 @@ func Phantom(ctx context.Context, o Options, q PhantomRequest) (Cohort, error) {
 		return c, nil
 	}
 	return c.make(ctx, st, o, q.Options)
+}
+
+// readable refuses files that cannot be opened before a folder is claimed for what is
+// to be made of them; empty addresses are none.
+func readable(ctx context.Context, addresses ...string) error {
+	for _, address := range addresses {
+		if address == "" {
+			continue
+		}
+		f, err := store.OpenAddress(ctx, address)
+		if err != nil {
+			return fmt.Errorf("pipelines: phantom: %w; check --from", err)
+		}
+		f.Close()
+	}
+	return nil
 }
 
 // claim records what a folder's cohort is to be made from. It tells whether it has

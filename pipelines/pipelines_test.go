@@ -101,7 +101,7 @@ func contents(t *testing.T, root string) (text map[string]string, generations ma
 	return text, generations
 }
 
-func mustOpen(t *testing.T, root string) *store.Store {
+func mustOpen(t testing.TB, root string) *store.Store {
 	t.Helper()
 	st, err := store.Open(t.Context(), root)
 	if err != nil {

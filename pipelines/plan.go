@@ -78,7 +78,9 @@ func (r *run) keepPlan(ctx context.Context, p plan.Plan) (err error) {
 	r.progress.Note("plan: made before; nothing to do")
 	r.clock.recall("fingerprint")
 	r.plan = p
-	r.splits, err = plan.LoadSplits(ctx, r.store, p.Training.Folds)
+	if r.splits, err = plan.LoadSplits(ctx, r.store, p.Training.Folds); err == nil {
+		r.goneFromFolds()
+	}
 	return err
 }
 
@@ -190,6 +192,18 @@ func (r *run) explain(ctx context.Context, stage string, list []cases.Case, fail
 		messages = append(messages, "\n  "+c.ID+": "+row.Message)
 	}
 	return fmt.Errorf("pipelines: %s: every case was rejected:%s", stage, strings.Join(messages, ""))
+}
+
+// goneFromFolds notes cases of the folds that the dataset has no more.
+func (r *run) goneFromFolds() {
+	here := map[string]bool{}
+	for _, c := range r.of(cases.Labelled) {
+		here[c.ID] = true
+	}
+	gone := slices.DeleteFunc(plan.Cases(r.splits), func(id string) bool { return here[id] })
+	if len(gone) > 0 {
+		r.progress.Note(fmt.Sprintf("plan: in a fold, but not among the labelled cases: %s; put them back, or take them out with --replan", some(gone)))
+	}
 }
 
 // inNoFold notes labelled cases that came after the plan.

@@ -68,10 +68,10 @@ func (r *run) prepare(ctx context.Context, list []cases.Case) (fresh int, err er
 	if err != nil {
 		return 0, err
 	}
-	options := resample.Options{Store: r.store.Root(), BudgetBytes: r.memory()}
+	options := resample.Options{Store: r.store.Root(), Plan: string(planJSON), BudgetBytes: r.memory()}
 	o, err := r.over(ctx, caseWork{
 		name: "preprocess", ledger: resample.Stage, plan: resample.Digest(r.plan), list: todo,
-		graph: func() *beam.Pipeline { return preprocessGraph(options, string(planJSON), todo) },
+		graph: func() *beam.Pipeline { return preprocessGraph(options, todo) },
 	})
 	if err != nil {
 		return 0, err
@@ -87,9 +87,9 @@ func (r *run) prepare(ctx context.Context, list []cases.Case) (fresh int, err er
 	return len(o.fresh), nil
 }
 
-func preprocessGraph(o resample.Options, planJSON string, list []cases.Case) *beam.Pipeline {
+func preprocessGraph(o resample.Options, list []cases.Case) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	stored, rejected := resample.Cases(s, o, beam.CreateList(s, list), beam.Create(s, planJSON))
+	stored, rejected := resample.Cases(s, o, beam.CreateList(s, list))
 	read(s, stored, rejected)
 	return p
 }

@@ -65,6 +65,17 @@ func open(ctx context.Context, o Options) (*run, error) {
 	return r, r.clock.read(ctx, st)
 }
 
+// writable tells in one line that the store cannot be written, before anything is
+// computed for it. Nothing is left of the try; a bucket is not asked.
+func (r *run) writable(ctx context.Context) error {
+	w, err := r.store.Create(ctx, "ledger/probe")
+	if err != nil {
+		return fmt.Errorf("pipelines: the store %s cannot be written: %w", r.store.Root(), err)
+	}
+	w.Abort()
+	return nil
+}
+
 // openDataset opens a run that reads a dataset.
 func openDataset(ctx context.Context, o Options) (*run, error) {
 	if o.Dataset == "" {

@@ -84,19 +84,22 @@ func (s stage) summary(before, done int64, t tally, err error) string {
 	return text
 }
 
-// every calls show at a distance until stop, which waits for the last call.
+// every calls show at a distance until stop, which waits for the last call. Where a
+// look takes long, as of ten thousand rows in a bucket, it is taken less often.
 func every(distance time.Duration, show func()) (stop func()) {
 	quit, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)
-		tick := time.NewTicker(distance)
+		tick := time.NewTimer(distance)
 		defer tick.Stop()
 		for {
 			select {
 			case <-quit:
 				return
 			case <-tick.C:
+				start := time.Now()
 				show()
+				tick.Reset(max(distance, 20*time.Since(start)))
 			}
 		}
 	}()

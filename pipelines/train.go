@@ -7,6 +7,7 @@ import (
 
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
+	"noisystudent/transforms/plan"
 )
 
 // Trained is what training commands report.
@@ -125,7 +126,7 @@ func (r *run) jobs(role fit.Role, folds []int, build func(fold int) fit.Job) (jo
 		}
 		j := build(fold)
 		if len(j.Labelled) == 0 {
-			return nil, fmt.Errorf("pipelines: %s has no labelled case that could be prepared; see the rejected cases in %s", j.Name(), r.store.Address("ledger/preprocess"))
+			return nil, fmt.Errorf("pipelines: %s has no labelled case that could be prepared; see the rejected cases in %s, and whether %s names cases of this dataset", j.Name(), r.store.Address("ledger/preprocess"), r.store.Address(plan.SplitsFile))
 		}
 		jobs = append(jobs, j.Sealed())
 	}

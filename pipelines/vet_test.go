@@ -24,7 +24,7 @@ func TestVet(t *testing.T) {
 	for name, graph := range map[string]*beam.Pipeline{
 		"phantom":     phantomGraph(phantom.Options{Out: "mem://vet", Labelled: 1}),
 		"plan":        fingerprintGraph(fingerprint.Config{}, list),
-		"preprocess":  preprocessGraph(resample.Options{}, "{}", list),
+		"preprocess":  preprocessGraph(resample.Options{}, list),
 		"train":       trainGraph([]fit.Job{{Role: fit.Teacher, Epochs: 1}}, fit.Options{}),
 		"pseudolabel": pseudolabelGraph(pseudo.Config{}, shard.Deal([]pseudo.Prepared{{Case: "a"}}, []float64{1}, 1, true)),
 		"predict":     predictGraph(predict.Config{}, shard.Deal(list, make([]float64, len(list)), 2, false)),

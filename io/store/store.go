@@ -88,8 +88,8 @@ func Open(ctx context.Context, root string) (*Store, error) {
 		return nil, fmt.Errorf("store: open %s: %w", root, err)
 	}
 	s := &Store{root: b.address(""), backend: b}
-	if f := everywhere.Load(); f != nil {
-		s.fault = func(op, key string) error { return (*f)(op, s.Address(key)) }
+	if f := plantedFault(s.root); f != nil {
+		s.fault = func(op, key string) error { return f(op, s.Address(key)) }
 	}
 	return s, nil
 }

@@ -241,6 +241,11 @@ func TestRejected(t *testing.T) {
 	if code != Failed || !strings.Contains(log, "holds another cohort; choose another --out") {
 		t.Errorf("another cohort: exit code %d, %s", code, log)
 	}
+	none := filepath.Join(folder, "none")
+	code, _, log = command(t, "phantom", "--out", none, "--from", filepath.Join(folder, "ct.nii")+","+filepath.Join(folder, "labels.nii"))
+	if _, err := os.Stat(none); code != Failed || !strings.Contains(log, "ct.nii") || !strings.Contains(log, "check --from") || err == nil {
+		t.Errorf("from nothing: exit code %d, %v, %s", code, err, log)
+	}
 	preprocess := []string{"preprocess", "--dataset", cohort, "--store", store, "--preset", "demo", "--set", "spacing=10,15,15", "--set", "patch_size=8,16,16"}
 	code, out, log := command(t, preprocess...)
 	file := filepath.Join(cohort, "imagesUn", "unlabelled_0001_0000.nii.gz")

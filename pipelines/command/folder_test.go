@@ -34,7 +34,7 @@ func TestFolderRefuses(t *testing.T) {
 		"somebody's cohort": {"plan --dataset ROOT/cohort --store ROOT/store --replan PLAN", "read list stat", "cohort", syscall.EACCES, "permission denied; give this user the right to it"},
 		"full for cases":    {"preprocess --dataset ROOT/cohort --store ROOT/store", "write", "store/preprocessed", syscall.ENOSPC, "no space left on device; make room"},
 	} {
-		end := store.FaultEverywhere(func(op, address string) error {
+		end := store.FaultUnder(root, func(op, address string) error {
 			if strings.Contains(c.ops, op) && strings.Contains(address, root+"/"+c.below) {
 				return c.err
 			}

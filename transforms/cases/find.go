@@ -76,23 +76,40 @@ func (f *finder) files(ctx context.Context, st *store.Store, folder string) ([]f
 	return f.direct(keys, func(key string) string { return st.Address(folder + "/" + key) }), nil
 }
 
-// direct keeps the keys without a slash and refuses each folder that holds images, once.
+// direct keeps the keys without a slash and refuses each folder that holds images or is
+// named like one, once.
 func (f *finder) direct(keys []string, address func(key string) string) []file {
 	var files []file
 	refused := map[string]bool{}
 	for _, key := range keys {
 		below, _, nested := strings.Cut(key, "/")
 		switch {
+		case refused[below] && nested:
+		case nested && !ignored(below): // it has the name of a scan
+			refused[below] = true
+			f.reject(folderID(below), UnsupportedType, address(below), "put the file itself in its place", errors.New("it is a folder"))
 		case ignored(key):
 		case !nested:
 			files = append(files, file{key, address(key)})
-		case !refused[below]:
+		default:
 			refused[below] = true
 			f.reject(below, UnsupportedType, address(below), "convert a DICOM series to one <case>_0000.nii.gz; move NIfTI files one folder up",
 				errors.New("folders of images are not read"))
 		}
 	}
 	return files
+}
+
+// folderID is the id that a folder's name would give a scan.
+func folderID(name string) string {
+	stem := strings.TrimSuffix(name, path.Ext(name))
+	if cut, ok := cutEnding(name); ok {
+		stem = cut
+	}
+	if id, _, numbered := cutChannel(stem); numbered {
+		return id
+	}
+	return stem
 }
 
 // images maps case ids to their one image. In nnU-Net's own folders (strict) every

@@ -95,6 +95,12 @@ func TestLoadRejectsFiles(t *testing.T) {
 			[]string{"unsupported-type:x", "unsupported-type:y", "unsupported-type:z"},
 		},
 		{"a DICOM series", []string{"imagesUn/p1/1.dcm", "imagesUn/p1/2.dcm"}, nil, []string{"unsupported-type:p1"}},
+		{
+			"folders in place of files", // some programs unpack into one
+			[]string{"imagesUn/x_0000.nii.gz/x_0000.nii", "imagesUn/y.nii/notes.txt", "imagesUn/y.nii/more.txt", "imagesUn/.z.nii/notes.txt"},
+			nil,
+			[]string{"unsupported-type:x", "unsupported-type:y"},
+		},
 		{"a name with a backslash", []string{`imagesUn/a\b.nii.gz`}, nil, nil},
 		{
 			"channels in the pool",

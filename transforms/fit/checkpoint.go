@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"noisystudent/io/safetensors"
@@ -74,14 +75,14 @@ func readPosition(ctx context.Context, st *store.Store, folder string, epochs in
 	key := positionKey(epochFolder(folder, epochs))
 	data, err := st.Read(ctx, key)
 	if err != nil {
-		return position{}, fmt.Errorf("fit: read checkpoint: %w; put the file back, or remove %s to train anew", err, st.Address(latestKey(folder)))
+		return position{}, fmt.Errorf("fit: read checkpoint: %w; %s", err, anew(st, key))
 	}
 	var p position
 	if err := json.Unmarshal(data, &p); err != nil {
-		return position{}, fmt.Errorf("fit: read %s: %w", st.Address(key), err)
+		return position{}, fmt.Errorf("fit: read %s: %w; %s", st.Address(key), err, anew(st, key))
 	}
 	if p.Format != checkpointFormat || p.Epochs != epochs || int64(len(p.History)) != epochs {
-		return position{}, fmt.Errorf("fit: read %s: format %d with %d epochs and %d records, want format %d with %d", st.Address(key), p.Format, p.Epochs, len(p.History), checkpointFormat, epochs)
+		return position{}, fmt.Errorf("fit: read %s: format %d with %d epochs and %d records, want format %d with %d; %s", st.Address(key), p.Format, p.Epochs, len(p.History), checkpointFormat, epochs, anew(st, key))
 	}
 	return p, nil
 }
@@ -180,17 +181,22 @@ func prune(ctx context.Context, st *store.Store, folder string, newest int64) er
 func ReadTensors(ctx context.Context, st *store.Store, key string) (map[string]engine.Tensor, error) {
 	data, err := st.Read(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("fit: read weights: %w", err)
+		return nil, fmt.Errorf("fit: read weights: %w; %s", err, anew(st, key))
 	}
 	f, err := safetensors.Decode(data)
 	if err != nil {
-		return nil, fmt.Errorf("fit: read weights %s: %w", st.Address(key), err)
+		return nil, fmt.Errorf("fit: read weights %s: %w; %s", st.Address(key), err, anew(st, key))
 	}
 	out := make(map[string]engine.Tensor, len(f.Tensors))
 	for name, t := range f.Tensors {
 		out[name] = engine.Tensor(t)
 	}
 	return out, nil
+}
+
+// anew says what to do about a checkpoint of which a file is not as it was written.
+func anew(st *store.Store, key string) string {
+	return fmt.Sprintf("put the file back, or remove %s to train anew", st.Address(latestKey(path.Dir(path.Dir(key)))))
 }
 
 func encodeTensors(tensors map[string]engine.Tensor) ([]byte, error) {

@@ -94,7 +94,7 @@ func fileDigest(ctx context.Context, st *store.Store, address string) (fileRow, 
 		err = st.Write(ctx, cache, data)
 	}
 	if err != nil {
-		return fileRow{}, ledgerError{fmt.Errorf("manifest: digest of %s: %w", address, err)}
+		return fileRow{}, ledgerError{fmt.Errorf("manifest: note a digest: %w", err)}
 	}
 	return now, nil
 }

@@ -8,7 +8,8 @@
 //
 // A row is one JSON object, ledger/<stage>/<case>.json, written whole or not at
 // all. It is a cache of facts that can be found again: a row that is missing,
-// damaged, or whose output is gone means only that the work is done once more.
+// damaged, or whose output is gone means only that the work is done once more. Beside
+// the rows an index of each large stage saves reading them one by one; it is a cache, too.
 package manifest
 
 import (
@@ -84,6 +85,11 @@ func caseOf(key, stage string) (id string, ok bool) {
 // Lookup returns the row of a case and stage; false where there is none that can be read.
 func Lookup(ctx context.Context, st *store.Store, stage, id string) (Row, bool, error) {
 	data, err := st.Read(ctx, rowKey(stage, id))
+	return decode(data, err, stage, id)
+}
+
+// decode takes what reading a row's object gave.
+func decode(data []byte, err error, stage, id string) (Row, bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return Row{}, false, nil
 	}
@@ -184,6 +190,7 @@ func Rows(ctx context.Context, st *store.Store, stage string) (map[string]Row, e
 	var group sync.WaitGroup
 	var first error
 	rows := map[string]Row{}
+	index := openIndex(ctx, st, stage, len(infos))
 	slots := make(chan struct{}, readers)
 	for _, info := range infos {
 		id, ok := caseOf(info.Key, stage)
@@ -193,7 +200,8 @@ func Rows(ctx context.Context, st *store.Store, stage string) (map[string]Row, e
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			row, found, err := Lookup(ctx, st, stage, id)
+			data, err := index.object(ctx, info)
+			row, found, err := decode(data, err, stage, id)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && first == nil {
@@ -205,5 +213,6 @@ func Rows(ctx context.Context, st *store.Store, stage string) (map[string]Row, e
 		})
 	}
 	group.Wait()
+	index.save(ctx)
 	return rows, first
 }

@@ -8,16 +8,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"noisystudent/io/store"
+	"noisystudent/io/store/storetest"
 	"noisystudent/transforms/cases"
 )
 
-func open(t *testing.T, root string) *store.Store {
+func open(t testing.TB, root string) *store.Store {
 	t.Helper()
 	st, err := store.Open(context.Background(), root)
 	if err != nil {
@@ -292,5 +294,125 @@ func BenchmarkSecondRunOf1000(b *testing.B) {
 	run()
 	for b.Loop() {
 		run()
+	}
+}
+
+// TestIndex reads many rows through the index: it answers for rows as they are, whatever
+// became of them or of itself.
+func TestIndex(t *testing.T) {
+	ctx := context.Background()
+	for name, st := range map[string]*store.Store{"folder": open(t, t.TempDir()), "memory": open(t, "mem://manifest-index")} {
+		want := manyRows(t, st, 2*indexFrom)
+		reads := 0
+		var mu sync.Mutex
+		counted := store.WithFault(st, func(op, key string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if op == "read" {
+				reads++
+			}
+			return nil
+		})
+		check := func(what string, most int) {
+			t.Helper()
+			reads = 0
+			got, err := Rows(ctx, counted, "s")
+			if d := cmp.Diff(want, got); err != nil || d != "" {
+				t.Errorf("%s, %s: error %v, rows (-want +got)\n%s", name, what, err, d)
+			}
+			if reads > most {
+				t.Errorf("%s, %s: %d reads, want at most %d", name, what, reads, most)
+			}
+		}
+		check("first", 2*indexFrom+1)
+		check("again", 1)
+		r := want["case0007"]
+		r.Input = "another"
+		want[r.Case] = r
+		if err := Record(ctx, st, r); err != nil {
+			t.Fatal(err)
+		}
+		check("a row changed", 2)
+		delete(want, "case0008")
+		if err := st.Remove(ctx, rowKey("s", "case0008")); err != nil {
+			t.Fatal(err)
+		}
+		check("a row gone", 2)
+		if err := st.Write(ctx, rowKey("s", "case0009"), []byte("{")); err != nil {
+			t.Fatal(err)
+		}
+		delete(want, "case0009")
+		check("a row damaged", 3)
+		for _, text := range []string{"{", `{"ledger/s/case0001.json": {"generation": 1, "row": {}}}`, `[1]`, ""} {
+			if err := st.Write(ctx, "ledger/index/s.json", []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			check("the index is "+text, 2*indexFrom+1)
+			check("the index was "+text, 3)
+		}
+		full := store.WithFault(st, func(op, key string) error {
+			if op == "create" {
+				return errors.New("read-only")
+			}
+			return nil
+		})
+		if err := st.Remove(ctx, "ledger/index/s.json"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Rows(ctx, full, "s"); err != nil || len(got) != len(want) {
+			t.Errorf("%s: of a store that cannot be written %d rows, %v", name, len(got), err)
+		}
+	}
+}
+
+func manyRows(t testing.TB, st *store.Store, n int) map[string]Row {
+	t.Helper()
+	rows := map[string]Row{}
+	for i := range n {
+		r := Row{
+			Stage: "s", Case: fmt.Sprintf("case%04d", i), Version: 1, Input: Digest(i), Plan: Digest("plan"), Model: Digest("model"),
+			Outcome: Done, Output: fmt.Sprintf("predictions/0123456789ab/case%04d.nii.gz", i),
+		}
+		rows[r.Case] = r
+		if err := Record(context.Background(), st, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rows
+}
+
+// BenchmarkRows lists and reads a ledger of 10,000 rows: in a folder, in a bucket on this
+// machine, and where each request takes 20 ms more, as a bucket elsewhere does; the first
+// time, by the rows, and then by their index:
+//
+//	go test ./transforms/manifest -run '^$' -bench Rows -benchtime 3x
+func BenchmarkRows(b *testing.B) {
+	const rows, latency = 10_000, 20 * time.Millisecond
+	storetest.Bucket(b, "ledger")
+	slow := func(st *store.Store) *store.Store {
+		return store.WithFault(st, func(string, string) error { time.Sleep(latency); return nil })
+	}
+	folder, bucket := open(b, b.TempDir()), open(b, "gs://ledger")
+	for _, c := range []struct {
+		name        string
+		fill, store *store.Store
+	}{{"folder", folder, folder}, {"bucket", bucket, bucket}, {"distant", nil, slow(bucket)}} {
+		if c.fill != nil {
+			manyRows(b, c.fill, rows)
+		}
+		for _, indexed := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/index=%v", c.name, indexed), func(b *testing.B) {
+				for range b.N {
+					if !indexed {
+						b.StopTimer()
+						_ = c.store.Remove(b.Context(), "ledger/index/s.json")
+						b.StartTimer()
+					}
+					if got, err := Rows(b.Context(), c.store, "s"); err != nil || len(got) != rows {
+						b.Fatal(len(got), err)
+					}
+				}
+			})
+		}
 	}
 }

@@ -74,6 +74,11 @@ func (p Plan) checkNetwork() error {
 	if p.Network.Classes != p.Classes() {
 		return fmt.Errorf("architecture.num_classes %d: there are %d labels and background", p.Network.Classes, len(p.Labels))
 	}
+	for i := 1; i < p.Network.Stages(); i++ {
+		if f := p.Network.Features; f[i] < f[i-1] {
+			return fmt.Errorf("architecture.features_per_stage %v: a lower stage needs no fewer features than the one above it", f)
+		}
+	}
 	divisor := p.Network.Divisor()
 	bottleneck := 1
 	for a := range 3 {

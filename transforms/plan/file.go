@@ -93,7 +93,7 @@ func Load(ctx context.Context, st *store.Store) (Plan, error) {
 	}
 	p, err := Decode(data)
 	if err != nil {
-		return Plan{}, fmt.Errorf("plan: load %s: %w", st.Address(File), err)
+		return Plan{}, fmt.Errorf("plan: load %s: %w; correct the file, or make it anew with --replan", st.Address(File), err)
 	}
 	return p, nil
 }
@@ -119,7 +119,7 @@ func LoadSplits(ctx context.Context, st *store.Store, folds int) ([]Split, error
 		err = checkSplits(splits, folds)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("plan: load %s: %w: %w", st.Address(SplitsFile), ErrMalformed, err)
+		return nil, fmt.Errorf("plan: load %s: %w: %w; correct the file, or make it anew with --replan", st.Address(SplitsFile), ErrMalformed, err)
 	}
 	return splits, nil
 }

@@ -2,6 +2,7 @@ package predict
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -40,10 +41,18 @@ func (n *network) Use(m Model) error {
 	}
 	n.model = "" // an error may leave weights of two models
 	if err := n.SetWeights(m.Weights); err != nil {
-		return err
+		return m.misfit(err)
 	}
 	n.model = m.Digest
 	return nil
+}
+
+// misfit names the file of weights that are not of the plan's network.
+func (m Model) misfit(err error) error {
+	if !errors.Is(err, engine.ErrState) {
+		return err
+	}
+	return fmt.Errorf("predict: %s does not fit the plan's network: %w; put back the plan or the weights that belong together, or train with --retrain", m.File, err)
 }
 
 // kind is what makes two networks exchangeable.
@@ -146,7 +155,7 @@ func load(c engine.PredictConfig, k kind, m Model) (*network, error) {
 	p, err := e.NewPredictor(c, m.Weights)
 	if err != nil {
 		e.Close()
-		return nil, err
+		return nil, m.misfit(err)
 	}
 	return &network{Predictor: p, engine: e, kind: k, model: m.Digest}, nil
 }
@@ -179,7 +188,7 @@ func (s *shelf) read(ctx context.Context, st *store.Store, refs []ModelRef) ([]M
 			if err != nil {
 				return nil, err
 			}
-			m = Model{Digest: ref.Digest, Weights: tensors}
+			m = Model{Digest: ref.Digest, File: st.Address(ref.Weights), Weights: tensors}
 		}
 		out[i] = m
 	}

@@ -55,6 +55,10 @@ func Scan(ctx context.Context, st *store.Store, c Config, scan cases.Case) (mani
 	return row, err
 }
 
+// collectVoxels is the size from which on a scan's garbage is worth a collection: of
+// a small scan that would take longer than the network does.
+const collectVoxels = 1 << 22
+
 // segmentScan reads, prepares, segments and exports one scan.
 func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Case) (*volume.Labels, nifti.Frame, error) {
 	g, err := cases.ReadGeometry(ctx, scan, c.Plan.Orientation)
@@ -70,7 +74,9 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	if err != nil {
 		return nil, nifti.Frame{}, err
 	}
-	runtime.GC() // the scan as it was read is garbage by now, of the size of what comes
+	if g.Voxels() > collectVoxels {
+		runtime.GC() // the scan as it was read is garbage by now, of the size of what comes
+	}
 	took := Took{Case: scan.ID, Passes: c.Passes(g)}
 	labels, err := c.onGrid(ctx, st, p, &took.Seconds)
 	if err == nil {

@@ -9,9 +9,11 @@ import (
 	"noisystudent/transforms/patch"
 )
 
-// Model is a network's weights; the digest names them.
+// Model is a network's weights; the digest names them. File is their address, for
+// messages.
 type Model struct {
 	Digest  string
+	File    string
 	Weights map[string]engine.Tensor
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func init() {
-	register.DoFn5x1[context.Context, cases.Case, string, func(Ref), func(cases.Rejected), error](&casesFn{})
+	register.DoFn4x1[context.Context, cases.Case, func(Ref), func(cases.Rejected), error](&casesFn{})
 	register.Emitter1[Ref]()
 	register.Emitter1[cases.Rejected]()
 	beam.RegisterType(reflect.TypeOf((*Ref)(nil)).Elem())
@@ -23,6 +23,7 @@ func init() {
 // Options of the transform; they travel to the workers.
 type Options struct {
 	Store       string // root of the store
+	Plan        string // plan.json
 	BudgetBytes int64  // memory for all cases in work in one process; 0: memory.Budget
 }
 
@@ -34,37 +35,38 @@ type Ref struct {
 	Input  string // digest of the case's files
 }
 
-// Cases preprocesses a PCollection<cases.Case> by a plan, a singleton
-// PCollection<string> of plan.json, and gives PCollection<Ref> and
+// Cases preprocesses a PCollection<cases.Case> and gives PCollection<Ref> and
 // PCollection<cases.Rejected>. Work that the ledger says is done is not done again
 // but its Ref is given; a retried bundle writes the same bytes to the same place.
 // An element takes PredictBytes of memory under the process's budget.
-func Cases(s beam.Scope, o Options, col, planJSON beam.PCollection) (stored, rejected beam.PCollection) {
+//
+// The plan is no side input: Prism 2.77 asks without a pause whether a stage with one
+// may go on while its bundle works (bundleReady), which cost more than the work.
+func Cases(s beam.Scope, o Options, col beam.PCollection) (stored, rejected beam.PCollection) {
 	s = s.Scope("resample.Cases")
-	return beam.ParDo2(s, &casesFn{Options: o}, beam.Reshuffle(s, col), beam.SideInput{Input: planJSON})
+	return beam.ParDo2(s, &casesFn{Options: o}, beam.Reshuffle(s, col))
 }
 
 type casesFn struct {
 	Options  Options
+	plan     plan.Plan
 	store    *store.Store
 	outcomes manifest.Outcomes
 }
 
 func (f *casesFn) Setup(ctx context.Context) (err error) {
 	f.outcomes = manifest.NewOutcomes("resample")
-	f.store, err = store.Open(ctx, f.Options.Store)
+	if f.plan, err = plan.Decode([]byte(f.Options.Plan)); err == nil {
+		f.store, err = store.Open(ctx, f.Options.Store)
+	}
 	return err
 }
 
-func (f *casesFn) ProcessElement(ctx context.Context, c cases.Case, planJSON string, emit func(Ref), reject func(cases.Rejected)) error {
-	p, err := plan.Decode([]byte(planJSON))
-	if err != nil {
-		return err
-	}
-	row, err := Process(ctx, f.store, c, p, f.Options.BudgetBytes)
+func (f *casesFn) ProcessElement(ctx context.Context, c cases.Case, emit func(Ref), reject func(cases.Rejected)) error {
+	row, err := Process(ctx, f.store, c, f.plan, f.Options.BudgetBytes)
 	if err != nil || !f.outcomes.Done(ctx, row, reject) {
 		return err
 	}
-	emit(Ref{Case: c.ID, Set: string(c.Set), Prefix: Prefix(p, c.ID), Input: row.Input})
+	emit(Ref{Case: c.ID, Set: string(c.Set), Prefix: Prefix(f.plan, c.ID), Input: row.Input})
 	return nil
 }

@@ -59,8 +59,9 @@ func TestCasesUnderPrism(t *testing.T) {
 	}
 	run := func(o Options, wantRefs, wantRejected int) {
 		t.Helper()
+		o.Plan = string(text)
 		p, s := beam.NewPipelineWithRoot()
-		refs, rejected := Cases(s, o, beam.CreateList(s, set), beam.Create(s, string(text)))
+		refs, rejected := Cases(s, o, beam.CreateList(s, set))
 		passert.Count(s, refs, "cases", wantRefs)
 		passert.Count(s, rejected, "rejected", wantRejected)
 		ptest.RunAndValidate(t, p)

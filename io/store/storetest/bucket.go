@@ -17,7 +17,7 @@ import (
 
 // Bucket runs the bucket service in this process until the test ends, makes a bucket
 // in it and points the client at it: gs://<bucket> opens.
-func Bucket(t *testing.T, bucket string) *Service {
+func Bucket(t testing.TB, bucket string) *Service {
 	t.Helper()
 	front := httptest.NewUnstartedServer(nil)
 	address := front.Listener.Addr().String()
