@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"testing"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/vet"
@@ -9,6 +10,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fingerprint"
 	"noisystudent/transforms/fit"
+	"noisystudent/transforms/incoming"
 	"noisystudent/transforms/phantom"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/pseudo"
@@ -27,6 +29,8 @@ func TestVet(t *testing.T) {
 		"train":       trainGraph([]fit.Job{{Role: fit.Teacher, Epochs: 1}}, fit.Options{}),
 		"pseudolabel": pseudolabelGraph(pseudo.Config{}, []pseudo.Prepared{{Case: "a"}}),
 		"predict":     predictGraph(predict.Config{}, list),
+		"reprocess":   reprocessGraph("{}", []incoming.Group{{}}),
+		"watch":       watchGraph("{}", "/nowhere/*", time.Second, time.Now()),
 		"evaluate":    scoreGraph(score.Config{Name: "vet"}, []score.Pair{{Case: "a"}}),
 	} {
 		if _, err := vet.Execute(t.Context(), graph); err != nil {

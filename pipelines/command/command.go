@@ -135,7 +135,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but cases were rejected,
 	c := &session{out: out, log: log}
 	root.AddCommand(
 		demoCommand(c), loopCommand(c), phantomCommand(c), planCommand(c), preprocessCommand(c), trainCommand(c),
-		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), doctorCommand(c), beamHelp(),
+		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), reprocessCommand(c), doctorCommand(c), beamHelp(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	return root

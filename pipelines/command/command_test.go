@@ -61,6 +61,11 @@ func TestUsage(t *testing.T) {
 		{"loop", `"dataset", "store" not set`, "noisystudent loop --help"},
 		{"predict --store s --output o", `"input" not set`, "noisystudent predict --help"},
 		{"predict --store s --input i", `"output" not set`, "noisystudent predict --help"},
+		{"reprocess --store s", `"input" not set`, "noisystudent reprocess --help"},
+		{"reprocess --input i", `"store" not set`, "noisystudent reprocess --help"},
+		{"reprocess --store s --input i --settle ten", "invalid argument", "noisystudent reprocess --help"},
+		{"reprocess --store s --input i --watch --interval 1ms", "--interval of 1s or more", "noisystudent reprocess --help"},
+		{"reprocess --store s --input i --only-missing --since-model latest", "exclude each other", "noisystudent reprocess --help"},
 		{"evaluate --predictions p", `"references" not set`, "noisystudent evaluate --help"},
 		{"phantom", `"out" not set`, "noisystudent phantom --help"},
 		{"phantom --out o --shape 1,2", "three values", "noisystudent phantom --help"},
@@ -142,7 +147,8 @@ func TestHelp(t *testing.T) {
 		"phantom": "out labelled unlabelled test from runner seed json threads",
 		"train":   "role fold dataset store runner device cpu precision exact threads seed json memory set unlabelled-scans",
 		"predict": "input output store runner device threads json memory", "evaluate": "predictions references store json",
-		"demo": "out quick runner device threads seed json", "doctor": "store",
+		"reprocess": "input store output since-model only-missing settle lock-wait watch watch-for interval model json",
+		"demo":      "out quick runner device threads seed json", "doctor": "store",
 	} {
 		_, out, _ := command(t, name, "--help")
 		for _, flag := range strings.Fields(flags) {
@@ -156,7 +162,7 @@ func TestHelp(t *testing.T) {
 // Pipelines take the same flags, also those that change nothing for one of them.
 func TestCommonFlags(t *testing.T) {
 	root := newRoot(&buffer{}, &buffer{})
-	for _, name := range []string{"phantom", "plan", "preprocess", "train", "pseudolabel", "predict", "evaluate", "loop", "demo"} {
+	for _, name := range []string{"phantom", "plan", "preprocess", "train", "pseudolabel", "predict", "reprocess", "evaluate", "loop", "demo"} {
 		cmd, _, err := root.Find([]string{name})
 		if err != nil {
 			t.Fatal(err)
