@@ -6,11 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
-
 	"noisystudent/io/store"
-	"noisystudent/transforms/cases"
 	"noisystudent/transforms/incoming"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/plan"
@@ -18,9 +14,7 @@ import (
 )
 
 func init() {
-	register.DoFn4x1[context.Context, string, func(string), func(cases.Rejected), error](&relabelFn{})
-	register.Emitter1[string]()
-	register.Emitter1[cases.Rejected]()
+	incoming.Register(func(ctx context.Context, text string) (incoming.Labeller, error) { return ordered(ctx, text) })
 }
 
 // labeller labels with the model that is the newest at that moment: a model that
@@ -84,9 +78,12 @@ func (l *labeller) current(ctx context.Context) (predict.Config, error) {
 	return c, err
 }
 
-// group labels a scan, and gives the labels to all names that it came by. It returns
+// Newest is the digest of the model that current has found last.
+func (l *labeller) Newest() string { return l.met }
+
+// Label labels a scan, and gives the labels to all names that it came by. It returns
 // a row a name.
-func (l *labeller) group(ctx context.Context, g incoming.Group) ([]incoming.Scan, error) {
+func (l *labeller) Label(ctx context.Context, g incoming.Group) ([]incoming.Scan, error) {
 	if g.Copy {
 		return nil, l.copies(ctx, g)
 	}
@@ -144,15 +141,7 @@ func (l *labeller) order(cases int) string {
 	return encoded([]order{{rand.Text(), o, l.request, cases}})[0]
 }
 
-// relabel labels a PCollection<string> of groups, JSON of incoming.Group, by the model
-// that is the newest when a group's turn comes. It gives the ids of the cases that are
-// labelled, PCollection<string>, and PCollection<cases.Rejected>.
-func relabel(s beam.Scope, order string, groups beam.PCollection) (done, rejected beam.PCollection) {
-	s = s.Scope("pipelines.relabel")
-	return beam.ParDo2(s, &relabelFn{Order: order}, beam.Reshuffle(s, groups))
-}
-
-// ordered opens the labeller of a DoFn.
+// ordered opens a labeller by its order.
 func ordered(ctx context.Context, text string) (*labeller, error) {
 	var o order
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
@@ -163,30 +152,4 @@ func ordered(ctx context.Context, text string) (*labeller, error) {
 		l.cases = o.Cases
 	}
 	return l, err
-}
-
-type relabelFn struct {
-	Order    string
-	labeller *labeller
-	outcomes manifest.Outcomes
-}
-
-func (f *relabelFn) Setup(ctx context.Context) (err error) {
-	f.outcomes = manifest.NewOutcomes("reprocess")
-	f.labeller, err = ordered(ctx, f.Order)
-	return err
-}
-
-func (f *relabelFn) ProcessElement(ctx context.Context, text string, done func(string), rejected func(cases.Rejected)) error {
-	var g incoming.Group
-	if err := json.Unmarshal([]byte(text), &g); err != nil {
-		return fmt.Errorf("pipelines: decode group: %w", err)
-	}
-	rows, err := f.labeller.group(ctx, g)
-	for _, s := range rows {
-		if f.outcomes.Done(ctx, s.Row, rejected) {
-			done(s.Case)
-		}
-	}
-	return err
 }

@@ -132,7 +132,7 @@ func (l *labeller) reprocess(ctx context.Context) (_ Reprocessed, err error) {
 
 // once looks and labels what there is to label.
 func (l *labeller) once(ctx context.Context) error {
-	survey, err := l.look(ctx)
+	survey, err := l.Look(ctx)
 	if err != nil {
 		return err
 	}
@@ -152,8 +152,8 @@ func (l *labeller) once(ctx context.Context) error {
 	})
 }
 
-// look brings the book up to date and says what there is to do.
-func (l *labeller) look(ctx context.Context) (incoming.Survey, error) {
+// Look brings the book up to date and says what there is to do.
+func (l *labeller) Look(ctx context.Context) (incoming.Survey, error) {
 	c, err := l.current(ctx)
 	if err != nil {
 		return incoming.Survey{}, err
@@ -239,7 +239,7 @@ func (l *labeller) report(ctx context.Context) (Reprocessed, error) {
 // reprocessGraph labels groups.
 func reprocessGraph(order string, groups []incoming.Group) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	done, rejected := relabel(s, order, beam.CreateList(s, encoded(groups)))
+	done, rejected := incoming.Label(s, order, beam.CreateList(s, encoded(groups)))
 	read(s, done, rejected)
 	return p
 }

@@ -17,6 +17,7 @@ import (
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/incoming"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/plan"
 )
 
@@ -80,6 +81,7 @@ func (c *clinic) predictions() map[string][]string {
 }
 
 func TestReprocess(t *testing.T) {
+	metrics.Reset()
 	c := newClinic(t)
 	if p := c.reprocess(); p.Scans != 0 || p.New != 0 {
 		t.Errorf("an empty folder: %+v", p)
@@ -104,9 +106,16 @@ func TestReprocess(t *testing.T) {
 			t.Errorf("the twin's row is %+v, %v", row, err)
 		}
 	}
+	if n := forwards(); n < 2 {
+		t.Errorf("%d tiles were computed", n)
+	}
 	_, before := contents(t, c.st.Root())
+	metrics.Reset()
 	if p := c.reprocess(); p.New != 0 || len(p.Rejected) != 1 || !strings.Contains(p.String(), "3 of 4 scans are labelled; nothing to do") {
 		t.Errorf("again: %+v, %s", p, p)
+	}
+	if n := forwards(); n != 0 {
+		t.Errorf("the second run has computed %d tiles", n)
 	}
 	_, after := contents(t, c.st.Root())
 	delete(before, "ledger/locks/reprocess.json")
@@ -142,6 +151,14 @@ func TestReprocess(t *testing.T) {
 			}
 		}
 	}
+}
+
+// forwards counts the tiles that networks of this process have computed since the last Reset.
+func forwards() (n int64) {
+	for _, t := range metrics.Totals() {
+		n += t.Forwards
+	}
+	return n
 }
 
 // Two schedules overlap: one does the work, the other nothing.
@@ -182,7 +199,7 @@ func TestReprocessTakesNewModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	survey, err := l.look(t.Context())
+	survey, err := l.Look(t.Context())
 	if err != nil || len(survey.Groups) != 5 {
 		t.Fatal(survey, err)
 	}
@@ -191,7 +208,7 @@ func TestReprocessTakesNewModels(t *testing.T) {
 		if i == 2 {
 			c.train(2)
 		}
-		rows, err := l.group(t.Context(), g)
+		rows, err := l.Label(t.Context(), g)
 		if err != nil || len(rows) != 1 || rows[0].Outcome != manifest.Done {
 			t.Fatal(rows, err)
 		}

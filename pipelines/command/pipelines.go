@@ -174,7 +174,7 @@ the exit code is 0 all the same.`,
 		Example: "  noisystudent demo\n  noisystudent demo --quick --out /tmp/demo",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options(cmd.Context())
+			o, err := c.options(cmd)
 			if err != nil {
 				return err
 			}

@@ -24,6 +24,7 @@ import (
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
+	"noisystudent/transforms/metrics"
 )
 
 // Outcome is how a stage ended for a case.
@@ -121,6 +122,7 @@ func Once(ctx context.Context, st *store.Store, wanted Row, work func(*Row) erro
 		return row, nil
 	}
 	row = wanted
+	metrics.Did(ctx)
 	if err := work(&row); err != nil {
 		var fault *cases.Fault
 		if !errors.As(err, &fault) {

@@ -11,6 +11,7 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/metrics"
 )
 
 func init() {
@@ -47,6 +48,7 @@ func (f *scanFn) Setup(ctx context.Context) (err error) {
 }
 
 func (f *scanFn) ProcessElement(ctx context.Context, scan cases.Case, done func(string), rejected func(cases.Rejected)) error {
+	ctx = metrics.Begin(ctx)
 	row, err := Scan(ctx, f.store, f.config, scan)
 	if err != nil || !f.outcomes.Done(ctx, row, rejected) {
 		return err

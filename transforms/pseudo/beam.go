@@ -12,6 +12,7 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/metrics"
 )
 
 func init() {
@@ -49,6 +50,7 @@ func (f *labelFn) Setup(ctx context.Context) (err error) {
 }
 
 func (f *labelFn) ProcessElement(ctx context.Context, in Prepared, done func(string), rejected func(cases.Rejected)) error {
+	ctx = metrics.Begin(ctx)
 	row, err := Case(ctx, f.store, f.config, in)
 	if err != nil || !f.outcomes.Done(ctx, row, rejected) {
 		return err

@@ -10,6 +10,7 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/plan"
 )
 
@@ -51,7 +52,7 @@ type casesFn struct {
 }
 
 func (f *casesFn) Setup(ctx context.Context) (err error) {
-	f.outcomes = manifest.NewOutcomes("resample")
+	f.outcomes = manifest.NewOutcomes(Stage)
 	f.store, err = store.Open(ctx, f.Options.Store)
 	return err
 }
@@ -61,6 +62,7 @@ func (f *casesFn) ProcessElement(ctx context.Context, c cases.Case, planJSON str
 	if err != nil {
 		return err
 	}
+	ctx = metrics.Begin(ctx)
 	row, err := Process(ctx, f.store, c, p, f.Options.BudgetBytes)
 	if err != nil || !f.outcomes.Done(ctx, row, reject) {
 		return err
