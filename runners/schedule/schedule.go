@@ -8,12 +8,10 @@
 package schedule
 
 import (
-	"bytes"
 	"embed"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"text/template"
 	"time"
 )
 
@@ -40,10 +38,10 @@ type File struct {
 
 // kinds are the files of each kind of schedule, by their templates.
 var kinds = map[string][]struct{ name, template string }{
-	"systemd":         {{"{{.Name}}.service", "service.tmpl"}, {"{{.Name}}.timer", "timer.tmpl"}},
-	"cron":            {{"{{.Name}}.crontab", "crontab.tmpl"}},
-	"cloud-scheduler": {{"{{.Name}}.run-job.json", "cloud-run-job.tmpl"}, {"{{.Name}}.scheduler.json", "cloud-scheduler.tmpl"}},
-	"kubernetes":      {{"{{.Name}}.cronjob.json", "cronjob.tmpl"}},
+	"systemd":         {{"{{name}}.service", "service.tmpl"}, {"{{name}}.timer", "timer.tmpl"}},
+	"cron":            {{"{{name}}.crontab", "crontab.tmpl"}},
+	"cloud-scheduler": {{"{{name}}.run-job.json", "cloud-run-job.tmpl"}, {"{{name}}.scheduler.json", "cloud-scheduler.tmpl"}},
+	"kubernetes":      {{"{{name}}.cronjob.json", "cronjob.tmpl"}},
 }
 
 // Kinds lists what Write knows.
@@ -55,57 +53,64 @@ func Write(kind string, j Job) ([]File, error) {
 	if !known {
 		return nil, fmt.Errorf("schedule: no kind %q; use %s", kind, Kinds)
 	}
-	values, err := j.values(kind)
+	if err := j.check(); err != nil {
+		return nil, err
+	}
+	fill, err := j.blanks(kind)
 	if err != nil {
 		return nil, err
 	}
-	all, err := template.New("").Funcs(template.FuncMap{"json": asJSON}).ParseFS(templates, "templates/*.tmpl")
-	if err != nil {
-		return nil, fmt.Errorf("schedule: %w", err)
-	}
 	var out []File
 	for _, f := range files {
-		var text bytes.Buffer
-		if err := all.ExecuteTemplate(&text, f.template, values); err != nil {
-			return nil, fmt.Errorf("schedule: write %s: %w", f.template, err)
+		text, err := templates.ReadFile("templates/" + f.template)
+		if err != nil {
+			return nil, fmt.Errorf("schedule: %w", err)
 		}
-		out = append(out, File{strings.Replace(f.name, "{{.Name}}", j.Name, 1), text.String()})
+		out = append(out, File{fill.Replace(f.name), fill.Replace(string(text))})
 	}
 	return out, nil
 }
 
-// values are a job as the templates see it.
-type values struct {
-	Job
-	EverySeconds     int64
-	Cron             string
-	CronCommand      string
-	ExecStart        string
-	WorkingDirectory string
-}
-
-func (j Job) values(kind string) (values, error) {
-	v := values{Job: j, EverySeconds: int64(j.Every / time.Second)}
+func (j Job) check() error {
 	if j.Every < time.Minute || j.Every%time.Second != 0 {
-		return v, fmt.Errorf("schedule: every %v; give whole seconds, one minute or more", j.Every)
+		return fmt.Errorf("schedule: every %v; give whole seconds, one minute or more", j.Every)
 	}
 	for _, text := range append([]string{j.Name, j.Binary, j.Folder}, j.Args...) {
 		if strings.ContainsAny(text, "\n\r\x00") {
-			return v, fmt.Errorf("schedule: %q holds a line break", text)
+			return fmt.Errorf("schedule: %q holds a line break", text)
 		}
 	}
-	switch kind {
-	case "systemd":
-		v.ExecStart = systemdLine(append([]string{j.Binary}, j.Args...))
-		v.WorkingDirectory = strings.ReplaceAll(j.Folder, "%", "%%")
-		return v, nil
-	case "cron":
-		line := "cd " + shellWord(j.Folder) + " && exec " + shellLine(append([]string{j.Binary}, j.Args...))
-		v.CronCommand = strings.ReplaceAll(line, "%", `\%`) // a bare % is a line break to cron
+	return nil
+}
+
+// blanks fills a template's blanks: {{name}} with text, {{"name"}} with JSON.
+func (j Job) blanks(kind string) (*strings.Replacer, error) {
+	line := append([]string{j.Binary}, j.Args...)
+	cron := ""
+	if kind != "systemd" {
+		var err error
+		if cron, err = cronTime(j.Every); err != nil {
+			return nil, err
+		}
 	}
-	var err error
-	v.Cron, err = cronTime(j.Every)
-	return v, err
+	command := "cd " + shellWord(j.Folder) + " && exec " + shellLine(line)
+	job := fmt.Sprintf("projects/%s/locations/%s/jobs/%s", j.Project, j.Region, j.Name)
+	list := []string{
+		"{{name}}", j.Name, "{{every}}", j.Every.String(), "{{seconds}}", fmt.Sprint(int64(j.Every / time.Second)), "{{cron}}", cron,
+		"{{command}}", strings.ReplaceAll(command, "%", `\%`), // a bare % is a line break to cron
+		"{{exec}}", systemdLine(line), "{{folder}}", strings.ReplaceAll(j.Folder, "%", "%%"),
+	}
+	for name, value := range map[string]any{
+		"name": j.Name, "cron": cron, "image": j.Image, "args": j.Args, "account": j.Account, "job": job,
+		"uri": "https://run.googleapis.com/v2/" + job + ":run",
+	} {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("schedule: %w", err)
+		}
+		list = append(list, `{{"`+name+`"}}`, string(text))
+	}
+	return strings.NewReplacer(list...), nil
 }
 
 // cronTime says how often in cron's five fields.
@@ -125,9 +130,4 @@ func cronTime(every time.Duration) (string, error) {
 		return "0 0 * * *", nil
 	}
 	return "", fmt.Errorf("schedule: cron's fields cannot say every %v; give minutes that divide an hour, hours that divide a day, or 24h (systemd takes any time)", every)
-}
-
-func asJSON(v any) (string, error) {
-	text, err := json.Marshal(v)
-	return string(text), err
 }
