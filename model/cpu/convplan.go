@@ -1,6 +1,10 @@
 package cpu
 
-import "noisystudent/model/program"
+import (
+	"slices"
+
+	"noisystudent/model/program"
+)
 
 // grid returns the (D, H, W) of an activation.
 func grid(shape []int) [3]int { return [3]int(shape[2:5]) }
@@ -42,13 +46,22 @@ func (l *loaded) gridOf(v program.View) [3]int {
 	return grid(program.Upsampled(l.shape(v.Buf), l.shape(v.Up.Weight)))
 }
 
+// leavesImage reports whether a convolution goes from the image's grid to a coarser
+// one. Every deeper stage inherits what it rounds: half of a network's error.
+func (l *loaded) leavesImage(in, stride [3]int) bool {
+	return stride != [3]int{1, 1, 1} && slices.ContainsFunc(l.p.Buffers, func(b program.Buffer) bool {
+		return plain(b) && grid(b.Shape) == in
+	})
+}
+
 // newConv plans a convolution. A plain one-channel image is gathered by kernel
 // rows instead of being spread over 16 lanes.
 func (l *loaded) newConv(i program.Conv) op {
 	k, out := newKernelLayout(l.shape(i.Weight)), l.shape(i.Out)
 	gathers := l.gathers(i.In, k, i.Stride)
-	c := l.newConvOp(out[0], grid(out), !gathers && !l.transforms(k, i.Stride, out[0]*voxels(out)))
 	in := l.gridOf(i.In[0])
+	rounds := !gathers && !l.transforms(k, i.Stride, out[0]*voxels(out)) && !l.leavesImage(in, i.Stride)
+	c := l.newConvOp(out[0], grid(out), rounds)
 	c.taps[0] = forwardTaps(in[0], c.out[0], k.kd, i.Stride[0], (k.kd-1)/2)
 	c.taps[1] = forwardTaps(in[1], c.out[1], k.kh, i.Stride[1], (k.kh-1)/2)
 	var sources []*source

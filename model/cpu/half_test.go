@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"context"
 	"math"
 	"slices"
 	"testing"
@@ -23,6 +24,42 @@ func TestHalf(t *testing.T) {
 	}
 	t.Run("parts", func(t *testing.T) { devicetest.RunHalfExact(t, opener(halfTables()[0], 3, splinters)) })
 	t.Run("beside transforms", func(t *testing.T) { devicetest.RunHalf(t, opener(tables()[0], 2, standard)) })
+}
+
+// TestHalfIsClose: logits of the paper's network lie within 1e-2 of exact ones, by
+// relative L2, beside transforms as programs use it.
+func TestHalfIsClose(t *testing.T) {
+	notShort(t)
+	n := paper
+	n.patch = [3]int{24, 96, 96}
+	want := n.logits(t, tables()[0], program.Exact)
+	got := n.logits(t, tables()[0], program.Half)
+	var off, size float64
+	for i, w := range want {
+		d := float64(got[i] - w)
+		off, size = off+d*d, size+float64(w)*float64(w)
+	}
+	if l2 := math.Sqrt(off / size); l2 > 1e-2 {
+		t.Errorf("relative L2 is %.2e", l2)
+	} else {
+		t.Logf("relative L2 is %.2e", l2)
+	}
+}
+
+// logits runs the network once.
+func (n network) logits(t *testing.T, table *table, precision program.Precision) []float32 {
+	l := n.load(t, open(table, 2), false, precision)
+	defer l.Close()
+	must(t, l.Run(context.Background()))
+	for id, b := range l.p.Buffers {
+		if b.Role == program.Output {
+			v := make([]float32, b.Len())
+			must(t, l.Read(program.ID(id), v))
+			return v
+		}
+	}
+	t.Fatal("no output")
+	return nil
 }
 
 // TestHalfWithoutKernels: a table without kernels of bfloat16 factors computes in float32.

@@ -18,7 +18,7 @@ type network struct {
 	batch int
 }
 
-// small is what the command demo plans, demo is twice as wide, paper is what
+// small has the features and patch of the command demo, demo is twice as wide, paper is what
 // nnU-Net plans for FLARE22 with 16 features.
 var (
 	small = network{unet.Spec{

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -76,7 +77,8 @@ func settable(path, text string) error {
 
 // isRule reports whether a text stands for a list that is derived.
 func isRule(path, text string) bool {
-	return path == "architecture.features_per_stage" && strings.Contains(text, "..") ||
+	lists := []string{"architecture.features_per_stage", "architecture.kernel_sizes", "architecture.n_conv_per_stage", "architecture.n_conv_per_stage_decoder"}
+	return slices.Contains(lists, path) && strings.Contains(text, "..") ||
 		path == "training.class_weights" && strings.HasPrefix(text, "frequency^")
 }
 

@@ -40,7 +40,7 @@ func TestDemoPreset(t *testing.T) {
 	if d := cmp.Diff([]int{8, 16, 32, 64}, p.Network.Features); d != "" {
 		t.Errorf("features (-want +got)\n%s", d)
 	}
-	if d := cmp.Diff([]float64{1, 3, 10, 20, 1}, p.Training.ClassWeights); d != "" {
+	if d := cmp.Diff([]float64{1, 3, 10, 50, 1}, p.Training.ClassWeights); d != "" {
 		t.Errorf("class weights (-want +got)\n%s", d)
 	}
 	if p.Training.Optimizer != "adamw" || p.Training.WarmupSteps != 30 || p.Training.Mirror != "none" || !p.Training.StudentAllLabels || p.Seed != 7 {
@@ -88,6 +88,11 @@ func TestOverrides(t *testing.T) {
 		{"patch_size=[8, 32,32]", func(p Plan) bool { return p.PatchSize == [3]int{8, 32, 32} && p.Network.Divisor() == [3]int{2, 8, 8} }},
 		{"spacing=5,2.5,2.5", func(p Plan) bool { return p.Spacing[1] == 2.5 && p.Network.Strides[1] == [3]int{1, 2, 2} }},
 		{"architecture.features_per_stage=4..12", func(p Plan) bool { return slices.Equal(p.Network.Features, []int{4, 8, 12, 12}) }},
+		{"architecture.n_conv_per_stage=1,3..", func(p Plan) bool { return slices.Equal(p.Network.ConvsEncoder, []int{1, 3, 3, 3}) }},
+		{"architecture.kernel_sizes=3x3x3..,3x1x3", func(p Plan) bool {
+			return slices.Equal(p.Network.Kernels, [][3]int{{3, 3, 3}, {3, 3, 3}, {3, 3, 3}, {3, 1, 3}})
+		}},
+		{"architecture.n_conv_per_stage_decoder=3..,2,1", func(p Plan) bool { return slices.Equal(p.Network.ConvsDecoder, []int{3, 2, 1}) }},
 		{"training.class_weights=1,2,3,4,5", func(p Plan) bool { return p.Training.ClassWeights[4] == 5 }},
 		{"training.class_weights=frequency^-1", func(p Plan) bool { return p.Training.ClassWeights[1] == 9 }},
 		{"training.class_weights=", func(p Plan) bool { return len(p.Training.ClassWeights) == 0 }},
@@ -119,27 +124,31 @@ func TestOverrides(t *testing.T) {
 
 func TestOverrideErrors(t *testing.T) {
 	for set, want := range map[string]string{
-		"training.initial_lrr=1":                "no field \"training.initial_lrr\"",
-		"initial_lr=1":                          "did you mean training.initial_lr?",
-		"training=1":                            "is a group of fields",
-		"training.folds=five":                   "training.folds",
-		"patch_size=16,48":                      "want 3 values, not 2",
-		"patch_size=16,48,64,8":                 "want 3 values, not 4",
-		"patch_size=15,48,64":                   "such as [16 48 64]",
-		"patch_size=16,48,64.5":                 "patch_size",
-		"training.initial_lr=null":              "null is not a value",
-		"training.initial_lr=-1":                "training.initial_lr -1: want",
-		"training.initial_lr=1 2":               "more data after the end",
-		"orientation=stored":                    "take it again",
-		"training.precision=half":               "want one of fp32, bf16, exact",
-		"training.mirror=left":                  "want one of plain, laterality, none",
-		"inference.mirror=x,x":                  "names an axis twice",
-		"spacing=0,1,1":                         "spacing 0",
-		"architecture.features_per_stage=8..4":  "want two numbers",
-		"training.class_weights=frequency^2":    "want an exponent",
-		"training.class_weights=1,2":            "2 values, want none or 5",
-		"architecture.strides=[[1,1,1],[2,2]]":  "architecture.strides[1]: want 3 values, not 2",
-		"architecture.deep_supervision=perhaps": "architecture.deep_supervision",
+		"training.initial_lrr=1":                      "no field \"training.initial_lrr\"",
+		"initial_lr=1":                                "did you mean training.initial_lr?",
+		"training=1":                                  "is a group of fields",
+		"training.folds=five":                         "training.folds",
+		"patch_size=16,48":                            "want 3 values, not 2",
+		"patch_size=16,48,64,8":                       "want 3 values, not 4",
+		"patch_size=15,48,64":                         "such as [16 48 64]",
+		"patch_size=16,48,64.5":                       "patch_size",
+		"training.initial_lr=null":                    "null is not a value",
+		"training.initial_lr=-1":                      "training.initial_lr -1: want",
+		"training.initial_lr=1 2":                     "more data after the end",
+		"orientation=stored":                          "take it again",
+		"training.precision=half":                     "want one of fp32, bf16, exact",
+		"training.mirror=left":                        "want one of plain, laterality, none",
+		"inference.mirror=x,x":                        "names an axis twice",
+		"spacing=0,1,1":                               "spacing 0",
+		"architecture.features_per_stage=8..4":        "want two numbers",
+		"architecture.n_conv_per_stage=1..,2..":       "want 4",
+		"architecture.n_conv_per_stage=1..,2,2,2,2,2": "want 4 items",
+		"architecture.n_conv_per_stage_decoder=two..": "want 3 items",
+		"architecture.kernel_sizes=1x3,3x3x3..":       "want 4 items",
+		"training.class_weights=frequency^2":          "want an exponent",
+		"training.class_weights=1,2":                  "2 values, want none or 5",
+		"architecture.strides=[[1,1,1],[2,2]]":        "architecture.strides[1]: want 3 values, not 2",
+		"architecture.deep_supervision=perhaps":       "architecture.deep_supervision",
 	} {
 		overrides, err := Overrides([]string{set})
 		if err == nil {

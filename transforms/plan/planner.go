@@ -21,8 +21,9 @@ type Options struct {
 	// Overrides sets fields by their path in plan.json, such as
 	// "training.initial_lr": "0.02" or "patch_size": "32,96,96". A field that is
 	// set keeps its value and what is derived from it follows: a patch of one's own
-	// gets its own strides. Two rules may stand for lists: features_per_stage
-	// "16..320" (doubled up to a limit) and class_weights "frequency^-0.5".
+	// gets its own strides. Rules may stand for lists: features_per_stage
+	// "16..320" (doubled up to a limit), kernel_sizes "1x3x3,3x3x3..", n_conv_per_stage and
+	// n_conv_per_stage_decoder "1,2.." (what has dots as often as it takes), class_weights "frequency^-0.5".
 	Overrides map[string]string
 }
 
@@ -140,6 +141,16 @@ func (m *planner) apply(s setting) (err error) {
 		m.p.Network.Features, err = doubled(base, limit, m.p.Network.Stages())
 		return err
 	}
+	if strings.Contains(value, "..") {
+		switch n, net := m.p.Network.Stages(), &m.p.Network; s.path {
+		case "architecture.kernel_sizes":
+			return fill(&net.Kernels, s, n, kernel)
+		case "architecture.n_conv_per_stage":
+			return fill(&net.ConvsEncoder, s, n, strconv.Atoi)
+		case "architecture.n_conv_per_stage_decoder":
+			return fill(&net.ConvsDecoder, s, n-1, strconv.Atoi)
+		}
+	}
 	if power, found := strings.CutPrefix(value, "frequency^"); found && s.path == "training.class_weights" {
 		m.p.Training.ClassWeights, err = classWeights(m.facts.LabelML, power, m.p.Classes())
 		return err
@@ -229,8 +240,49 @@ func doubled(base, limit string, stages int) ([]int, error) {
 	return features, nil
 }
 
+// fill reads a list of n items of which the one with two dots stands as often as it
+// takes: "1,2.." is 1, 2, 2 and "2..,1" is 2, 2, 1.
+func fill[T any](list *[]T, s setting, n int, parse func(string) (T, error)) error {
+	if n < 1 { // no decoder, or a spacing that Check refuses
+		return nil
+	}
+	items := strings.Split(s.value, ",")
+	var out []T
+	for _, item := range items {
+		text, repeats := strings.CutSuffix(item, "..")
+		v, err := parse(text)
+		times := 1
+		if repeats {
+			times = n - len(items) + 1
+		}
+		if err != nil || times < 0 {
+			return fmt.Errorf("%s %s: want %d items, one of which may stand as often as it takes, such as 1,2.. or 1x3x3,3x3x3..", s.path, s.value, n)
+		}
+		out = append(out, slices.Repeat([]T{v}, times)...)
+	}
+	if len(out) != n {
+		return fmt.Errorf("%s %s: %d items, want %d", s.path, s.value, len(out), n)
+	}
+	*list = out
+	return nil
+}
+
+// kernel reads a kernel size such as 1x3x3.
+func kernel(text string) (k [3]int, err error) {
+	parts := strings.Split(text, "x")
+	if len(parts) != 3 {
+		return k, fmt.Errorf("want three numbers, not %q", text)
+	}
+	for i, p := range parts {
+		if k[i], err = strconv.Atoi(p); err != nil {
+			return k, err
+		}
+	}
+	return k, nil
+}
+
 // classWeights gives (volume of background / volume of class)^-power, between 1 and
-// 20, to three decimals; a class that never occurs gets 1.
+// 50, to three decimals; a class that never occurs gets 1.
 func classWeights(ml []float64, power string, classes int) ([]float64, error) {
 	exponent, err := strconv.ParseFloat(power, 64)
 	if err != nil || !(exponent < 0 && exponent >= -1) {
@@ -243,7 +295,7 @@ func classWeights(ml []float64, power string, classes int) ([]float64, error) {
 	for c := range weights {
 		weights[c] = 1
 		if ml[c] > 0 && ml[0] > 0 {
-			weights[c] = math.Round(min(max(math.Pow(ml[c]/ml[0], exponent), 1), 20)*1000) / 1000
+			weights[c] = math.Round(min(max(math.Pow(ml[c]/ml[0], exponent), 1), 50)*1000) / 1000
 		}
 	}
 	return weights, nil
