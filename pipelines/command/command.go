@@ -42,10 +42,10 @@ func Main(ctx context.Context, args []string, out, log io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	defer c.end()
 	code := exitCode(ctx, err)
-	if code == Failed || code == Usage {
+	c.summarise(code)
+	if code == Failed || code == Usage { // what is wrong comes last
 		c.complain(root, args, err, code)
 	}
-	c.summarise(code)
 	return code
 }
 
