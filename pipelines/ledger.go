@@ -21,6 +21,8 @@ type caseWork struct {
 	plan, model  string // digests in rows that this work has written before; empty: any
 	list         []cases.Case
 	graph        func() *beam.Pipeline
+	// sharded, in place of graph, gets the cases that the ledger knows: they cost nothing.
+	sharded func(ctx context.Context, standing map[string]bool) *beam.Pipeline
 }
 
 // outcome is what the ledger says once a caseWork has ended.
@@ -54,7 +56,15 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 	}
 	var o outcome
 	s := stage{name: w.name, detail: w.detail, unit: "case", total: int64(len(w.list)), done: count}
+	if w.sharded != nil {
+		if s.pace, err = r.stragglers(ctx, w.ledger); err != nil {
+			return o, err
+		}
+	}
 	err = r.stage(ctx, s, func(ctx context.Context) (t tally, err error) {
+		if w.sharded != nil {
+			w.graph = func() *beam.Pipeline { return w.sharded(ctx, standing) }
+		}
 		if err := runners.Run(ctx, w.graph(), r.Runner); err != nil {
 			now, _ := r.generations(context.WithoutCancel(ctx), w) // an interrupted run has done something, too
 			return tally{added: changed(before, now)}, err

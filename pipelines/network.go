@@ -73,21 +73,25 @@ func PlannedMemory(p plan.Plan, o Options) (string, error) {
 		n.device, n.train>>20, p.BatchSize, n.infer>>20), nil
 }
 
-// share divides threads and memory among work that may be done at once, each with a
-// network of its own: small networks run best with one thread each, large ones only
-// as many at once as the memory holds. rest is what is left for cases, at least a
-// quarter. The error of a network that is too large is errNoRoom.
-func (r *run) share(work int, network int64) (at, threads int, rest int64, err error) {
+// share says how many pieces of work are done at once, each with a network of its own:
+// as many as there are threads, for small networks run best with one each, or only as
+// many as the memory holds. Few pieces that are equally long are all done at once where
+// it holds them, so that they end together and no thread is idle for the last one. rest
+// is what is left for cases, at least a quarter. The error of a network that is too
+// large is errNoRoom.
+func (r *run) share(work int, few bool, network int64) (at int, rest int64, err error) {
 	budget := r.memory()
 	if !holds(network, budget) {
-		return 0, 0, 0, errNoRoom
+		return 0, 0, errNoRoom
 	}
-	if !r.Runner.Local() {
-		return 1, r.threads(), max(budget-network, budget/4), nil
+	at = 1
+	if r.Runner.Local() {
+		room := int(budget / 4 * 3 / max(network, 1))
+		if at = max(min(work, r.threads(), room), 1); few && work <= room {
+			at = work
+		}
 	}
-	fit := int(budget / 4 * 3 / max(network, 1))
-	at = max(min(work, r.threads(), fit), 1)
-	return at, r.threads() / at, max(budget-int64(at)*network, budget/4), nil
+	return at, max(budget-int64(at)*network, budget/4), nil
 }
 
 // measured is measure of the run's plan, once.
@@ -123,9 +127,9 @@ func (r *run) fitOptions(jobs int) (fit.Options, error) {
 	if err != nil {
 		return fit.Options{}, err
 	}
-	at, threads, rest, err := r.share(jobs, n.train)
+	at, rest, err := r.share(jobs, true, n.train)
 	err = r.noRoom(err, "a training step", func(n networks) int64 { return n.train })
-	return fit.Options{Device: r.Device, Kernels: r.Kernels, Threads: threads, Jobs: at, Memory: rest}, err
+	return fit.Options{Device: r.Device, Kernels: r.Kernels, Threads: r.threads(), Jobs: at, Memory: rest}, err
 }
 
 // predictOptions is how this machine labels that many cases.
@@ -134,7 +138,7 @@ func (r *run) predictOptions(cases int) (predict.Options, error) {
 	if err != nil {
 		return predict.Options{}, err
 	}
-	at, threads, rest, err := r.share(cases, n.infer)
+	at, rest, err := r.share(cases, false, n.infer)
 	err = r.noRoom(err, "an inference tile", func(n networks) int64 { return n.infer })
-	return predict.Options{Device: r.Device, Kernels: r.Kernels, Threads: threads, Networks: at, Memory: rest}, err
+	return predict.Options{Device: r.Device, Kernels: r.Kernels, Threads: r.threads() / max(at, 1), Networks: at, Memory: rest}, err
 }

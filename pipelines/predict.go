@@ -10,6 +10,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/predict"
+	"noisystudent/transforms/shard"
 )
 
 // PredictRequest says what to label, by which model, and where the labels go.
@@ -118,7 +119,9 @@ func (r *run) override(q PredictRequest) error {
 func (r *run) predict(ctx context.Context, name, detail string, c predict.Config, list []cases.Case) (outcome, error) {
 	o, err := r.over(ctx, caseWork{
 		name: name, detail: detail, ledger: c.Stage(), model: c.Digest(), list: list,
-		graph: func() *beam.Pipeline { return predictGraph(c, list) },
+		sharded: func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
+			return predictGraph(c, deal(ctx, r, c, list, list, standing))
+		},
 	})
 	if err == nil {
 		r.headerNotes(ctx, o)
@@ -126,9 +129,9 @@ func (r *run) predict(ctx context.Context, name, detail string, c predict.Config
 	return o, err
 }
 
-func predictGraph(c predict.Config, list []cases.Case) *beam.Pipeline {
+func predictGraph(c predict.Config, shards []shard.Shard) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	done, rejected := predict.Scans(s, c, beam.CreateList(s, list))
+	done, rejected := predict.Scans(s, c, beam.CreateList(s, encoded(shards)))
 	read(s, done, rejected)
 	return p
 }

@@ -10,6 +10,7 @@ import (
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/pseudo"
+	"noisystudent/transforms/shard"
 )
 
 // round of pseudo-labels: the first teachers' are round 1.
@@ -94,7 +95,9 @@ func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.
 	c := pseudo.Config{Config: config, Round: round}
 	return r.over(ctx, caseWork{
 		name: "pseudolabel", ledger: pseudo.Stage(round), model: c.Digest(), list: pool,
-		graph: func() *beam.Pipeline { return pseudolabelGraph(c, list) },
+		sharded: func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
+			return pseudolabelGraph(c, deal(ctx, r, config, pool, list, standing))
+		},
 	})
 }
 
@@ -122,9 +125,9 @@ func (r *run) selectLabels(ctx context.Context, o outcome) ([]fit.Ref, error) {
 	return r.pool, nil
 }
 
-func pseudolabelGraph(c pseudo.Config, list []pseudo.Prepared) *beam.Pipeline {
+func pseudolabelGraph(c pseudo.Config, shards []shard.Shard) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	done, rejected := pseudo.Labels(s, c, beam.CreateList(s, list))
+	done, rejected := pseudo.Labels(s, c, beam.CreateList(s, encoded(shards)))
 	read(s, done, rejected)
 	return p
 }

@@ -119,26 +119,30 @@ func TestNothingToLearnFrom(t *testing.T) {
 func TestShare(t *testing.T) {
 	const gib = 1 << 30
 	for _, c := range []struct {
-		memory, network             int64
-		threads, work, at, threaded int
-		rest                        int64
+		memory, network   int64
+		threads, work, at int
+		few               bool
+		rest              int64
 	}{
-		{12 * gib, gib, 2, 5, 2, 1, 10 * gib},
-		{12 * gib, gib, 8, 5, 5, 1, 7 * gib},
-		{12 * gib, gib, 8, 1, 1, 8, 11 * gib},
-		{12 * gib, 5 * gib, 8, 5, 1, 8, 7 * gib},
-		{12 * gib, 14 * gib, 8, 5, 1, 8, 3 * gib},
-		{12 * gib, 17 * gib, 8, 5, 0, 0, 0},
+		{12 * gib, gib, 2, 5, 2, false, 10 * gib},
+		{12 * gib, gib, 8, 5, 5, false, 7 * gib},
+		{12 * gib, gib, 8, 1, 1, false, 11 * gib},
+		{12 * gib, 5 * gib, 8, 5, 1, false, 7 * gib},
+		{12 * gib, 14 * gib, 8, 5, 1, false, 3 * gib},
+		{12 * gib, 17 * gib, 8, 5, 0, false, 0},
+		{12 * gib, gib, 2, 5, 5, true, 7 * gib},     // folds end together
+		{12 * gib, 2 * gib, 2, 5, 2, true, 8 * gib}, // unless the memory is too small
+		{12 * gib, 5 * gib, 2, 5, 1, true, 7 * gib},
 	} {
 		r := &run{Options: Options{MemoryBytes: c.memory, Threads: c.threads}}
-		at, threads, rest, err := r.share(c.work, c.network)
-		if at != c.at || threads != c.threaded || rest != c.rest || (err == nil) != (c.at > 0) {
-			t.Errorf("%+v: %d at once of %d threads, %d left, %v", c, at, threads, rest, err)
+		at, rest, err := r.share(c.work, c.few, c.network)
+		if at != c.at || rest != c.rest || (err == nil) != (c.at > 0) {
+			t.Errorf("%+v: %d at once, %d left, %v", c, at, rest, err)
 		}
 	}
 	r := &run{Options: Options{}}
 	r.Runner.Runner = "flink"
-	if at, threads, rest, err := r.share(5, gib); at != 1 || threads != 0 || rest != workerBytes-gib || err != nil {
-		t.Errorf("elsewhere: %d at once of %d threads, %d left, %v", at, threads, rest, err)
+	if at, rest, err := r.share(5, true, gib); at != 1 || rest != workerBytes-gib || err != nil {
+		t.Errorf("elsewhere: %d at once, %d left, %v", at, rest, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"noisystudent/transforms/pseudo"
 	"noisystudent/transforms/resample"
 	"noisystudent/transforms/score"
+	"noisystudent/transforms/shard"
 )
 
 // TestVet holds every graph to Beam's own check: all functions and types are
@@ -27,8 +28,8 @@ func TestVet(t *testing.T) {
 		"plan":        fingerprintGraph(fingerprint.Config{}, list),
 		"preprocess":  preprocessGraph(resample.Options{}, "{}", list),
 		"train":       trainGraph([]fit.Job{{Role: fit.Teacher, Epochs: 1}}, fit.Options{}),
-		"pseudolabel": pseudolabelGraph(pseudo.Config{}, []pseudo.Prepared{{Case: "a"}}),
-		"predict":     predictGraph(predict.Config{}, list),
+		"pseudolabel": pseudolabelGraph(pseudo.Config{}, shard.Deal([]pseudo.Prepared{{Case: "a"}}, []float64{1}, 1, true)),
+		"predict":     predictGraph(predict.Config{}, shard.Deal(list, make([]float64, len(list)), 2, false)),
 		"reprocess":   reprocessGraph("{}", []incoming.Group{{}}),
 		"watch":       watchGraph("{}", "/nowhere/*", time.Second, time.Now()),
 		"evaluate":    scoreGraph(score.Config{Name: "vet"}, []score.Pair{{Case: "a"}}),

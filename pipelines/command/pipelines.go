@@ -37,7 +37,7 @@ func planCommand(c *session) *cobra.Command {
 		}),
 	}
 	c.datasetFlags(cmd)
-	hide(cmd, "device")
+	hide(cmd, "device", "shards")
 	cmd.Flags().BoolVar(&explain, "explain", false, "say why each value is what it is, and what memory it takes")
 	return cmd
 }
@@ -54,7 +54,7 @@ func preprocessCommand(c *session) *cobra.Command {
 		}),
 	}
 	c.datasetFlags(cmd)
-	hide(cmd, "device", "cpu")
+	hide(cmd, "device", "cpu", "shards")
 	return cmd
 }
 
@@ -81,10 +81,11 @@ func trainCommand(c *session) *cobra.Command {
 
 func pseudolabelCommand(c *session) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "pseudolabel",
-		Short:   "Label the unlabelled cases with the ensemble of the teachers",
-		Example: "  noisystudent pseudolabel --dataset Dataset022_FLARE22 --store store",
-		Args:    noArgs,
+		Use:   "pseudolabel",
+		Short: "Label the unlabelled cases with the ensemble of the teachers",
+		Example: `  noisystudent pseudolabel --dataset Dataset022_FLARE22 --store store
+  noisystudent pseudolabel --dataset gs://b/D --store gs://b/store --runner flink --endpoint localhost:8099 --parallelism 16 --shards 16`,
+		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Pseudolabel(ctx, o)
 			return r, r.Rejected, err
@@ -136,7 +137,7 @@ func evaluateCommand(c *session) *cobra.Command {
 			return r, r.Rejected, err
 		}),
 	}
-	c.pipelineFlags(cmd, "device", "seed", "cpu", "precision", "exact")
+	c.pipelineFlags(cmd, "device", "seed", "cpu", "precision", "exact", "shards")
 	f := cmd.Flags()
 	f.Lookup("store").Usage = "folder or gs://BUCKET/PREFIX for ledger and report (default the predictions' folder)"
 	f.StringVar(&q.Predictions, "predictions", "", "folder or gs:// prefix of predicted labels")

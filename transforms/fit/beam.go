@@ -120,7 +120,7 @@ func (f *trainFn) next(ctx context.Context, rt *sdf.LockRTracker, st *store.Stor
 		return false, nil
 	}
 	f.trained = true
-	e, err := held.advance(ctx, st, j, f.Options, next)
+	e, err := held.advance(ctx, st, j, f.Options.among(process.jobs()), next)
 	if err != nil {
 		return false, err
 	}

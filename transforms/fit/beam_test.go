@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,12 @@ import (
 	"noisystudent/io/store"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asPool) != "" {
+		servePool()
+	}
+	ptest.Main(m)
+}
 
 // jobs returns sealed jobs of some folds in the store of the first.
 func jobs(t *testing.T, folds int) (*store.Store, []Job) {
@@ -74,14 +80,22 @@ func submit(t *testing.T, o Options, list []Job) ([]Trained, error) {
 var emitted collector
 
 type collector struct {
-	mu   sync.Mutex
-	list []Trained
+	mu      sync.Mutex
+	list    []Trained
+	threads int // of the session that gave the last element
 }
 
 func keep(e Trained) {
 	emitted.mu.Lock()
 	defer emitted.mu.Unlock()
 	emitted.list = append(emitted.list, e)
+	process.mu.Lock()
+	defer process.mu.Unlock()
+	for name, h := range process.held { // its own session is this bundle's, the others are not
+		if strings.HasSuffix(name, Folder(Role(e.Role), e.Fold)) && h.session != nil {
+			emitted.threads = h.session.options.Threads
+		}
+	}
 }
 
 func init() { beam.RegisterFunction(keep) }
@@ -122,6 +136,36 @@ func TestJobsUnderPrism(t *testing.T) {
 		}
 		idleProcess(t)
 	}
+}
+
+// A job that is left over by shorter ones gets their threads, and its bytes stay.
+func TestThreadsGoToWhoIsLeft(t *testing.T) {
+	one, all := Options{Device: "cpu", Threads: 1, Jobs: 1}, Options{Device: "cpu", Threads: 6, Jobs: 3}
+	lengthen := func(list []Job) {
+		list[2].Epochs = 12
+		list[2] = list[2].Sealed()
+	}
+	plain, list := jobs(t, 3)
+	lengthen(list)
+	for _, j := range list {
+		if err := Run(t.Context(), j, one, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, list := jobs(t, 3)
+	lengthen(list)
+	if _, err := submit(t, all, list); err != nil {
+		t.Fatal(err)
+	}
+	if n := emitted.threads; n != 6 {
+		t.Errorf("the last epoch had %d of 6 threads", n)
+	}
+	for _, j := range list {
+		if !same(files(t, plain, j), files(t, st, j)) {
+			t.Errorf("%s has other weights than with one thread", j.Name())
+		}
+	}
+	idleProcess(t)
 }
 
 // With one slot folds follow one another, and with two slots two folds train at

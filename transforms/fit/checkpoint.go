@@ -105,8 +105,19 @@ func (c *checkpoint) save(ctx context.Context, st *store.Store, j Job) error {
 	return nil
 }
 
+// write replaces what it saw before it made sure that latest has not moved, and nothing
+// else: a zombie that wakes up here cannot write over the files of the one who goes on.
 func (c *checkpoint) write(ctx context.Context, st *store.Store, j Job) error {
-	// A zombie should not write over the files of the one who goes on.
+	epochs := int64(len(c.history))
+	epoch := epochFolder(j.Folder(), epochs)
+	infos, err := st.List(ctx, epoch+"/") // a killed run's
+	if err != nil {
+		return err
+	}
+	seen := map[string]int64{}
+	for _, i := range infos {
+		seen[i.Key] = i.Generation
+	}
 	_, generation, err := ReadLatest(ctx, st, j.Folder())
 	if err != nil {
 		return err
@@ -114,21 +125,14 @@ func (c *checkpoint) write(ctx context.Context, st *store.Store, j Job) error {
 	if generation != c.generation {
 		return store.ErrGeneration
 	}
-	epochs := int64(len(c.history))
-	epoch := epochFolder(j.Folder(), epochs)
-	if err := writeTensors(ctx, st, weightsKey(epoch), c.state.Weights); err != nil {
-		return err
-	}
-	if err := writeTensors(ctx, st, optimiserKey(epoch), c.state.Optimiser); err != nil {
-		return err
-	}
-	p := position{Format: checkpointFormat, Job: j, Epochs: epochs, Steps: c.state.Steps, Skipped: c.state.Skipped, History: c.history}
-	state, err := json.MarshalIndent(p, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := st.Write(ctx, positionKey(epoch), state); err != nil {
-		return err
+	for _, f := range c.files(j, epoch) {
+		data, err := f.encode()
+		if err != nil {
+			return err
+		}
+		if _, err := st.WriteIf(ctx, f.key, data, seen[f.key]); err != nil {
+			return err
+		}
 	}
 	latest, err := json.Marshal(Latest{Format: checkpointFormat, Epochs: epochs, Inputs: j.Inputs, Done: epochs >= j.Epochs})
 	if err != nil {
@@ -136,6 +140,22 @@ func (c *checkpoint) write(ctx context.Context, st *store.Store, j Job) error {
 	}
 	c.generation, err = st.WriteIf(ctx, latestKey(j.Folder()), latest, c.generation)
 	return err
+}
+
+// file is an object of a checkpoint. It is encoded when it is written: one at a time.
+type file struct {
+	key    string
+	encode func() ([]byte, error)
+}
+
+// files lists those of a checkpoint in the order in which they are written.
+func (c *checkpoint) files(j Job, epoch string) []file {
+	p := position{Format: checkpointFormat, Job: j, Epochs: int64(len(c.history)), Steps: c.state.Steps, Skipped: c.state.Skipped, History: c.history}
+	return []file{
+		{weightsKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Weights) }},
+		{optimiserKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Optimiser) }},
+		{positionKey(epoch), func() ([]byte, error) { return json.MarshalIndent(p, "", " ") }},
+	}
 }
 
 // prune removes all checkpoints but the newest and the one before it, whose files
@@ -173,14 +193,10 @@ func ReadTensors(ctx context.Context, st *store.Store, key string) (map[string]e
 	return out, nil
 }
 
-func writeTensors(ctx context.Context, st *store.Store, key string, tensors map[string]engine.Tensor) error {
+func encodeTensors(tensors map[string]engine.Tensor) ([]byte, error) {
 	f := &safetensors.File{Tensors: make(map[string]safetensors.Tensor, len(tensors))}
 	for name, t := range tensors {
 		f.Tensors[name] = safetensors.Tensor(t)
 	}
-	data, err := safetensors.Encode(f)
-	if err != nil {
-		return err
-	}
-	return st.Write(ctx, key, data)
+	return safetensors.Encode(f)
 }

@@ -16,6 +16,7 @@ package fit
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"noisystudent/io/store"
@@ -29,9 +30,18 @@ const version = 1
 type Options struct {
 	Device  string `json:"device"`  // auto, cpu or ref
 	Kernels string `json:"kernels"` // of the CPU, empty: the best
-	Threads int    `json:"threads"` // a job's, 0: all
+	Threads int    `json:"threads"` // shared by the jobs that train at once, 0: all
 	Jobs    int    `json:"jobs"`    // trained at once in one process, at least 1
 	Memory  int64  `json:"memory"`  // bytes for cases kept in memory and patches made ahead, all jobs together
+}
+
+// among shares the threads by so many jobs: at least one each.
+func (o Options) among(jobs int) Options {
+	if o.Threads < 1 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	o.Threads = max(o.Threads/max(min(jobs, o.Jobs), 1), 1)
+	return o
 }
 
 // Run trains a job to its end in this process; it is what the Beam transform does

@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -12,8 +13,9 @@ import (
 // Acquire never waits. A bundle that blocked here could hold the only worker
 // thread that the lease's holder needs to go on.
 type leases struct {
-	mu   sync.Mutex
-	held map[string]*lease
+	mu      sync.Mutex
+	held    map[string]*lease
+	waiting map[string]time.Time // jobs without a slot, by when they last asked
 }
 
 // lease is one slot; busy while a bundle trains with it.
@@ -24,7 +26,11 @@ type lease struct {
 	took    time.Duration // how long its last holder was busy
 }
 
-var process = leases{held: map[string]*lease{}}
+var process = newLeases()
+
+func newLeases() *leases {
+	return &leases{held: map[string]*lease{}, waiting: map[string]time.Time{}}
+}
 
 const (
 	// busy is how long a job waits before it asks again for a slot.
@@ -58,14 +64,24 @@ func (l *leases) take(name string, slots int) (own, stale *lease, wait time.Dura
 	if own == nil {
 		if len(l.held) >= slots {
 			if stale = l.evict(); stale == nil {
+				l.waiting[name] = time.Now()
 				return nil, nil, busy
 			}
 		}
+		delete(l.waiting, name)
 		l.held[name] = &lease{since: time.Now()}
 		return nil, stale, time.Duration(len(l.held)) * apart
 	}
 	own.busy, own.since = true, time.Now()
 	return own, nil, 0
+}
+
+// jobs counts those that have a slot and those that have just asked for one.
+func (l *leases) jobs() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.waiting, func(_ string, asked time.Time) bool { return time.Since(asked) > 5*busy })
+	return len(l.held) + len(l.waiting)
 }
 
 // evict takes the lease of one job that is idle away. Its session is the caller's to end.

@@ -1,11 +1,10 @@
 package fit
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
-
-func newLeases() *leases { return &leases{held: map[string]*lease{}} }
 
 // twice asks as a job does that comes back.
 func (l *leases) twice(name string, slots int) *lease {
@@ -58,6 +57,38 @@ func TestJobsOfOneBundleComeBackApart(t *testing.T) {
 		if h, _ := l.acquire(name, 3); h == nil {
 			t.Errorf("%s came back and got no lease", name)
 		}
+	}
+}
+
+// A job that waits counts until it has gone away.
+func TestLeasesCountJobs(t *testing.T) {
+	l := newLeases()
+	a := l.twice("a", 1)
+	l.acquire("b", 1)
+	if n := l.jobs(); n != 2 {
+		t.Errorf("one trains and one waits: %d jobs", n)
+	}
+	l.put("a", a, false)
+	if l.twice("b", 1) == nil || l.jobs() != 1 {
+		t.Errorf("one is left: %d jobs", l.jobs())
+	}
+	l.acquire("c", 1)
+	l.waiting["c"] = time.Now().Add(-time.Minute)
+	if n := l.jobs(); n != 1 {
+		t.Errorf("one went away: %d jobs", n)
+	}
+}
+
+func TestOptionsAmongJobs(t *testing.T) {
+	for _, c := range []struct{ threads, slots, jobs, want int }{
+		{8, 5, 5, 1}, {8, 5, 3, 2}, {8, 5, 1, 8}, {2, 5, 5, 1}, {8, 2, 5, 4}, {8, 0, 5, 8}, {1, 1, 0, 1},
+	} {
+		if got := (Options{Threads: c.threads, Jobs: c.slots}).among(c.jobs).Threads; got != c.want {
+			t.Errorf("%d threads among %d jobs with %d slots: %d each, want %d", c.threads, c.jobs, c.slots, got, c.want)
+		}
+	}
+	if got := (Options{}).among(1).Threads; got != runtime.GOMAXPROCS(0) {
+		t.Errorf("a job alone has %d threads of %d", got, runtime.GOMAXPROCS(0))
 	}
 }
 

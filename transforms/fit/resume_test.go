@@ -171,6 +171,38 @@ func TestZombiesAreStopped(t *testing.T) {
 	}
 }
 
+// A zombie that sleeps between its look at latest and its files finds those of the one
+// who went on, and leaves them.
+func TestZombiesDoNotMixCheckpoints(t *testing.T) {
+	want := trained(t, Teacher, onRef)
+	st, j := prepare(t, Teacher)
+	var before []store.Info
+	slow := store.WithFault(st, func(op, key string) (err error) {
+		if op == "create" && key == weightsKey(epochFolder(j.Folder(), 2)) && before == nil {
+			other := &lease{}
+			defer other.end()
+			if _, err := other.advance(context.Background(), st, j, onRef, 1); err != nil {
+				return err
+			}
+			before, err = st.List(context.Background(), "models/")
+		}
+		return err
+	})
+	if err := run(t.Context(), slow, j, onRef, nil); !errors.Is(err, errMoved) {
+		t.Errorf("the zombie's epoch: %v", err)
+	}
+	after, err := st.List(t.Context(), "models/")
+	if err != nil || fmt.Sprint(before) != fmt.Sprint(after) || len(before) == 0 {
+		t.Errorf("the zombie wrote: before %v, after %v, %v", before, after, err)
+	}
+	if err := Run(t.Context(), j, onRef, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !same(want, files(t, st, j)) {
+		t.Error("other weights than undisturbed")
+	}
+}
+
 // The session of a lease follows the store, whoever wrote there.
 func TestAdvanceFollowsTheStore(t *testing.T) {
 	want := trained(t, Teacher, onRef)
@@ -240,24 +272,8 @@ func TestStuckReadsEndWithTheContext(t *testing.T) {
 // Folders on a disk are pruned as buckets are.
 func TestRunInAFolder(t *testing.T) {
 	mem, j := prepare(t, Teacher)
-	st, err := store.Open(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	infos, err := mem.List(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range infos {
-		data, err := mem.Read(t.Context(), i.Key)
-		if err == nil {
-			err = st.Write(t.Context(), i.Key, data)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	j.Store = st.Root()
+	st, list := inFolder(t, mem, j)
+	j = list[0]
 	if err := Run(t.Context(), j, onRef, nil); err != nil {
 		t.Fatal(err)
 	}

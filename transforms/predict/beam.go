@@ -6,33 +6,36 @@ import (
 	"fmt"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/sdf"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/metrics"
+	"noisystudent/transforms/shard"
 )
 
 func init() {
-	register.DoFn4x1[context.Context, cases.Case, func(string), func(cases.Rejected), error](&scanFn{})
+	register.DoFn5x2[context.Context, *sdf.LockRTracker, string, func(string), func(cases.Rejected), sdf.ProcessContinuation, error](&scanFn{})
 	register.Emitter1[string]()
 	register.Emitter1[cases.Rejected]()
 }
 
-// Scans labels a PCollection<cases.Case>. It gives the ids of those that are
+// Scans labels a PCollection<string> of shards of cases.Case. It gives the ids of those that are
 // labelled, PCollection<string>, and PCollection<cases.Rejected>. Work that the
 // ledger says is done is not done again, but its id is given.
-func Scans(s beam.Scope, c Config, scans beam.PCollection) (done, rejected beam.PCollection) {
+func Scans(s beam.Scope, c Config, shards beam.PCollection) (done, rejected beam.PCollection) {
 	s = s.Scope("predict.Scans")
 	config, err := json.Marshal(c)
 	if err != nil {
 		panic(fmt.Sprintf("predict: encode configuration: %v", err)) // our own struct always encodes
 	}
-	return beam.ParDo2(s, &scanFn{Config: string(config)}, beam.Reshuffle(s, scans))
+	return beam.ParDo2(s, &scanFn{Config: string(config)}, beam.Reshuffle(s, shards))
 }
 
 type scanFn struct {
+	shard.Fn
 	Config   string // JSON of Config
 	config   Config
 	store    *store.Store
@@ -47,12 +50,14 @@ func (f *scanFn) Setup(ctx context.Context) (err error) {
 	return err
 }
 
-func (f *scanFn) ProcessElement(ctx context.Context, scan cases.Case, done func(string), rejected func(cases.Rejected)) error {
-	ctx = metrics.Begin(ctx)
-	row, err := Scan(ctx, f.store, f.config, scan)
-	if err != nil || !f.outcomes.Done(ctx, row, rejected) {
-		return err
-	}
-	done(scan.ID)
-	return nil
+func (f *scanFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, scans string, done func(string), rejected func(cases.Rejected)) (sdf.ProcessContinuation, error) {
+	return shard.Each(rt, scans, func(scan cases.Case) error {
+		ctx := metrics.Begin(ctx)
+		row, err := Scan(ctx, f.store, f.config, scan)
+		if err != nil || !f.outcomes.Done(ctx, row, rejected) {
+			return err
+		}
+		done(scan.ID)
+		return nil
+	})
 }

@@ -1,6 +1,7 @@
 package predict
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/metrics"
+	"noisystudent/transforms/shard"
 )
 
 func TestMain(m *testing.M) { ptest.Main(m) }
@@ -39,11 +41,24 @@ func scans(t *testing.T) []cases.Case {
 	return append(list, cases.Case{ID: "gone", Image: filepath.Join(folder, "gone_0000.nii.gz")})
 }
 
+// dealt makes elements of scans.
+func dealt(s beam.Scope, list []cases.Case, shards int) beam.PCollection {
+	var texts []string
+	for _, one := range shard.Deal(list, make([]float64, len(list)), shards, true) {
+		text, err := json.Marshal(one)
+		if err != nil {
+			panic(err)
+		}
+		texts = append(texts, string(text))
+	}
+	return beam.CreateList(s, texts)
+}
+
 // submit runs the transform and expects what it must give for scans.
 func submit(t *testing.T, c Config, list []cases.Case) {
 	t.Helper()
 	p, s := beam.NewPipelineWithRoot()
-	done, rejected := Scans(s, c, beam.CreateList(s, list))
+	done, rejected := Scans(s, c, dealt(s, list, 2))
 	passert.Equals(s, done, "case0", "case2", "case3", "case4")
 	passert.Equals(s, beam.ParDo(s, reason, rejected), "case1 truncated", "gone missing-file")
 	ptest.RunAndValidate(t, p)
@@ -88,7 +103,7 @@ func TestScansUnderPrism(t *testing.T) {
 func counters(t *testing.T, c Config, list []cases.Case) map[string]int64 {
 	t.Helper()
 	p, s := beam.NewPipelineWithRoot()
-	done, _ := Scans(s, c, beam.CreateList(s, list))
+	done, _ := Scans(s, c, dealt(s, list, 2))
 	passert.Count(s, done, "done", 4)
 	result, err := prism.Execute(t.Context(), p)
 	if err != nil {
@@ -161,7 +176,7 @@ func TestScansDoNotDisturbOneAnother(t *testing.T) {
 	together, c := ready(t, 3)
 	c.Options.Networks, c.Options.Memory = 2, 200<<20
 	p, s := beam.NewPipelineWithRoot()
-	done, _ := Scans(s, c, beam.CreateList(s, list))
+	done, _ := Scans(s, c, dealt(s, list, 5))
 	passert.Count(s, done, "done", len(list))
 	ptest.RunAndValidate(t, p)
 	for _, scan := range list {

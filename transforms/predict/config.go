@@ -3,10 +3,13 @@ package predict
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"strings"
 
+	"noisystudent/io/volume"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/patch"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
 )
@@ -41,6 +44,27 @@ func (c Config) Stage() string { return "predict-" + c.Digest()[:12] }
 func (c Config) Key(id string) string {
 	return path.Join("predictions", c.Digest()[:12], id+".nii.gz")
 }
+
+// Passes is what a scan of a grid costs: how often a network runs over a tile of it,
+// by each model and flip. The scan's margin, which preprocessing crops, counts too.
+func (c Config) Passes(g volume.Geometry) float64 {
+	s, err := c.settings()
+	if err != nil {
+		return 0 // and the scan's own turn will tell
+	}
+	var shape [3]int
+	passes := float64(len(c.Models))
+	for a := range 3 {
+		shape[a] = max(int(math.Round(min(float64(g.Shape[a])*g.Spacing[a]/c.Plan.Spacing[a], maxAxis))), s.Patch[a])
+		if s.Mirror[a] {
+			passes *= 2
+		}
+	}
+	return passes * float64(len(patch.Windows(shape, s.Patch, s.Step)))
+}
+
+// maxAxis keeps a header that is nonsense from taking memory: it is refused in its turn.
+const maxAxis = 4096
 
 // settings are the plan's, checked.
 func (c Config) settings() (Settings, error) {

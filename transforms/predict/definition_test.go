@@ -106,7 +106,7 @@ func mirrored(t *testing.T, st *store.Store, c Config, s Settings, tile []float3
 		for i, v := range tile {
 			flipped[flip(i)] = v
 		}
-		err := c.withNetwork(t.Context(), st, func(n Network, models []Model, _ Settings) error {
+		_, err := c.withNetwork(t.Context(), st, func(n Network, models []Model, _ Settings) error {
 			if err := n.Use(models[0]); err != nil {
 				return err
 			}

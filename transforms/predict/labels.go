@@ -9,6 +9,8 @@ type Result struct {
 	Confidence float64
 	// Voxels counts labels by class.
 	Voxels []int64
+	// Seconds is how long Config.Labels had a network for it.
+	Seconds float64
 }
 
 // Labels segments an image (z, y, x) at network resolution: the arg-max of the

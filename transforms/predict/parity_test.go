@@ -219,7 +219,7 @@ func TestRealTilesEqualNNUNet(t *testing.T) {
 	f := tensors(t, filepath.Join(r.dir, "e2e", "e2e.safetensors"))
 	d := r.config.Plan.PatchSize
 	h := newHalves(p.Shape, d)
-	err = r.config.withNetwork(t.Context(), r.store, func(n Network, _ []Model, s Settings) error {
+	_, err = r.config.withNetwork(t.Context(), r.store, func(n Network, _ []Model, s Settings) error {
 		for i, at := range patch.Windows(p.Shape, d, s.Step) {
 			tile := volume.Crop(p.Image, p.Shape, volume.Box{Lo: at, Hi: [3]int{at[0] + d[0], at[1] + d[1], at[2] + d[2]}})
 			logits := logitsOf(t, n, tile, s.Classes, d)

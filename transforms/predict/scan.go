@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"time"
 
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
@@ -88,7 +89,11 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 		return nil, nifti.Frame{}, err
 	}
 	runtime.GC() // the scan as it was read is garbage by now, of the size of what comes
-	labels, err := c.onGrid(ctx, st, p)
+	took := Took{Case: scan.ID, Passes: c.Passes(g)}
+	labels, err := c.onGrid(ctx, st, p, &took.Seconds)
+	if err == nil {
+		err = took.Record(ctx, st, c.Stage())
+	}
 	return labels, p.Frame, err
 }
 
@@ -119,10 +124,10 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 	return int64(min(ring+tile+labels, math.MaxInt64/4))
 }
 
-func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepared) (*volume.Labels, error) {
+func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepared, seconds *float64) (labels *volume.Labels, err error) {
 	if c.Plan.Inference.Export == "probabilities" {
 		exporter := p.Exporter(c.Plan.Classes())
-		err := c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
+		*seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
 			return Segment(ctx, p.Image, p.Shape, n, models, s, func(_ int, scores []float32, labels []uint8) error {
 				return exporter.Plane(ctx, scores, labels)
 			})
@@ -136,36 +141,44 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepare
 	if err != nil {
 		return nil, err
 	}
+	*seconds = r.Seconds
 	return p.Restore(r.Labels), nil
 }
 
 // Labels segments a prepared image (z, y, x) at network resolution, with a
 // network that the process shares.
-func (c Config) Labels(ctx context.Context, st *store.Store, image []float32, shape [3]int) (*Result, error) {
-	var r *Result
-	err := c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) (err error) {
+func (c Config) Labels(ctx context.Context, st *store.Store, image []float32, shape [3]int) (r *Result, err error) {
+	seconds, err := c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) (err error) {
 		r, err = Labels(ctx, image, shape, n, models, s)
 		return err
 	})
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	r.Seconds = seconds
+	return r, nil
 }
 
-func (c Config) withNetwork(ctx context.Context, st *store.Store, work func(Network, []Model, Settings) error) error {
+// withNetwork tells how long the work took, once it had its network.
+func (c Config) withNetwork(ctx context.Context, st *store.Store, work func(Network, []Model, Settings) error) (seconds float64, err error) {
 	s, err := c.settings()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	models, err := weights.read(ctx, st, c.Models)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	config := engine.PredictConfig{Spec: c.Plan.Network, Patch: c.Plan.PatchSize, Batch: 1}
 	if config.Precision, err = plan.ParsePrecision(c.Plan.Inference.Precision); err != nil {
-		return err
+		return 0, err
 	}
-	return process.with(ctx, config, c.Options, models[0], func(n *network) error {
+	err = process.with(ctx, config, c.Options, models[0], func(n *network) error {
+		start := time.Now()
+		defer func() { seconds = time.Since(start).Seconds() }()
 		return work(n, models, s)
 	})
+	return seconds, err
 }
 
 // write stores labels; what stops it is a fault of this case.

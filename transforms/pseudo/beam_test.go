@@ -1,6 +1,7 @@
 package pseudo
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
 	"noisystudent/transforms/cases"
+	"noisystudent/transforms/shard"
 )
 
 func TestMain(m *testing.M) { ptest.Main(m) }
@@ -20,7 +22,7 @@ func TestLabelsUnderPrism(t *testing.T) {
 	var before []string
 	for range 2 {
 		p, s := beam.NewPipelineWithRoot()
-		done, rejected := Labels(s, c, beam.CreateList(s, list))
+		done, rejected := Labels(s, c, beam.CreateList(s, dealt(t, list, 3)))
 		passert.Equals(s, done, "case0", "case1", "case2", "case3")
 		passert.Equals(s, beam.ParDo(s, reason, rejected), "gone unreadable")
 		ptest.RunAndValidate(t, p)
@@ -39,6 +41,19 @@ func TestLabelsUnderPrism(t *testing.T) {
 			t.Errorf("%s: other labels than alone", in.Case)
 		}
 	}
+}
+
+// dealt makes elements of prepared cases.
+func dealt(t *testing.T, list []Prepared, shards int) (texts []string) {
+	t.Helper()
+	for _, one := range shard.Deal(list, make([]float64, len(list)), shards, true) {
+		text, err := json.Marshal(one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(text))
+	}
+	return texts
 }
 
 func reason(r cases.Rejected) string { return r.Case + " " + string(r.Reason) }

@@ -1,0 +1,48 @@
+package pipelines
+
+import (
+	"context"
+	"sync"
+
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/predict"
+	"noisystudent/transforms/shard"
+)
+
+// shardsElsewhere is for workers of whom nobody says how many there are.
+const shardsElsewhere = 64
+
+// deal divides work into shards by what the headers of its cases say that it costs. What
+// the ledger knows, and what cannot be read, costs nothing: it is told of in no time.
+func deal[T any](ctx context.Context, r *run, c predict.Config, list []cases.Case, work []T, standing map[string]bool) []shard.Shard {
+	n := r.Shards
+	switch {
+	case n > 0:
+	case r.Runner.Local():
+		n = c.Options.Networks
+	default:
+		n = shardsElsewhere
+	}
+	return shard.Deal(work, passes(ctx, c, list, standing), n, r.Runner.Local())
+}
+
+// passes tells what each case costs, see predict.Config.Passes.
+func passes(ctx context.Context, c predict.Config, list []cases.Case, standing map[string]bool) []float64 {
+	costs := make([]float64, len(list))
+	var group sync.WaitGroup
+	slots := make(chan struct{}, headerReaders)
+	for i, scan := range list {
+		if standing[scan.ID] {
+			continue
+		}
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			if g, err := cases.ReadGeometry(ctx, scan, c.Plan.Orientation); err == nil {
+				costs[i] = c.Passes(g)
+			}
+		})
+	}
+	group.Wait()
+	return costs
+}
