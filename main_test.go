@@ -44,25 +44,27 @@ var confined = []struct {
 	{"github.com/ebitengine/purego", `^model/cuda/`},
 	{"cloud.google.com", `^(io/store|runners/dataflow)/`},
 	{"github.com/spf13/cobra", `^pipelines/command/`},
+	{"github.com/prometheus", `^pipelines/command/`},
 	{"flag", `^(main\.go|runners/.*)$`},
 }
 
 // Direct dependencies, each with its reason.
 var allowed = map[string]string{
-	"cloud.google.com/go/storage":       "gs:// addresses; asked for",
-	"github.com/apache/beam/sdks/v2":    "pipelines, Prism, Flink and Dataflow; asked for",
-	"github.com/chewxy/hm":              "the type words of Gorgonia's op interface",
-	"github.com/fsouza/fake-gcs-server": "tests only: the storage protocol in process",
-	"github.com/google/go-cmp":          "tests only: readable differences of structs",
-	"github.com/googleapis/gax-go/v2":   "type of the storage client's backoff",
-	"github.com/klauspost/compress":     "gzip and zstd, the fastest in Go; asked for",
-	"github.com/schollz/progressbar/v3": "progress bars on a terminal",
-	"github.com/spf13/cobra":            "commands and their help",
-	"golang.org/x/sys":                  "CPU features, huge pages, memory of this process",
-	"golang.org/x/term":                 "is the output a terminal",
-	"google.golang.org/api":             "options of the storage client",
-	"gorgonia.org/gorgonia":             "graph and symbolic gradients; asked for",
-	"gorgonia.org/tensor":               "value types of Gorgonia's ops",
+	"cloud.google.com/go/storage":         "gs:// addresses; asked for",
+	"github.com/apache/beam/sdks/v2":      "pipelines, Prism, Flink and Dataflow; asked for",
+	"github.com/chewxy/hm":                "the type words of Gorgonia's op interface",
+	"github.com/fsouza/fake-gcs-server":   "tests only: the storage protocol in process",
+	"github.com/google/go-cmp":            "tests only: readable differences of structs",
+	"github.com/googleapis/gax-go/v2":     "type of the storage client's backoff",
+	"github.com/klauspost/compress":       "gzip and zstd, the fastest in Go; asked for",
+	"github.com/prometheus/client_golang": "/metrics in the format that monitoring reads",
+	"github.com/schollz/progressbar/v3":   "progress bars on a terminal",
+	"github.com/spf13/cobra":              "commands and their help",
+	"golang.org/x/sys":                    "CPU features, huge pages, memory of this process",
+	"golang.org/x/term":                   "is the output a terminal",
+	"google.golang.org/api":               "options of the storage client",
+	"gorgonia.org/gorgonia":               "graph and symbolic gradients; asked for",
+	"gorgonia.org/tensor":                 "value types of Gorgonia's ops",
 }
 
 type sourceFile struct {

@@ -61,6 +61,7 @@ func open(ctx context.Context, o Options) (*run, error) {
 	if r.progress == nil {
 		r.progress = silent{}
 	}
+	r.progress = beating{r.progress, st, beat}
 	r.remarkAccelerator()
 	return r, r.clock.read(ctx, st)
 }

@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"testing"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/vet"
@@ -9,6 +10,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fingerprint"
 	"noisystudent/transforms/fit"
+	"noisystudent/transforms/incoming"
 	"noisystudent/transforms/phantom"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/pseudo"
@@ -28,6 +30,8 @@ func TestVet(t *testing.T) {
 		"train":       trainGraph([]fit.Job{{Role: fit.Teacher, Epochs: 1}}, fit.Options{}),
 		"pseudolabel": pseudolabelGraph(pseudo.Config{}, shard.Deal([]pseudo.Prepared{{Case: "a"}}, []float64{1}, 1, true)),
 		"predict":     predictGraph(predict.Config{}, shard.Deal(list, make([]float64, len(list)), 2, false)),
+		"reprocess":   reprocessGraph("{}", []incoming.Group{{}}),
+		"watch":       watchGraph("{}", "/nowhere/*", time.Second, time.Now()),
 		"evaluate":    scoreGraph(score.Config{Name: "vet"}, []score.Pair{{Case: "a"}}),
 	} {
 		if _, err := vet.Execute(t.Context(), graph); err != nil {

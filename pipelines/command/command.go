@@ -37,32 +37,38 @@ func (e usageError) Unwrap() error { return e.err }
 
 // Main runs a command line and returns its exit code.
 func Main(ctx context.Context, args []string, out, log io.Writer) int {
-	root := newRoot(out, log)
+	c := &session{out: out, log: log}
+	root := newRoot(c)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	defer c.end()
 	var dry *dataflow.DryRun
+	if errors.As(err, &dry) {
+		fmt.Fprintln(out, dry.Job)
+		fmt.Fprintf(log, "noisystudent: %v\n", dry)
+	}
+	code := exitCode(ctx, err)
+	c.summarise(code)
+	if code == Failed || code == Usage { // what is wrong comes last
+		c.complain(root, args, err, code)
+	}
+	return code
+}
+
+func exitCode(ctx context.Context, err error) int {
 	switch {
 	case err == nil:
 		return Done
 	case errors.Is(err, errRejected):
 		return Rejected
-	case errors.As(err, &dry):
-		fmt.Fprintln(out, dry.Job)
-		fmt.Fprintf(log, "noisystudent: %v\n", dry)
+	case errors.As(err, new(*dataflow.DryRun)):
 		return Done
 	case ctx.Err() != nil:
 		return Interrupted
+	case isUsage(err):
+		return Usage
 	}
-	fmt.Fprintf(log, "noisystudent: %v%s\n", err, remedy(err))
-	if !isUsage(err) {
-		return Failed
-	}
-	hint := root
-	if cmd, _, err := root.Find(args); err == nil {
-		hint = cmd
-	}
-	fmt.Fprintf(log, "Run '%s --help' for usage.\n", hint.CommandPath())
-	return Usage
+	return Failed
 }
 
 // remedy says what to do where the operating system had the last word: whatever was
@@ -99,6 +105,9 @@ func isUsage(err error) bool {
 // Interruption is what a person reads after Ctrl-C: how to go on. args is the whole
 // command line.
 func Interruption(args []string) string {
+	if logsJSON(args) {
+		return `{"level":"WARN","msg":"stopping; what is finished is kept, and the same command goes on"}`
+	}
 	words := make([]string, len(args))
 	for i, a := range args {
 		words[i] = quoted(a)
@@ -110,6 +119,16 @@ func Interruption(args []string) string {
 		"\nPress Ctrl-C again to stop at once."
 }
 
+// logsJSON reports whether a command line asks for a log of JSON.
+func logsJSON(args []string) bool {
+	for i, a := range args {
+		if a == "--log-format=json" || i > 0 && a == "json" && args[i-1] == "--log-format" {
+			return true
+		}
+	}
+	return false
+}
+
 // quoted writes a word as a shell reads it.
 func quoted(word string) string {
 	if word != "" && !strings.ContainsAny(word, " \t\n'\"$*?[]{}()&|;<>\\`#~!") {
@@ -119,7 +138,7 @@ func quoted(word string) string {
 }
 
 // newRoot builds the tree of commands.
-func newRoot(out, log io.Writer) *cobra.Command {
+func newRoot(c *session) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "noisystudent",
 		Short: "Semi-supervised organ segmentation of CT: teachers, pseudo-labels, noisy student",
@@ -133,15 +152,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but cases were rejected,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetOut(out)
-	root.SetErr(log)
+	root.SetOut(c.out)
+	root.SetErr(c.log)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	c := &session{out: out, log: log}
 	root.AddCommand(
 		demoCommand(c), loopCommand(c), phantomCommand(c), planCommand(c), preprocessCommand(c), trainCommand(c),
-		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), flinkCommand(c), doctorCommand(c), beamHelp(),
+		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), reprocessCommand(c), scheduleCommand(c, root), statusCommand(c),
+		flinkCommand(c), doctorCommand(c), beamHelp(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	return root

@@ -63,6 +63,11 @@ func TestUsage(t *testing.T) {
 		{"loop", `"dataset", "store" not set`, "noisystudent loop --help"},
 		{"predict --store s --output o", `"input" not set`, "noisystudent predict --help"},
 		{"predict --store s --input i", `"output" not set`, "noisystudent predict --help"},
+		{"reprocess --store s", `"input" not set`, "noisystudent reprocess --help"},
+		{"reprocess --input i", `"store" not set`, "noisystudent reprocess --help"},
+		{"reprocess --store s --input i --settle ten", "invalid argument", "noisystudent reprocess --help"},
+		{"reprocess --store s --input i --watch --interval 1ms", "--interval of 1s or more", "noisystudent reprocess --help"},
+		{"reprocess --store s --input i --only-missing --since-model latest", "exclude each other", "noisystudent reprocess --help"},
 		{"evaluate --predictions p", `"references" not set`, "noisystudent evaluate --help"},
 		{"phantom", `"out" not set`, "noisystudent phantom --help"},
 		{"phantom --out o --shape 1,2", "three values", "noisystudent phantom --help"},
@@ -89,6 +94,17 @@ func TestUsage(t *testing.T) {
 		{"train --dataset d --store s --seed x", "invalid argument", "noisystudent train --help"},
 		{"predict --store s --input i --output o --model best", "such as teacher/0", "noisystudent predict --help"},
 		{"predict --store s --input i --output o --model teacher", "such as teacher/0", "noisystudent predict --help"},
+		{"plan --dataset d --store s --log-format xml", "use text or json", "noisystudent plan --help"},
+		{"plan --dataset d --store s --log-format json --verbose", "exclude each other", "noisystudent plan --help"},
+		{"plan --dataset d --store s --metrics-addr nowhere", "give HOST:PORT", "noisystudent plan --help"},
+		{"status", `"store" not set`, "noisystudent status --help"},
+		{"schedule", "write schedule systemd", "noisystudent schedule --help"},
+		{"schedule cron reprocess", "write schedule systemd", "noisystudent schedule --help"},
+		{"schedule anacron -- reprocess", `no kind "anacron"`, "noisystudent schedule --help"},
+		{"schedule cron -- launch", `"launch" is no command`, "noisystudent schedule --help"},
+		{"schedule cron --every 7m -- reprocess", "cannot say every 7m", "noisystudent schedule --help"},
+		{"schedule systemd --every 7s -- reprocess", "one minute or more", "noisystudent schedule --help"},
+		{"schedule kubernetes -- reprocess", "needs --image", "noisystudent schedule --help"},
 		{"evaluate --predictions p --references r --rules mine", "want flare22", "noisystudent evaluate --help"},
 	} {
 		code, out, log := command(t, strings.Fields(c.args)...)
@@ -135,7 +151,7 @@ func TestHelp(t *testing.T) {
 			}
 		}
 	}
-	walk(newRoot(&buffer{}, &buffer{}))
+	walk(newRoot(&session{out: &buffer{}, log: &buffer{}}))
 	_, out, _ := command(t, "help", "beam")
 	for _, flag := range []string{"-worker", "-environment_type", "-control_endpoint"} {
 		if !strings.Contains(out, flag) {
@@ -146,7 +162,10 @@ func TestHelp(t *testing.T) {
 		"phantom": "out labelled unlabelled test from runner seed json threads",
 		"train":   "role fold dataset store runner device cpu precision exact threads seed json memory set unlabelled-scans",
 		"predict": "input output store runner device threads json memory", "evaluate": "predictions references store json",
-		"demo": "out quick runner device threads seed json", "doctor": "store",
+		"schedule":  "every name binary image project region service-account out",
+		"status":    "store json",
+		"reprocess": "input store output since-model only-missing settle lock-wait watch watch-for interval model json",
+		"demo":      "out quick runner device threads seed json", "doctor": "store",
 	} {
 		_, out, _ := command(t, name, "--help")
 		for _, flag := range strings.Fields(flags) {
@@ -159,13 +178,13 @@ func TestHelp(t *testing.T) {
 
 // Pipelines take the same flags, also those that change nothing for one of them.
 func TestCommonFlags(t *testing.T) {
-	root := newRoot(&buffer{}, &buffer{})
-	for _, name := range []string{"phantom", "plan", "preprocess", "train", "pseudolabel", "predict", "evaluate", "loop", "demo"} {
+	root := newRoot(&session{out: &buffer{}, log: &buffer{}})
+	for _, name := range []string{"phantom", "plan", "preprocess", "train", "pseudolabel", "predict", "reprocess", "evaluate", "loop", "demo"} {
 		cmd, _, err := root.Find([]string{name})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, flag := range []string{"store", "runner", "device", "cpu", "precision", "exact", "threads", "memory", "seed", "json", "verbose"} {
+		for _, flag := range []string{"store", "runner", "device", "cpu", "precision", "exact", "threads", "memory", "seed", "json", "log-format", "metrics-addr", "verbose"} {
 			if cmd.Flags().Lookup(flag) == nil {
 				t.Errorf("%s does not take --%s", name, flag)
 			}

@@ -1,13 +1,14 @@
 package command
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,13 @@ type session struct {
 	exact    bool
 	json     bool
 	verbose  bool
+
+	logFormat, metricsAddr string
+	command                string       // that works, and
+	began                  time.Time    // since when
+	rejected               int          // cases, by a command that has ended
+	events                 *slog.Logger // of --log-format json, else nil
+	stop                   func()       // ends /metrics
 }
 
 // pipelineFlags adds the flags that every pipeline takes, so that scripts may pass the
@@ -42,6 +50,8 @@ func (c *session) pipelineFlags(cmd *cobra.Command, idle ...string) {
 	f.StringVar(&c.memory, "memory", "", "memory to use, such as 6GiB (default three quarters of what the machine or the container allows)")
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of everything random")
 	f.BoolVar(&c.json, "json", false, "print the result as JSON on standard output")
+	f.StringVar(&c.logFormat, "log-format", "text", "text, or json: a line an event, with case ids and no paths")
+	f.StringVar(&c.metricsAddr, "metrics-addr", "", "answer /metrics for Prometheus at HOST:PORT or :PORT while the command runs")
 	f.BoolVar(&c.verbose, "verbose", false, "print Beam's log too")
 	f.StringVar(&o.Runner.Flink.Endpoint, "endpoint", "", "flink: HOST:PORT of Beam's job server (default that of `noisystudent flink up`)")
 	f.StringVar(&o.Runner.Flink.Environment, "environment", "", "flink: PROCESS, LOOPBACK or EXTERNAL workers (default PROCESS)")
@@ -99,8 +109,11 @@ func require(cmd *cobra.Command, names ...string) {
 }
 
 // options completes the shared options once the flags are read.
-func (c *session) options(ctx context.Context) (pipelines.Options, error) {
+func (c *session) options(cmd *cobra.Command) (pipelines.Options, error) {
 	o := c.shared
+	if err := c.begin(cmd); err != nil {
+		return o, err
+	}
 	if c.memory != "" {
 		bytes, err := parseBytes(c.memory)
 		if err != nil {
@@ -118,7 +131,10 @@ func (c *session) options(ctx context.Context) (pipelines.Options, error) {
 		runtime.GOMAXPROCS(o.Threads) // for all that is not a network
 	}
 	o.Progress = newProgress(c.log)
-	return o, runners.Init(ctx, c.log, c.verbose)
+	if c.events != nil {
+		o.Progress = events{c.events}
+	}
+	return o, runners.Init(cmd.Context(), c.log, c.verbose)
 }
 
 // parseBytes reads a size such as 6GiB, 800M or 1073741824; K, M, G and T are

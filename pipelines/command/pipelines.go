@@ -112,11 +112,17 @@ func predictCommand(c *session) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&q.Input, "input", "", "scans: a glob, a folder or a gs:// prefix")
 	f.StringVar(&q.Output, "output", "", "folder or gs:// prefix for <case>.nii.gz")
+	modelFlags(cmd, &q)
+	require(cmd, "store", "input", "output")
+	return cmd
+}
+
+// modelFlags adds the flags that choose a model and how it is applied.
+func modelFlags(cmd *cobra.Command, q *pipelines.PredictRequest) {
+	f := cmd.Flags()
 	f.StringVar(&q.Model, "model", "", "finetuned, student, ensemble, control, or ROLE/FOLD such as teacher/0 (default the best there is)")
 	f.StringVar(&q.Export, "export", "", "labels (arg-max first) or probabilities (nnU-Net's order) (default the plan's)")
 	f.StringVar(&q.Mirror, "mirror", "", "axes to mirror, such as x,y,z, or none (default the plan's)")
-	require(cmd, "store", "input", "output")
-	return cmd
 }
 
 func evaluateCommand(c *session) *cobra.Command {
@@ -169,7 +175,7 @@ the exit code is 0 all the same.`,
 		Example: "  noisystudent demo\n  noisystudent demo --quick --out /tmp/demo",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := c.options(cmd.Context())
+			o, err := c.options(cmd)
 			if err != nil {
 				return err
 			}

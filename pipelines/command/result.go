@@ -17,7 +17,7 @@ type work func(context.Context, pipelines.Options) (fmt.Stringer, []pipelines.Re
 // pipeline makes a command of work that takes the flags' options.
 func (c *session) pipeline(do work) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		o, err := c.options(cmd.Context())
+		o, err := c.options(cmd)
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (c *session) finish(result fmt.Stringer, rejected []pipelines.Rejected) err
 		return err
 	}
 	if len(rejected) > 0 {
-		fmt.Fprintf(c.log, "noisystudent: done, but %d cases were rejected\n", len(rejected))
+		c.rejected = len(rejected)
 		return errRejected
 	}
 	return nil

@@ -19,7 +19,8 @@ const stageLoad = "load"
 type finder struct {
 	cases    []Case
 	rejected []Rejected
-	refused  map[string]bool // ids of rejected
+	refused  map[string]bool       // ids of rejected
+	infos    map[string]store.Info // by address; nil: nobody asks
 }
 
 func (f *finder) reject(id string, kind Kind, file, remedy string, cause error) {

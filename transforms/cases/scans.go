@@ -18,19 +18,33 @@ import (
 // of nnU-Net's images. Files of other formats, ids found twice and further
 // channels are returned as rejected; no scan at all is an error.
 func Scans(ctx context.Context, address string) ([]Case, []Rejected, error) {
-	f := &finder{}
+	l, err := List(ctx, address)
+	if err == nil && len(l.Cases)+len(l.Rejected) == 0 {
+		err = fmt.Errorf("cases: scans %s: no scan found; want .nii.gz or .nii files in a folder, or a quoted glob such as 'DIR/*.nii.gz'", address)
+	}
+	return l.Cases, l.Rejected, err
+}
+
+// Listing is what an address holds at one moment.
+type Listing struct {
+	Cases    []Case
+	Rejected []Rejected
+	Files    map[string]store.Info // of all that was looked at, by address
+}
+
+// List is Scans for a place that may be empty; it also tells the size, generation and
+// time of each file.
+func List(ctx context.Context, address string) (Listing, error) {
+	f := &finder{infos: map[string]store.Info{}}
 	files, err := f.match(ctx, address)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cases: scans %s: %w", address, err)
+		return Listing{}, fmt.Errorf("cases: scans %s: %w", address, err)
 	}
 	found := f.images(files, false)
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		f.cases = append(f.cases, Case{ID: id, Set: Unlabelled, Image: found[id]})
 	}
-	if len(f.cases)+len(f.rejected) == 0 {
-		return nil, nil, fmt.Errorf("cases: scans %s: no scan found; want .nii.gz or .nii files in a folder, or a quoted glob such as 'DIR/*.nii.gz'", address)
-	}
-	return f.cases, f.sorted(), nil
+	return Listing{f.cases, f.sorted(), f.infos}, nil
 }
 
 // Masks finds label files by address, as Scans finds scans, for programs that have
@@ -64,7 +78,7 @@ func (f *finder) match(ctx context.Context, address string) ([]file, error) {
 		return f.glob(ctx, address, at)
 	}
 	if st, err := store.Open(ctx, address); err == nil {
-		infos, err := st.List(ctx, "")
+		infos, err := f.list(ctx, st, "")
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +94,7 @@ func (f *finder) match(ctx context.Context, address string) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	infos, err := st.List(ctx, prefix)
+	infos, err := f.list(ctx, st, prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +115,7 @@ func (f *finder) glob(ctx context.Context, address string, special int) ([]file,
 	if err != nil {
 		return nil, err
 	}
-	infos, err := st.List(ctx, address[slash+1:special])
+	infos, err := f.list(ctx, st, address[slash+1:special])
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +126,17 @@ func (f *finder) glob(ctx context.Context, address string, special int) ([]file,
 		}
 	}
 	return files, nil
+}
+
+// list lists a store, and notes the files where somebody wants to know them.
+func (f *finder) list(ctx context.Context, st *store.Store, prefix string) ([]store.Info, error) {
+	infos, err := st.List(ctx, prefix)
+	if f.infos != nil {
+		for _, info := range infos {
+			f.infos[st.Address(info.Key)] = info
+		}
+	}
+	return infos, err
 }
 
 func keys(infos []store.Info) []string {

@@ -11,6 +11,7 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/metrics"
 )
 
 func init() {
@@ -56,6 +57,7 @@ func (f *caseFn) Setup(ctx context.Context) (err error) {
 }
 
 func (f *caseFn) ProcessElement(ctx context.Context, c cases.Case, emit func(Facts), reject func(cases.Rejected)) error {
+	ctx = metrics.Begin(ctx)
 	facts, row, err := Process(ctx, f.store, c, f.Config)
 	if err != nil || !f.outcomes.Done(ctx, row, reject) {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"noisystudent/io/store"
+	"noisystudent/transforms/metrics"
 )
 
 func init() {
@@ -39,10 +40,13 @@ func Jobs(s beam.Scope, o Options, jobs beam.PCollection) beam.PCollection {
 type trainFn struct {
 	Options Options
 	epochs  beam.Counter
+	took    beam.Distribution
 	trained bool // an epoch in this bundle
 }
 
-func (f *trainFn) Setup() { f.epochs = beam.NewCounter("fit", "epochs") }
+func (f *trainFn) Setup() {
+	f.epochs, f.took = beam.NewCounter("fit", metrics.Epochs), beam.NewDistribution("fit", metrics.Milliseconds)
+}
 
 func (f *trainFn) StartBundle(func(Trained)) { f.trained = false }
 
@@ -120,6 +124,8 @@ func (f *trainFn) next(ctx context.Context, rt *sdf.LockRTracker, st *store.Stor
 	if err != nil {
 		return false, err
 	}
+	f.took.Update(ctx, int64(e.Seconds*1000))
+	metrics.BookEpoch(ctx, "fit", j.Name(), e.Epoch, e.Seconds)
 	f.give(ctx, rt, j, e, emit)
 	return next+1 < j.Epochs, nil
 }

@@ -6,24 +6,55 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"noisystudent/transforms/cases"
+	"noisystudent/transforms/metrics"
 )
 
-// Outcomes counts how the rows of a DoFn end, in the metrics cases and rejected.
-type Outcomes struct{ done, rejected beam.Counter }
+// Outcomes books how the rows of a DoFn end, see package metrics.
+type Outcomes struct {
+	stage                               string
+	cases, standing, rejected, forwards beam.Counter
+	milliseconds, bytes                 beam.Distribution
+	reasons                             map[cases.Kind]beam.Counter
+}
 
 // NewOutcomes returns the counters of a transform.
 func NewOutcomes(transform string) Outcomes {
-	return Outcomes{beam.NewCounter(transform, "cases"), beam.NewCounter(transform, "rejected")}
+	return Outcomes{
+		stage: transform,
+		cases: beam.NewCounter(transform, metrics.Cases), standing: beam.NewCounter(transform, metrics.Standing),
+		rejected: beam.NewCounter(transform, metrics.Rejected), forwards: beam.NewCounter(transform, metrics.Forwards),
+		milliseconds: beam.NewDistribution(transform, metrics.Milliseconds), bytes: beam.NewDistribution(transform, metrics.Bytes),
+		reasons: map[cases.Kind]beam.Counter{},
+	}
 }
 
-// Done counts a row and reports whether its work is done; else it emits the
-// rejected case.
+// Done books a row and reports whether its work is done; else it emits the rejected
+// case. The work is counted where ctx comes from metrics.Begin.
 func (o Outcomes) Done(ctx context.Context, r Row, reject func(cases.Rejected)) bool {
+	e := metrics.Book(ctx, o.stage, r.Case, string(r.Reason))
+	o.forwards.Inc(ctx, e.Forwards)
+	if e.Did {
+		o.milliseconds.Update(ctx, e.Took.Milliseconds())
+		o.bytes.Update(ctx, e.Bytes)
+	}
 	if r.Outcome == Rejected {
 		o.rejected.Inc(ctx, 1)
+		o.reason(r.Reason).Inc(ctx, 1)
 		reject(r.Rejection())
 		return false
 	}
-	o.done.Inc(ctx, 1)
+	o.cases.Inc(ctx, 1)
+	if !e.Did {
+		o.standing.Inc(ctx, 1)
+	}
 	return true
+}
+
+func (o Outcomes) reason(k cases.Kind) beam.Counter {
+	c, ok := o.reasons[k]
+	if !ok {
+		c = beam.NewCounter(o.stage, metrics.Rejected+"."+string(k))
+		o.reasons[k] = c
+	}
+	return c
 }

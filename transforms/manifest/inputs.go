@@ -12,6 +12,7 @@ import (
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
+	"noisystudent/transforms/metrics"
 )
 
 // settled is how old a file must be before its size, generation and time stand
@@ -59,6 +60,7 @@ func FileDigest(ctx context.Context, st *store.Store, address string) (string, e
 	case err != nil:
 		return "", cases.FaultOf(address, err)
 	}
+	metrics.AddBytes(ctx, row.Size)
 	return row.Digest, nil
 }
 

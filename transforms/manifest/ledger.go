@@ -13,16 +13,19 @@
 package manifest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strings"
 	"sync"
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
+	"noisystudent/transforms/metrics"
 )
 
 // Outcome is how a stage ended for a case.
@@ -49,6 +52,7 @@ type Row struct {
 	Reason  cases.Kind `json:"reason,omitempty"`
 	File    string     `json:"file,omitempty"`
 	Message string     `json:"message,omitempty"`
+	Same    string     `json:"same,omitempty"` // case of the same scan whose output this one's is a copy of
 }
 
 // Key names the work: the digest of all that its output depends on.
@@ -64,6 +68,9 @@ func (r Row) Rejection() cases.Rejected {
 // passing are rejections that may end differently next time though the input is
 // the same: they are tried again.
 var passing = map[cases.Kind]bool{cases.Missing: true, cases.Unreadable: true, cases.TooLarge: true, cases.NotWritten: true}
+
+// Passing reports whether the row is of a rejection that is tried again.
+func (r Row) Passing() bool { return r.Outcome == Rejected && passing[r.Reason] }
 
 // settles reports whether the row answers for the work that is wanted.
 func (r Row) settles(wanted Row) bool {
@@ -105,14 +112,7 @@ func decode(data []byte, err error, stage, id string) (Row, bool, error) {
 
 // Record writes a row over any older one of its case and stage.
 func Record(ctx context.Context, st *store.Store, r Row) error {
-	data, err := Encode(r)
-	if err != nil {
-		return fmt.Errorf("manifest: record %s of %s: %w", r.Stage, r.Case, err)
-	}
-	if err := st.Write(ctx, rowKey(r.Stage, r.Case), data); err != nil {
-		return fmt.Errorf("manifest: record %s of %s: %w", r.Stage, r.Case, err)
-	}
-	return nil
+	return Put(ctx, st, r.Stage, r.Case, r)
 }
 
 // Once does the work of the wanted row unless the ledger has settled it, and records
@@ -124,10 +124,11 @@ func Once(ctx context.Context, st *store.Store, wanted Row, work func(*Row) erro
 	if err != nil {
 		return Row{}, err
 	}
-	if found && row.settles(wanted) && stands(ctx, st, row) {
+	if found && row.settles(wanted) && Stands(ctx, st, row) {
 		return row, nil
 	}
 	row = wanted
+	metrics.Did(ctx)
 	if err := work(&row); err != nil {
 		var fault *cases.Fault
 		if !errors.As(err, &fault) {
@@ -168,8 +169,8 @@ func (r Row) rejected(f *cases.Fault) Row {
 	return r
 }
 
-// stands reports whether the row's output is still there.
-func stands(ctx context.Context, st *store.Store, r Row) bool {
+// Stands reports whether the row's output is still there.
+func Stands(ctx context.Context, st *store.Store, r Row) bool {
 	if r.Output == "" {
 		return true
 	}
@@ -182,6 +183,14 @@ const readers = 32
 
 // Rows returns all readable rows of a stage, by case.
 func Rows(ctx context.Context, st *store.Store, stage string) (map[string]Row, error) {
+	rows, err := All[Row](ctx, st, stage)
+	maps.DeleteFunc(rows, func(id string, r Row) bool { return r.Stage != stage || r.Case != id })
+	return rows, err
+}
+
+// All returns the objects ledger/<stage>/<case>.json as values of any type, by case.
+// Those that cannot be decoded are left out.
+func All[T any](ctx context.Context, st *store.Store, stage string) (map[string]T, error) {
 	infos, err := st.List(ctx, "ledger/"+stage+"/")
 	if err != nil {
 		return nil, fmt.Errorf("manifest: rows of %s: %w", stage, err)
@@ -189,7 +198,7 @@ func Rows(ctx context.Context, st *store.Store, stage string) (map[string]Row, e
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	var first error
-	rows := map[string]Row{}
+	rows := map[string]T{}
 	index := openIndex(ctx, st, stage, len(infos))
 	slots := make(chan struct{}, readers)
 	for _, info := range infos {
@@ -201,13 +210,14 @@ func Rows(ctx context.Context, st *store.Store, stage string) (map[string]Row, e
 		group.Go(func() {
 			defer func() { <-slots }()
 			data, err := index.object(ctx, info)
-			row, found, err := decode(data, err, stage, id)
+			var row T
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil && first == nil {
-				first = err
-			}
-			if found {
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // it went meanwhile
+			case err != nil:
+				first = cmp.Or(first, fmt.Errorf("manifest: rows of %s: %w", stage, err))
+			case json.Unmarshal(data, &row) == nil:
 				rows[id] = row
 			}
 		})
@@ -215,4 +225,16 @@ func Rows(ctx context.Context, st *store.Store, stage string) (map[string]Row, e
 	group.Wait()
 	index.save(ctx)
 	return rows, first
+}
+
+// Put writes a value as ledger/<stage>/<case>.json; Record is Put for a Row.
+func Put(ctx context.Context, st *store.Store, stage, id string, v any) error {
+	data, err := Encode(v)
+	if err == nil {
+		err = st.Write(ctx, rowKey(stage, id), data)
+	}
+	if err != nil {
+		return fmt.Errorf("manifest: record %s of %s: %w", stage, id, err)
+	}
+	return nil
 }

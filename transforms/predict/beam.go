@@ -12,6 +12,7 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/shard"
 )
 
@@ -51,6 +52,7 @@ func (f *scanFn) Setup(ctx context.Context) (err error) {
 
 func (f *scanFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, scans string, done func(string), rejected func(cases.Rejected)) (sdf.ProcessContinuation, error) {
 	return shard.Each(rt, scans, func(scan cases.Case) error {
+		ctx := metrics.Begin(ctx)
 		row, err := Scan(ctx, f.store, f.config, scan)
 		if err != nil || !f.outcomes.Done(ctx, row, rejected) {
 			return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
@@ -16,6 +17,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/shard"
 )
 
@@ -94,6 +96,54 @@ func TestScansUnderPrism(t *testing.T) {
 	submit(t, c, list)
 	if after := contents(t, st); !slices.Equal(before, after) {
 		t.Errorf("the second run changed the store:\n%v\n%v", before, after)
+	}
+}
+
+// counters runs the transform and gives Beam's counters and distributions' sums.
+func counters(t *testing.T, c Config, list []cases.Case) map[string]int64 {
+	t.Helper()
+	p, s := beam.NewPipelineWithRoot()
+	done, _ := Scans(s, c, dealt(s, list, 2))
+	passert.Count(s, done, "done", 4)
+	result, err := prism.Execute(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int64{}
+	all := result.Metrics().AllMetrics()
+	for _, c := range all.Counters() {
+		if c.Namespace() == "predict" {
+			found[c.Name()] += c.Result()
+		}
+	}
+	for _, d := range all.Distributions() {
+		if d.Namespace() == "predict" {
+			found[d.Name()] += d.Result().Sum
+			found[d.Name()+".count"] += d.Result().Count
+		}
+	}
+	return found
+}
+
+// The second run over unchanged scans computes nothing, by the metrics of the runner.
+func TestMetrics(t *testing.T) {
+	_, c := ready(t, 1)
+	list := scans(t)
+	var bytes int64
+	for i, scan := range list {
+		if info, err := os.Stat(scan.Image); err == nil && i != 1 {
+			bytes += info.Size()
+		}
+	}
+	first, again := counters(t, c, list), counters(t, c, list)
+	if first[metrics.Cases] != 4 || first[metrics.Standing] != 0 || first[metrics.Rejected] != 2 || first["rejected.truncated"] != 1 || first["rejected.missing-file"] != 1 {
+		t.Errorf("first %v", first)
+	}
+	if first[metrics.Forwards] < 4 || first["milliseconds.count"] != 5 || first[metrics.Bytes] <= bytes {
+		t.Errorf("first %v; the good scans have %d bytes", first, bytes)
+	}
+	if again[metrics.Cases] != 4 || again[metrics.Standing] != 4 || again[metrics.Forwards] != 0 || again["milliseconds.count"] != 0 {
+		t.Errorf("again %v", again)
 	}
 }
 

@@ -15,6 +15,7 @@ package predict
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -47,10 +48,27 @@ func Scan(ctx context.Context, st *store.Store, c Config, scan cases.Case) (mani
 		return write(ctx, st, row.Output, labels, frame)
 	})
 	if err == nil && row.Outcome == manifest.Done && c.Output != "" {
-		err = copyOut(ctx, st, row.Output, c.Output, scan.ID+".nii.gz")
+		err = CopyOut(ctx, st, row.Output, c.Output, scan.ID+".nii.gz")
 	}
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("predict: %s: %w", scan.ID, err)
+	}
+	return row, err
+}
+
+// Twin gives a case the labels of another of the same scan, which first is the row of.
+func Twin(ctx context.Context, st *store.Store, c Config, first manifest.Row, id string) (manifest.Row, error) {
+	wanted := manifest.Row{Stage: first.Stage, Case: id, Version: first.Version, Input: first.Input, Plan: first.Plan, Model: first.Model}
+	row, err := manifest.Once(ctx, st, wanted, func(row *manifest.Row) error {
+		labels, err := st.Read(ctx, first.Output)
+		if err != nil {
+			return err
+		}
+		row.Output, row.Same = c.Key(id), cmp.Or(first.Same, first.Case)
+		return st.Write(ctx, row.Output, labels)
+	})
+	if err == nil && row.Outcome == manifest.Done && c.Output != "" {
+		err = CopyOut(ctx, st, row.Output, c.Output, id+".nii.gz")
 	}
 	return row, err
 }
@@ -182,9 +200,9 @@ func write(ctx context.Context, st *store.Store, key string, labels *volume.Labe
 	return &cases.Fault{Kind: cases.NotWritten, File: st.Address(key), Remedy: "make room or give this user the right to write, then run the command again", Err: err}
 }
 
-// copyOut copies a prediction to the folder that a person named. It fails the run:
+// CopyOut copies a prediction to the folder that a person named. It fails the run:
 // the folder is one for all cases, and their predictions stay in the store.
-func copyOut(ctx context.Context, st *store.Store, key, folder, name string) error {
+func CopyOut(ctx context.Context, st *store.Store, key, folder, name string) error {
 	data, err := st.Read(ctx, key)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"noisystudent/io/volume"
 	"noisystudent/model/engine"
+	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/patch"
 )
 
@@ -148,7 +149,7 @@ func (g *segmenter) predict(ctx context.Context, model int, at [3]int) error {
 	g.cut(at)
 	planes := g.network.Plane
 	if g.sum == nil {
-		if err := g.network.Forward(ctx, g.tile); err != nil {
+		if err := g.forward(ctx, g.tile); err != nil {
 			return err
 		}
 	} else {
@@ -167,6 +168,12 @@ func (g *segmenter) predict(ctx context.Context, model int, at [3]int) error {
 		g.ring.add(model, at, z, g.plane)
 	}
 	return nil
+}
+
+// forward computes a tile, and is the one place that does.
+func (g *segmenter) forward(ctx context.Context, tile []float32) error {
+	metrics.AddForward(ctx)
+	return g.network.Forward(ctx, tile)
 }
 
 // mirror sums the logits of all the flips that Mirror asks for.
@@ -188,7 +195,7 @@ func (g *segmenter) mirror(ctx context.Context) error {
 func (g *segmenter) flip(ctx context.Context, axes [3]bool) error {
 	clear(g.flipped)
 	addFlipped(g.flipped, g.tile, 1, g.Patch, axes)
-	if err := g.network.Forward(ctx, g.flipped); err != nil {
+	if err := g.forward(ctx, g.flipped); err != nil {
 		return err
 	}
 	d, size := g.Patch[0], len(g.plane)

@@ -10,6 +10,7 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/plan"
 )
 
@@ -55,7 +56,7 @@ type casesFn struct {
 }
 
 func (f *casesFn) Setup(ctx context.Context) (err error) {
-	f.outcomes = manifest.NewOutcomes("resample")
+	f.outcomes = manifest.NewOutcomes(Stage)
 	if f.plan, err = plan.Decode([]byte(f.Options.Plan)); err == nil {
 		f.store, err = store.Open(ctx, f.Options.Store)
 	}
@@ -63,6 +64,7 @@ func (f *casesFn) Setup(ctx context.Context) (err error) {
 }
 
 func (f *casesFn) ProcessElement(ctx context.Context, c cases.Case, emit func(Ref), reject func(cases.Rejected)) error {
+	ctx = metrics.Begin(ctx)
 	row, err := Process(ctx, f.store, c, f.plan, f.Options.BudgetBytes)
 	if err != nil || !f.outcomes.Done(ctx, row, reject) {
 		return err

@@ -11,6 +11,7 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/metrics"
 )
 
 func init() {
@@ -70,6 +71,7 @@ func (f *casesFn) Setup(ctx context.Context) (err error) {
 }
 
 func (f *casesFn) ProcessElement(ctx context.Context, p Pair, emit func(string), reject func(cases.Rejected)) error {
+	ctx = metrics.Begin(ctx)
 	row, done, err := Process(ctx, f.store, f.config, p)
 	if err != nil || !f.outcomes.Done(ctx, done, reject) {
 		return err

@@ -1,0 +1,84 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"noisystudent/transforms/metrics"
+)
+
+// here ends each help text.
+const here = ", in this process; on a cluster ask the runner for its metrics"
+
+// What /metrics shows of package metrics.
+var (
+	casesDesc    = prometheus.NewDesc("noisystudent_cases_total", "Cases by stage and outcome: done now, standing since an earlier run, rejected"+here, []string{"stage", "outcome"}, nil)
+	rejectedDesc = prometheus.NewDesc("noisystudent_rejected_total", "Rejected cases by stage and reason"+here, []string{"stage", "reason"}, nil)
+	forwardsDesc = prometheus.NewDesc("noisystudent_forwards_total", "Tiles that a network has computed"+here, []string{"stage"}, nil)
+	epochsDesc   = prometheus.NewDesc("noisystudent_epochs_total", "Epochs trained"+here, []string{"stage"}, nil)
+	secondsDesc  = prometheus.NewDesc("noisystudent_seconds", "Wall seconds of a case that was worked on, or of an epoch"+here, []string{"stage"}, nil)
+	bytesDesc    = prometheus.NewDesc("noisystudent_bytes", "Bytes of the files of a case that was worked on"+here, []string{"stage"}, nil)
+)
+
+// totals gives Prometheus the totals of this process.
+type totals struct{}
+
+func (totals) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{casesDesc, rejectedDesc, forwardsDesc, epochsDesc, secondsDesc, bytesDesc} {
+		ch <- d
+	}
+}
+
+func (totals) Collect(ch chan<- prometheus.Metric) {
+	count := func(d *prometheus.Desc, n int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	for _, t := range metrics.Totals() {
+		count(casesDesc, t.Done, t.Stage, "done")
+		count(casesDesc, t.Standing, t.Stage, "standing")
+		count(casesDesc, t.Refused(), t.Stage, "rejected")
+		for reason, n := range t.Rejected {
+			count(rejectedDesc, n, t.Stage, reason)
+		}
+		count(forwardsDesc, t.Forwards, t.Stage)
+		count(epochsDesc, t.Epochs, t.Stage)
+		ch <- histogram(secondsDesc, t.Seconds, t.Stage)
+		ch <- histogram(bytesDesc, t.Bytes, t.Stage)
+	}
+}
+
+func histogram(d *prometheus.Desc, h metrics.Histogram, stage string) prometheus.Metric {
+	buckets := map[float64]uint64{}
+	for i, bound := range h.Bounds {
+		buckets[bound] = h.UpTo[i]
+	}
+	return prometheus.MustNewConstHistogram(d, h.Count, h.Sum, buckets, stage)
+}
+
+// serveMetrics answers /metrics at an address until stop. It returns the address that
+// it got, for :0 names none.
+func serveMetrics(address string) (at string, stop func(), err error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", nil, fmt.Errorf("--metrics-addr: %w; give HOST:PORT, or :PORT, that is free", err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(totals{}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(listener) }() // ends with stop
+	return listener.Addr().String(), func() { _ = server.Close() }, nil
+}
+
+// taken reports whether an address is another process's, such as the run that a
+// schedule has started before.
+func taken(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
