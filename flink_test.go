@@ -155,7 +155,8 @@ func workerPool(t *testing.T) string {
 // timed are the files of a store that hold times, by a pattern, and the fields that
 // do; none: the whole file.
 var timed = map[string][]string{
-	"report/timings.json": nil, // seconds of stages, peak memory
+	"report/timings.json":     nil,         // seconds of stages, peak memory
+	"report/seconds/*/*.json": {"seconds"}, // of a case
 	"models/*/*/*/state.json": { // how fast an epoch was
 		"seconds", "samples_per_second", "waited",
 	},
