@@ -256,7 +256,7 @@ func fill[T any](list *[]T, s setting, n int, parse func(string) (T, error)) err
 			times = n - len(items) + 1
 		}
 		if err != nil || times < 0 {
-			return fmt.Errorf("%s %s: want %d items, one of which may stand as often as it takes, such as 1,2.. or 1x3x3,3x3x3..", s.path, s.value, n)
+			return fmt.Errorf("%s %s: want %d items; one with two dots, such as 1x3x3.. or 2.., stands as often as it takes", s.path, s.value, n)
 		}
 		out = append(out, slices.Repeat([]T{v}, times)...)
 	}
