@@ -9,7 +9,7 @@ import (
 	"noisystudent/transforms/shard"
 )
 
-// shardsElsewhere is for workers of whom nobody says how many there are.
+// shardsElsewhere is for runners that deal shards out to workers by chance, or to who knows how many.
 const shardsElsewhere = 64
 
 // deal divides work into shards by what the headers of its cases say that it costs. What
@@ -18,12 +18,12 @@ func deal[T any](ctx context.Context, r *run, c predict.Config, list []cases.Cas
 	n := r.Shards
 	switch {
 	case n > 0:
-	case r.Runner.Local():
+	case r.Runner.InProcess():
 		n = c.Options.Networks
 	default:
 		n = shardsElsewhere
 	}
-	return shard.Deal(work, passes(ctx, c, list, standing), n, r.Runner.Local())
+	return shard.Deal(work, passes(ctx, c, list, standing), n, r.Runner.InProcess())
 }
 
 // passes tells what each case costs, see predict.Config.Passes.

@@ -54,7 +54,10 @@ func (o Options) name() string {
 }
 
 // Local reports whether DoFns run on this machine, with its devices and its memory.
-func (o Options) Local() bool { return o.name() == "prism" || o.name() == "flink" && o.Flink.Local() }
+func (o Options) Local() bool { return o.InProcess() || o.name() == "flink" && o.Flink.Local() }
+
+// InProcess reports whether DoFns run in this process.
+func (o Options) InProcess() bool { return o.name() == "prism" }
 
 // AtOnce limits how many bundles a process works on at once; 0: no limit of the
 // runner's.
