@@ -129,7 +129,7 @@ func (r *run) score(ctx context.Context, name, detail string, c score.Config, pa
 	}
 	o, err := r.over(ctx, caseWork{
 		name: name, detail: detail, ledger: "score-" + c.Name, list: list,
-		graph: func() *beam.Pipeline { return scoreGraph(c, pairs) },
+		graph: func(context.Context, map[string]bool) *beam.Pipeline { return scoreGraph(c, pairs) },
 	})
 	if err != nil {
 		return t, 0, err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -22,9 +24,8 @@ type caseWork struct {
 	plan, model  string // digests in rows that this work has written before; empty: any
 	network      bool   // it computes networks
 	list         []cases.Case
-	graph        func() *beam.Pipeline
-	// sharded, in place of graph, gets the cases that the ledger knows: they cost nothing.
-	sharded func(ctx context.Context, standing map[string]bool) *beam.Pipeline
+	// graph gets the cases that the ledger knows: they cost nothing.
+	graph func(ctx context.Context, standing map[string]bool) *beam.Pipeline
 }
 
 // outcome is what the ledger says once a caseWork has ended.
@@ -47,7 +48,8 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	if slices.ContainsFunc(w.list, func(c cases.Case) bool { return !standing[c.ID] }) {
+	missing := slices.ContainsFunc(w.list, func(c cases.Case) bool { return !standing[c.ID] })
+	if missing {
 		if err := r.writable(ctx); err != nil {
 			return outcome{}, err
 		}
@@ -63,16 +65,16 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 	}
 	var o outcome
 	s := stage{name: w.name, detail: w.detail, unit: "case", total: int64(len(w.list)), done: count}
-	if w.sharded != nil {
+	if w.network {
 		if s.pace, err = r.stragglers(ctx, w.ledger); err != nil {
 			return o, err
 		}
 	}
 	err = r.stage(ctx, s, func(ctx context.Context) (t tally, err error) {
-		if w.sharded != nil {
-			w.graph = func() *beam.Pipeline { return w.sharded(ctx, standing) }
+		if missing || !r.Runner.Dataflow.DryRun { // a dry run is to come to the first job that has something to do
+			err = runners.Run(ctx, w.graph(ctx, standing), r.runnerFor(w.name, w.network))
 		}
-		if err := r.launch(ctx, w, standing); err != nil {
+		if err != nil {
 			now, _ := r.generations(context.WithoutCancel(ctx), w) // an interrupted run has done something, too
 			return tally{added: changed(before, now)}, err
 		}
@@ -82,29 +84,23 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 	return o, err
 }
 
-// launch runs the pipeline. A dry run passes over one that has a row of every case, to
-// come to the first that has something to do.
-func (r *run) launch(ctx context.Context, w caseWork, standing map[string]bool) error {
-	missing := func(c cases.Case) bool { return !standing[c.ID] }
-	if r.Runner.Dataflow.DryRun && !slices.ContainsFunc(w.list, missing) {
-		return nil
-	}
-	return runners.Run(ctx, w.graph(), r.runnerFor(w.name, w.network))
-}
-
 // generations tells which version of each case's row the ledger holds.
 func (r *run) generations(ctx context.Context, w caseWork) (map[string]int64, error) {
 	want := map[string]bool{}
 	for _, c := range w.list {
 		want[c.ID] = true
 	}
-	infos, err := r.store.List(ctx, "ledger/"+w.ledger+"/")
+	found, err := r.allGenerations(ctx, w.ledger)
+	maps.DeleteFunc(found, func(id string, _ int64) bool { return !want[id] })
+	return found, err
+}
+
+// allGenerations tells which version of each row of a stage the ledger holds.
+func (r *run) allGenerations(ctx context.Context, stage string) (map[string]int64, error) {
+	infos, err := r.store.List(ctx, "ledger/"+stage+"/")
 	found := map[string]int64{}
 	for _, i := range infos {
-		id := strings.TrimSuffix(i.Key[strings.LastIndexByte(i.Key, '/')+1:], ".json")
-		if want[id] {
-			found[id] = i.Generation
-		}
+		found[strings.TrimSuffix(path.Base(i.Key), ".json")] = i.Generation
 	}
 	return found, err
 }

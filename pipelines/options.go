@@ -28,7 +28,7 @@ type Options struct {
 	Kernels        string   // of the CPU: avx512, avx2 or generic; empty: NOISYSTUDENT_CPU, then the best
 	Threads        int      // 0: all
 	Precision      string   // fp32, bf16, exact or auto; empty: the plan's
-	Shards         int      // that cases to label are dealt into; 0: as many as are worked on at once
+	Shards         int      // that cases to label are dealt into; 0: see deal
 	MemoryBytes    int64    // 0: what the cgroup or the machine allows
 	Seed           uint64   // of everything random
 	Preset         string   // of the plan
@@ -65,7 +65,7 @@ func (o Options) check() error {
 	case o.Threads < 0:
 		return misuse("%d threads; give 1 or more, or 0 for all", o.Threads)
 	case o.Shards < 0:
-		return misuse("%d shards; give 1 or more, or 0 for as many as are worked on at once", o.Shards)
+		return misuse("%d shards; give 1 or more, or 0 for the default", o.Shards)
 	case o.MemoryBytes < 0:
 		return misuse("%d bytes of memory; give more, or 0 for what the machine allows", o.MemoryBytes)
 	case o.Precision != "" && !slices.Contains(precisions(), o.Precision):

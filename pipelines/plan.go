@@ -160,7 +160,7 @@ func (r *run) fingerprint(ctx context.Context, orientation string) ([]cases.Case
 	}
 	o, err := r.over(ctx, caseWork{
 		name: "fingerprint", ledger: fingerprint.Stage, list: labelled,
-		graph: func() *beam.Pipeline { return fingerprintGraph(c, labelled) },
+		graph: func(context.Context, map[string]bool) *beam.Pipeline { return fingerprintGraph(c, labelled) },
 	})
 	if err != nil {
 		return nil, r.explain(ctx, fingerprint.Stage, labelled, err)

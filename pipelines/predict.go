@@ -122,7 +122,7 @@ func (r *run) override(q PredictRequest) error {
 func (r *run) predict(ctx context.Context, name, detail string, c predict.Config, list []cases.Case) (outcome, error) {
 	o, err := r.over(ctx, caseWork{
 		name: name, detail: detail, ledger: c.Stage(), model: c.Digest(), network: true, list: list,
-		sharded: func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
+		graph: func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
 			return predictGraph(c, deal(ctx, r, c, list, list, standing))
 		},
 	})

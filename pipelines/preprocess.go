@@ -71,7 +71,7 @@ func (r *run) prepare(ctx context.Context, list []cases.Case) (fresh int, err er
 	options := resample.Options{Store: r.store.Root(), Plan: string(planJSON), BudgetBytes: r.memory()}
 	o, err := r.over(ctx, caseWork{
 		name: "preprocess", ledger: resample.Stage, plan: resample.Digest(r.plan), list: todo,
-		graph: func() *beam.Pipeline { return preprocessGraph(options, todo) },
+		graph: func(context.Context, map[string]bool) *beam.Pipeline { return preprocessGraph(options, todo) },
 	})
 	if err != nil {
 		return 0, err

@@ -95,7 +95,7 @@ func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.
 	c := pseudo.Config{Config: config, Round: round}
 	return r.over(ctx, caseWork{
 		name: "pseudolabel", ledger: pseudo.Stage(round), model: c.Digest(), network: true, list: pool,
-		sharded: func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
+		graph: func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
 			return pseudolabelGraph(c, deal(ctx, r, config, pool, list, standing))
 		},
 	})

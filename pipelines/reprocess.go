@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -116,7 +114,7 @@ func Reprocess(ctx context.Context, o Options, q ReprocessRequest) (Reprocessed,
 }
 
 func (l *labeller) reprocess(ctx context.Context) (_ Reprocessed, err error) {
-	if l.before, err = l.rows(ctx); err != nil {
+	if l.before, err = l.allGenerations(ctx, incoming.Stage); err != nil {
 		return Reprocessed{}, err
 	}
 	if l.request.WatchFor > 0 {
@@ -136,11 +134,11 @@ func (l *labeller) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.before, err = l.rows(ctx); err != nil || len(survey.Groups) == 0 {
+	if l.before, err = l.allGenerations(ctx, incoming.Stage); err != nil || len(survey.Groups) == 0 {
 		return err
 	}
 	count := func(ctx context.Context) (int64, error) {
-		now, err := l.rows(ctx)
+		now, err := l.allGenerations(ctx, incoming.Stage)
 		return changed(l.before, now), err
 	}
 	cases := survey.Cases()
@@ -171,16 +169,6 @@ func (l *labeller) Look(ctx context.Context) (incoming.Survey, error) {
 	return survey, l.refuseFiles(ctx, incoming.Refusals, survey.Refused)
 }
 
-// rows tells which version of each of the book's rows the ledger holds.
-func (l *labeller) rows(ctx context.Context) (map[string]int64, error) {
-	infos, err := l.store.List(ctx, "ledger/"+incoming.Stage+"/")
-	found := map[string]int64{}
-	for _, i := range infos {
-		found[strings.TrimSuffix(path.Base(i.Key), ".json")] = i.Generation
-	}
-	return found, err
-}
-
 // report sums up what the book says after the work.
 func (l *labeller) report(ctx context.Context) (Reprocessed, error) {
 	p := Reprocessed{Input: l.request.Input, Output: l.request.Output, Models: map[string]int{}, Waiting: []string{}, Removed: []string{}}
@@ -188,7 +176,7 @@ func (l *labeller) report(ctx context.Context) (Reprocessed, error) {
 	if err != nil {
 		return p, err
 	}
-	now, err := l.rows(ctx)
+	now, err := l.allGenerations(ctx, incoming.Stage)
 	if err != nil {
 		return p, err
 	}

@@ -2,8 +2,9 @@ package pipelines
 
 import (
 	"context"
-	"sync"
+	"slices"
 
+	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/shard"
@@ -28,21 +29,12 @@ func deal[T any](ctx context.Context, r *run, c predict.Config, list []cases.Cas
 
 // passes tells what each case costs, see predict.Config.Passes.
 func passes(ctx context.Context, c predict.Config, list []cases.Case, standing map[string]bool) []float64 {
+	missing := slices.DeleteFunc(slices.Clone(list), func(x cases.Case) bool { return standing[x.ID] })
+	known := map[string]float64{}
+	headers(ctx, missing, c.Plan.Orientation, func(x cases.Case, g volume.Geometry) { known[x.ID] = c.Passes(g) })
 	costs := make([]float64, len(list))
-	var group sync.WaitGroup
-	slots := make(chan struct{}, headerReaders)
-	for i, scan := range list {
-		if standing[scan.ID] {
-			continue
-		}
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			if g, err := cases.ReadGeometry(ctx, scan, c.Plan.Orientation); err == nil {
-				costs[i] = c.Passes(g)
-			}
-		})
+	for i, x := range list {
+		costs[i] = known[x.ID]
 	}
-	group.Wait()
 	return costs
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"noisystudent/io/volume"
 	"noisystudent/runners"
 	"noisystudent/runners/dataflow"
 	"noisystudent/transforms/cases"
@@ -33,6 +34,15 @@ func (r *run) makeRoom(ctx context.Context, list []cases.Case) error {
 	}
 	c := predict.Config{Plan: r.plan, Models: make([]predict.ModelRef, max(r.plan.Training.Folds, 1))}
 	r.largest = max(r.largest, n.train)
+	headers(ctx, list, r.plan.Orientation, func(_ cases.Case, g volume.Geometry) {
+		r.largest = max(r.largest, n.infer+c.ScanBytes(g))
+	})
+	return ctx.Err()
+}
+
+// headers reads the headers of cases, several at once, and gives those that can be read to do, one
+// after the other in any order.
+func headers(ctx context.Context, list []cases.Case, orientation string, do func(cases.Case, volume.Geometry)) {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	slots := make(chan struct{}, headerReaders)
@@ -40,17 +50,16 @@ func (r *run) makeRoom(ctx context.Context, list []cases.Case) error {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			g, err := cases.ReadGeometry(ctx, x, r.plan.Orientation)
+			g, err := cases.ReadGeometry(ctx, x, orientation)
 			if err != nil {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			r.largest = max(r.largest, n.infer+c.ScanBytes(g))
+			do(x, g)
 		})
 	}
 	group.Wait()
-	return ctx.Err()
 }
 
 // remarkAccelerator says that this build has no use for a GPU.
