@@ -53,6 +53,7 @@ var allowed = map[string]string{
 	"cloud.google.com/go/storage":         "gs:// addresses; asked for",
 	"github.com/apache/beam/sdks/v2":      "pipelines, Prism, Flink and Dataflow; asked for",
 	"github.com/chewxy/hm":                "the type words of Gorgonia's op interface",
+	"github.com/ebitengine/purego":        "calls into libcuda and NVRTC without cgo",
 	"github.com/fsouza/fake-gcs-server":   "tests only: the storage protocol in process",
 	"github.com/google/go-cmp":            "tests only: readable differences of structs",
 	"github.com/googleapis/gax-go/v2":     "type of the storage client's backoff",

@@ -23,7 +23,7 @@ func Place(p *program.Program, d device.Device) error {
 	order := make([]program.ID, len(p.Buffers))
 	for id := range p.Buffers {
 		b := &p.Buffers[id]
-		b.Bytes, b.Offset = d.Bytes(*b), -1
+		b.Bytes, b.Offset = d.Bytes(*b, p.Precision), -1
 		if b.Bytes < 0 {
 			return fmt.Errorf("compile: place %q: device %s gives it %d bytes", b.Name, d.Name(), b.Bytes)
 		}

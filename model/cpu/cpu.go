@@ -136,7 +136,7 @@ func (d *cpuDevice) Name() string {
 }
 
 // Bytes returns the size of a buffer in blocks of 16 channels, a multiple of 64.
-func (d *cpuDevice) Bytes(b program.Buffer) int64 {
+func (d *cpuDevice) Bytes(b program.Buffer, _ program.Precision) int64 {
 	n := int64(b.Len())
 	if b.Class != program.Labels {
 		n = 4 * int64(floats(b))

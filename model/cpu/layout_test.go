@@ -43,7 +43,7 @@ func TestWriteClearsEmptyLanes(t *testing.T) {
 	p := &program.Program{}
 	x := p.New("x", program.Activation, program.Input, 2, 19, 1, 3, 7)
 	d := open(tables()[0], 1)
-	p.Buffers[x].Offset, p.Buffers[x].Bytes = 0, d.Bytes(p.Buffers[x])
+	p.Buffers[x].Offset, p.Buffers[x].Bytes = 0, d.Bytes(p.Buffers[x], p.Precision)
 	p.Arena = p.Buffers[x].Bytes
 	dl, err := d.Load(p)
 	must(t, err)

@@ -69,7 +69,7 @@ func (d *cpuDevice) check(p *program.Program) error {
 		return err
 	}
 	for _, b := range p.Buffers {
-		switch need := d.Bytes(b); {
+		switch need := d.Bytes(b, p.Precision); {
 		case b.Offset < 0:
 			return fmt.Errorf("buffer %q has no place", b.Name)
 		case b.Offset%pixelBytes != 0:

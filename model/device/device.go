@@ -13,8 +13,9 @@ import (
 type Device interface {
 	// Name says what runs, for people: "cpu avx512, 2 threads".
 	Name() string
-	// Bytes returns the size of a buffer in this device's layout, a multiple of its alignment.
-	Bytes(b program.Buffer) int64
+	// Bytes returns the size of a buffer of a program of that precision in this
+	// device's layout, a multiple of its alignment.
+	Bytes(b program.Buffer, p program.Precision) int64
 	// Load takes memory for a placed program (see compile.Place) and readies it.
 	// The program must not change afterwards.
 	Load(p *program.Program) (Loaded, error)

@@ -40,9 +40,9 @@ func (d *Device) Close() error { return nil }
 const alignment = 64
 
 // Bytes implements device.Device.
-func (d *Device) Bytes(b program.Buffer) int64 {
+func (d *Device) Bytes(b program.Buffer, p program.Precision) int64 {
 	if d.layout != nil {
-		return d.layout.Bytes(b)
+		return d.layout.Bytes(b, p)
 	}
 	return (4*int64(b.Len()) + alignment - 1) / alignment * alignment
 }
@@ -57,8 +57,8 @@ func (d *Device) Load(p *program.Program) (device.Loaded, error) {
 	}
 	l := &Loaded{p: p, holds: make([]bool, len(p.Buffers)), kept: map[program.ID][]float32{}}
 	for i, b := range p.Buffers {
-		if b.Bytes < d.Bytes(b) {
-			return nil, fmt.Errorf("null: load: buffer %q has %d bytes, need %d", b.Name, b.Bytes, d.Bytes(b))
+		if b.Bytes < d.Bytes(b, p.Precision) {
+			return nil, fmt.Errorf("null: load: buffer %q has %d bytes, need %d", b.Name, b.Bytes, d.Bytes(b, p.Precision))
 		}
 		if b.Role == program.Param || b.Role == program.State {
 			l.kept[program.ID(i)] = make([]float32, b.Len())

@@ -150,7 +150,7 @@ func TestLayoutOfAnother(t *testing.T) {
 	inner := New(nil)
 	d := New(inner)
 	b := program.Buffer{Class: program.Vector, Shape: []int{17}}
-	if d.Bytes(b) != 128 || d.Name() != "null in the layout of null" {
-		t.Errorf("%s: %d bytes", d.Name(), d.Bytes(b))
+	if d.Bytes(b, program.Float32) != 128 || d.Name() != "null in the layout of null" {
+		t.Errorf("%s: %d bytes", d.Name(), d.Bytes(b, program.Float32))
 	}
 }

@@ -82,8 +82,12 @@ const (
 	Float32 Precision = iota
 	// Exact is float32 products as the definition has them, in any order.
 	Exact
-	// Half rounds factors to bfloat16 on the way in and sums in float32.
+	// Half rounds factors to bfloat16 on the way in and sums in float32. A device may
+	// also store activations so.
 	Half
+	// Float16 is Half in IEEE half precision, whose range needs a loss scale: the paper's
+	// mixed precision. A device without it computes in float32.
+	Float16
 )
 
 // Instr is one instruction. Reads and Writes list buffers, None left out; a

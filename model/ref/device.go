@@ -38,7 +38,7 @@ func size[T Float]() int64 {
 }
 
 // Bytes implements device.Device.
-func (d *Device[T]) Bytes(b program.Buffer) int64 {
+func (d *Device[T]) Bytes(b program.Buffer, _ program.Precision) int64 {
 	return (int64(b.Len())*size[T]() + alignment - 1) / alignment * alignment
 }
 
@@ -57,7 +57,7 @@ func (d *Device[T]) Load(p *program.Program) (device.Loaded, error) {
 		switch {
 		case arena == nil:
 			m.buffers[i] = poisoned[T](b.Len())
-		case b.Bytes < d.Bytes(b) || b.Offset%alignment != 0:
+		case b.Bytes < d.Bytes(b, p.Precision) || b.Offset%alignment != 0:
 			return nil, fmt.Errorf("ref: load: buffer %q has %d bytes at %d, not placed for this device", b.Name, b.Bytes, b.Offset)
 		default:
 			at := int(b.Offset / size[T]())

@@ -28,7 +28,7 @@ func contract(t *testing.T, open func() device.Device) {
 func bytes(t *testing.T, d device.Device) {
 	for _, c := range channels {
 		b := program.Buffer{Class: program.Activation, Shape: []int{1, c, 2, 3, 5}}
-		if n := d.Bytes(b); n < int64(2*b.Len()) || n%16 != 0 {
+		if n := d.Bytes(b, program.Float32); n < int64(2*b.Len()) || n%16 != 0 {
 			t.Errorf("%v takes %d bytes", b.Shape, n)
 		}
 	}

@@ -45,15 +45,31 @@ func some(t *testing.T, open func() device.Device, list []testCase, check func(*
 }
 
 // Half makes devices whose programs all have precision program.Half.
-func Half(open func() device.Device) func() device.Device {
-	return func() device.Device { return halfDevice{open()} }
+func Half(open func() device.Device) func() device.Device { return precisely(open, program.Half) }
+
+func precisely(open func() device.Device, p program.Precision) func() device.Device {
+	return func() device.Device { return preciseDevice{open(), p} }
 }
 
-type halfDevice struct{ device.Device }
+// preciseDevice gives all programs a precision.
+type preciseDevice struct {
+	device.Device
+	precision program.Precision
+}
 
-func (d halfDevice) Load(p *program.Program) (device.Loaded, error) {
-	p.Precision = program.Half
+func (d preciseDevice) Bytes(b program.Buffer, _ program.Precision) int64 {
+	return d.Device.Bytes(b, d.precision)
+}
+
+func (d preciseDevice) Load(p *program.Program) (device.Loaded, error) {
+	p.Precision = d.precision
 	return d.Device.Load(p)
+}
+
+// RunStored is Run without the contract, for a device that stores activations in fewer
+// bits when programs have that precision.
+func RunStored(t *testing.T, open func() device.Device, p program.Precision, tolerance float64) {
+	some(t, precisely(open, p), cases(), func(t *testing.T, d device.Device, b *problem) { b.compare(t, d, tolerance) })
 }
 
 // coarsen rounds all data to quarters and keeps them within 2: scaled, shifted and

@@ -19,7 +19,7 @@ func (b *problem) placed(d device.Device) *program.Program {
 	b.guards, b.scratch = nil, nil
 	put := func(id program.ID, at int64) {
 		f := &p.Buffers[id]
-		f.Offset, f.Bytes = at, d.Bytes(*f)
+		f.Offset, f.Bytes = at, d.Bytes(*f, p.Precision)
 		p.Arena = max(p.Arena, at+f.Bytes)
 	}
 	for i, f := range b.Buffers {

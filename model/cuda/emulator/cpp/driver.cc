@@ -1,0 +1,44 @@
+// A stand-in libcuda.so.1: the entry points that package driver calls, memory from
+// malloc full of NaN, and kernels that run under cuda_emu. An "image" is the path of
+// a shared library that package emulator compiled from the kernel sources.
+#include "cuda_emu.h"
+#include <dlfcn.h>
+#include <map>
+enum { OK = 0, INVALID_VALUE = 1, NOT_FOUND = 500 };
+static std::map<void *, size_t> live;
+extern "C" {
+int cuInit(unsigned) { return OK; }
+int cuDeviceGet(int *d, int ordinal) { *d = ordinal; return ordinal == 0 ? OK : 101; }
+int cuDeviceGetAttribute(int *v, int a, int) { *v = a == 75 ? 9 : a == 76 ? 0 : a == 16 ? 4 : a == 97 ? 232448 : 0; return OK; }
+int cuDevicePrimaryCtxRetain(void **c, int) { *c = (void *)1; return OK; }
+int cuDevicePrimaryCtxRelease_v2(int) { return OK; }
+int cuCtxSetCurrent(void *) { return OK; }
+int cuStreamCreate(void **s, unsigned) { *s = (void *)2; return OK; }
+int cuStreamDestroy_v2(void *) { return OK; }
+int cuStreamSynchronize(void *) { return OK; }
+int cuMemAlloc_v2(void **p, size_t n) {
+  if (!n) return INVALID_VALUE;
+  *p = aligned_alloc(512, (n + 511) & ~511ul); memset(*p, 0xff, n); live[*p] = n; return OK; }
+int cuMemFree_v2(void *p) { if (!live.erase(p)) return INVALID_VALUE; free(p); return OK; }
+int cuMemHostAlloc(void **p, size_t n, unsigned) { *p = aligned_alloc(512, (n + 511) & ~511ul); return OK; }
+int cuMemFreeHost(void *p) { free(p); return OK; }
+int cuMemcpyHtoDAsync_v2(void *d, const void *s, size_t n, void *) { memcpy(d, s, n); return OK; }
+int cuMemcpyDtoHAsync_v2(void *d, const void *s, size_t n, void *) { memcpy(d, s, n); return OK; }
+int cuMemsetD32Async(void *d, unsigned v, size_t n, void *) { std::fill((unsigned *)d, (unsigned *)d + n, v); return OK; }
+int cuModuleLoadData(void **m, const void *image) {
+  *m = dlopen((const char *)image, RTLD_NOW | RTLD_LOCAL);
+  if (!*m) { fprintf(stderr, "emulator: %s\n", dlerror()); return 200; }
+  return OK; }
+int cuModuleUnload(void *m) { return dlclose(m) ? INVALID_VALUE : OK; }
+int cuModuleGetFunction(void **f, void *m, const char *name) {
+  const emu::Entry *e = (const emu::Entry *)dlsym(m, "emu_entries");
+  for (; e && e->name; e++) if (!strcmp(e->name, name)) { *f = (void *)e->run; return OK; }
+  return NOT_FOUND; }
+int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *, void **args, void **) {
+  if (!bx || !by || !bz || bx * by * bz > 1024 || bz > 64 || !gx || !gy || !gz || gx > 0x7fffffffu || gy > 65535 || gz > 65535 || shared > 232448) return INVALID_VALUE;
+  std::vector<char> memory(shared + 1024);
+  emu::dynamic_shared = (char *)(((uintptr_t)memory.data() + 1023) & ~(uintptr_t)1023);
+  memset(emu::dynamic_shared, 0xff, shared);
+  emu::launch(dim3(gx, gy, gz), dim3(bx, by, bz), [=] { ((emu::Trampoline)f)(args); });
+  return OK; }
+}
