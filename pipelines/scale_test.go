@@ -33,7 +33,7 @@ import (
 // CPU time, which other work on the machine disturbs less.
 func BenchmarkBeam(b *testing.B) {
 	const count, turns = 60, 5
-	config, list := scanWork(b, count)
+	config, list := scanWork(b, count, [3]int{36, 72, 96})
 	for _, threads := range []int{1, 2} {
 		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
@@ -94,13 +94,13 @@ func leastCPU(l []spent) float64   { return sorted(l, cpuOf)[0] }
 func medianWall(l []spent) float64 { return sorted(l, wallOf)[len(l)/2] }
 func medianCPU(l []spent) float64  { return sorted(l, cpuOf)[len(l)/2] }
 
-// scanWork makes scans of 18x48x64 voxels, a store with a teacher that has hardly
+// scanWork makes scans, a store with a teacher that has hardly
 // learned anything, and what it takes to label the one with the other.
-func scanWork(b *testing.B, count int) (predict.Config, []cases.Case) {
+func scanWork(b *testing.B, count int, shape [3]int) (predict.Config, []cases.Case) {
 	b.Helper()
 	folder := b.TempDir()
 	root, st := filepath.Join(folder, "cohort"), filepath.Join(folder, "store")
-	q := PhantomRequest{Out: root, Options: phantom.Options{Labelled: 2, Unlabelled: count, Seed: 3}}
+	q := PhantomRequest{Out: root, Options: phantom.Options{Labelled: 2, Unlabelled: count, Seed: 3, Shape: shape}}
 	if _, err := Phantom(b.Context(), Options{}, q); err != nil {
 		b.Fatal(err)
 	}
