@@ -30,6 +30,7 @@ var tiers = []struct{ name, pattern string }{
 	{"worker", `needs the contents of a worker image`},
 	{"flink", `needs Flink`},
 	{"chromium", `(?i)chromium`},
+	{"emulator", `needs g\+\+`},
 	{"gpu", `(?i)gpu|cuda`},
 	{"short", `(?i)-short|short mode`},
 }

@@ -4,13 +4,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
+	"noisystudent/model/compile"
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/emulator"
 	"noisystudent/model/device"
-	"noisystudent/model/device/devicetest"
 	"noisystudent/model/program"
 )
 
@@ -46,12 +47,69 @@ var emulatorOnce = sync.OnceValues(func() (*emulator.Emulator, error) {
 	return emulator.New(folder)
 })
 
-func TestEmulated(t *testing.T) { devicetest.Run(t, emulated(t)) }
-
-func TestEmulatedBfloat16(t *testing.T) {
-	devicetest.RunStored(t, emulated(t), program.Half, devicetest.HalfTolerance)
+// TestSum checks copies, the layout and a sum in each of the stores, with numbers that
+// all of them hold.
+func TestSum(t *testing.T) {
+	open := emulated(t)
+	for _, precision := range []program.Precision{program.Float32, program.Half, program.Float16} {
+		for _, channels := range []int{1, 3, 8, 14} {
+			d := open()
+			p := &program.Program{Precision: precision}
+			shape := []int{2, channels, 3, 2, 5}
+			a := p.New("a", program.Activation, program.Input, shape...)
+			b := p.New("b", program.Activation, program.Input, shape...)
+			sum := p.New("sum", program.Activation, program.Output, shape...)
+			p.Emit(program.Add{A: a, B: b, Out: sum})
+			if err := compile.Place(p, d); err != nil {
+				t.Fatal(err)
+			}
+			l, err := d.Load(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x, y := make([]float32, p.Buffers[a].Len()), make([]float32, p.Buffers[a].Len())
+			for i := range x {
+				x[i], y[i] = float32(i%97), float32(i%31)
+			}
+			got, plane := make([]float32, len(x)), make([]float32, channels*10)
+			const at = 4 // the second case's second
+			for _, err := range []error{l.Write(a, x), l.Write(b, y), l.Run(t.Context()), l.Read(sum, got), l.ReadPlane(sum, at, plane), l.Close(), d.Close()} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range got {
+				if want := x[i] + y[i]; got[i] != want {
+					t.Fatalf("precision %d, %d channels: element %d is %g, want %g", precision, channels, i, got[i], want)
+				}
+			}
+			for i, v := range plane {
+				if want := got[((1*channels+i/10)*3+1)*10+i%10]; v != want {
+					t.Fatalf("precision %d, %d channels: element %d of a plane is %g, want %g", precision, channels, i, v, want)
+				}
+			}
+		}
+	}
 }
 
-func TestEmulatedFloat16(t *testing.T) {
-	devicetest.RunStored(t, emulated(t), program.Float16, devicetest.HalfTolerance)
+func TestRefusesWhatIsNotWritten(t *testing.T) {
+	d := emulated(t)()
+	p := &program.Program{}
+	x := p.New("x", program.Activation, program.Input, 1, 8, 1, 1, 4)
+	p.Emit(program.Moments{In: x, Out: p.New("moments", program.Vector, program.Output, 1, 8, 2)})
+	if err := compile.Place(p, d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Load(p); err == nil || !strings.Contains(err.Error(), "no kernel computes it") {
+		t.Errorf("load: %v, want that no kernel computes it", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNoDriver(t *testing.T) {
+	if _, err := cuda.Open(cuda.Options{Driver: filepath.Join(t.TempDir(), "libcuda.so.1")}); err == nil || !strings.Contains(err.Error(), "install NVIDIA's driver") {
+		t.Errorf("open: %v, want the remedy", err)
+	}
 }
