@@ -31,6 +31,7 @@ var tiers = []struct{ name, pattern string }{
 	{"flink", `needs Flink`},
 	{"chromium", `(?i)chromium`},
 	{"emulator", `needs g\+\+`},
+	{"nvrtc", `needs NVRTC`},
 	{"gpu", `(?i)gpu|cuda`},
 	{"short", `(?i)-short|short mode`},
 }

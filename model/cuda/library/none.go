@@ -1,0 +1,9 @@
+//go:build !linux || !(amd64 || arm64) || nocuda
+
+package library
+
+// Open fails with ErrLeftOut.
+func Open(string, bool) (Library, error) { return Library{}, ErrLeftOut }
+
+// Bind fails with ErrLeftOut.
+func (l Library) Bind(string, any) error { return ErrLeftOut }

@@ -1,0 +1,37 @@
+package nvrtc
+
+import (
+	"testing"
+
+	"noisystudent/model/cuda"
+	"noisystudent/model/cuda/kernels"
+)
+
+var _ cuda.Compiler = Target{}
+
+// TestKernels compiles what the device launches today: nothing may spill.
+func TestKernels(t *testing.T) {
+	c := opened(t)
+	for _, store := range []string{"float", "bf16", "f16"} {
+		u := kernels.Unit{File: "elementwise", Defines: "STORE=" + store}
+		source, err := u.Source()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, arch := range []string{"sm_80", "sm_90"} {
+			image, err := c.Image(arch, u.File, source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(image.Kernels) != 3 {
+				t.Errorf("%s %s: kernels %v, want pack, unpack and add", u, arch, image.Kernels)
+			}
+			for _, k := range image.Kernels {
+				t.Logf("%s %s: %s", u, arch, k)
+				if k.SpillStores+k.SpillLoads+k.Stack > 0 || k.Registers < 1 || k.Registers > 64 {
+					t.Errorf("%s %s: %s, want no spills and 1 to 64 registers", u, arch, k)
+				}
+			}
+		}
+	}
+}
