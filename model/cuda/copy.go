@@ -24,6 +24,7 @@ func (l *loaded) Write(id program.ID, src []float32) error {
 		binary.LittleEndian.PutUint32(bytes[4*i:], math.Float32bits(v))
 	}
 	b := l.p.Buffers[id]
+	l.changed = l.changed || b.Role == program.Param
 	if b.Class != program.Activation {
 		return l.upload(l.at(id), bytes)
 	}

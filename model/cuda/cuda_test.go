@@ -12,6 +12,7 @@ import (
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/emulator"
 	"noisystudent/model/device"
+	"noisystudent/model/device/devicetest"
 	"noisystudent/model/program"
 )
 
@@ -46,6 +47,16 @@ var emulatorOnce = sync.OnceValues(func() (*emulator.Emulator, error) {
 	}
 	return emulator.New(folder)
 })
+
+func TestEmulated(t *testing.T) { devicetest.Run(t, emulated(t)) }
+
+func TestEmulatedBfloat16(t *testing.T) {
+	devicetest.RunStored(t, emulated(t), program.Half, devicetest.HalfTolerance)
+}
+
+func TestEmulatedFloat16(t *testing.T) {
+	devicetest.RunStored(t, emulated(t), program.Float16, devicetest.HalfTolerance)
+}
 
 // TestSum checks copies, the layout and a sum in each of the stores, with numbers that
 // all of them hold.

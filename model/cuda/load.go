@@ -16,9 +16,11 @@ type loaded struct {
 	p     *program.Program
 	store store
 
-	arena, exchange driver.Pointer // exchange holds a buffer as float32 in logical order
-	staging         []byte         // page-locked, as long as exchange
-	launches        []*driver.Launch
+	arena, scratch, exchange driver.Pointer // exchange holds a buffer as float32 in logical order
+	staging                  []byte         // page-locked, as long as exchange
+	launches                 []*driver.Launch
+	weights                  []*driver.Launch // run before launches when parameters have changed
+	changed                  bool
 }
 
 // Load implements device.Device. State and parameters start at zero.
@@ -29,7 +31,7 @@ func (d *Device) Load(p *program.Program) (device.Loaded, error) {
 	if !p.Placed() {
 		return nil, errors.New("cuda: load: the program is not placed")
 	}
-	l := &loaded{d: d, p: p, store: storeOf(p.Precision)}
+	l := &loaded{d: d, p: p, store: storeOf(p.Precision), changed: true}
 	if err := l.take(); err != nil {
 		return nil, errors.Join(fmt.Errorf("cuda: load: %w", err), l.Close())
 	}
@@ -45,8 +47,12 @@ func (l *loaded) take() error {
 		}
 		largest = max(largest, 4*int64(b.Len()))
 	}
+	measure := &lowering{l: l, measuring: true}
+	if err := measure.all(); err != nil {
+		return err
+	}
 	var err error
-	for at, bytes := range map[*driver.Pointer]int64{&l.arena: l.p.Arena, &l.exchange: largest} {
+	for at, bytes := range map[*driver.Pointer]int64{&l.arena: l.p.Arena, &l.scratch: measure.bytes(), &l.exchange: largest} {
 		if *at, err = d.context.Alloc(max(bytes, alignment)); err != nil {
 			return err
 		}
@@ -61,9 +67,9 @@ func (l *loaded) take() error {
 			}
 		}
 	}
-	w := &lowering{l: l}
-	err = w.all()
-	l.launches = w.launches
+	real := &lowering{l: l, scratch: l.scratch, keepAt: measure.most}
+	err = real.all()
+	l.launches, l.weights = real.launches, real.weights
 	return err
 }
 
@@ -72,18 +78,33 @@ func (l *loaded) Run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cuda: run: stopped before its start: %w", err)
 	}
-	for _, launch := range l.launches {
+	list := l.launches
+	if l.changed {
+		list = append(append([]*driver.Launch{}, l.weights...), l.launches...)
+	}
+	for _, launch := range list {
 		if err := l.d.stream.Launch(launch); err != nil {
 			return err
 		}
 	}
+	l.changed = l.updates()
 	return l.d.stream.Sync()
+}
+
+// updates reports whether runs change parameters.
+func (l *loaded) updates() bool {
+	for _, in := range l.p.Instrs {
+		if _, ok := in.(program.Update); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // Close implements device.Loaded.
 func (l *loaded) Close() error {
 	var errs []error
-	for _, p := range []*driver.Pointer{&l.arena, &l.exchange} {
+	for _, p := range []*driver.Pointer{&l.arena, &l.scratch, &l.exchange} {
 		if *p != 0 {
 			errs = append(errs, l.d.context.Free(*p))
 			*p = 0
@@ -93,9 +114,9 @@ func (l *loaded) Close() error {
 		errs = append(errs, l.d.context.FreeHost(l.staging))
 		l.staging = nil
 	}
-	for _, launch := range l.launches {
+	for _, launch := range append(l.launches, l.weights...) {
 		launch.Args.Free()
 	}
-	l.launches = nil
+	l.launches, l.weights = nil, nil
 	return errors.Join(errs...)
 }

@@ -9,15 +9,25 @@ import (
 	"noisystudent/model/program"
 )
 
-// lowering turns instructions into launches.
+// lowering turns instructions into launches. It is done twice: first with a null
+// scratch, to learn how much of it is wanted, then for good.
 type lowering struct {
-	l        *loaded
+	l         *loaded
+	measuring bool // the first time
+
 	launches []*driver.Launch
+	weights  []*driver.Launch
 	err      error
+
+	scratch    driver.Pointer
+	used, most int64 // of the memory that one instruction has to itself
+	keepAt     int64 // where kept memory starts: most of the first time
+	kept       int64
 }
 
 func (w *lowering) all() error {
 	for t, in := range w.l.p.Instrs {
+		w.used = 0
 		w.instruction(in)
 		if w.err != nil {
 			return fmt.Errorf("instruction %d %T: %w", t, in, w.err)
@@ -69,6 +79,23 @@ func (w *lowering) instruction(in program.Instr) {
 	}
 }
 
+// temp gives memory that lasts for the launches of one instruction.
+func (w *lowering) temp(bytes int64) driver.Pointer {
+	at := w.scratch + driver.Pointer(w.used)
+	w.used += aligned(bytes)
+	w.most = max(w.most, w.used)
+	return at
+}
+
+// keep gives memory that lasts as long as the program, such as for packed weights.
+func (w *lowering) keep(bytes int64) driver.Pointer {
+	at := w.scratch + driver.Pointer(w.keepAt+w.kept)
+	w.kept += aligned(bytes)
+	return at
+}
+
+func (w *lowering) bytes() int64 { return w.most + w.kept }
+
 // missing is for instructions whose kernels are not written yet.
 func (w *lowering) missing() { w.err = errors.New("no kernel computes it yet") }
 
@@ -84,12 +111,21 @@ func (w *lowering) make(file, defines, name string, grid, block [3]int, shared i
 	if err != nil && w.err == nil {
 		w.err = err
 	}
-	return &driver.Launch{Name: file + "." + name, Function: f, Grid: grid, Block: block, Shared: shared, Args: driver.Pack(args...)}
+	launch := &driver.Launch{Name: file + "." + name, Function: f, Grid: grid, Block: block, Shared: shared}
+	if !w.measuring {
+		launch.Args = driver.Pack(args...)
+	}
+	return launch
 }
 
 // launch adds a kernel to each run.
 func (w *lowering) launch(file, defines, name string, grid, block [3]int, shared int, args ...any) {
 	w.launches = append(w.launches, w.make(file, defines, name, grid, block, shared, args...))
+}
+
+// onWeights adds a kernel to the runs before which parameters have changed.
+func (w *lowering) onWeights(file, defines, name string, grid, block [3]int, shared int, args ...any) {
+	w.weights = append(w.weights, w.make(file, defines, name, grid, block, shared, args...))
 }
 
 // each launches a kernel that strides over n elements.

@@ -66,6 +66,12 @@ func (d preciseDevice) Load(p *program.Program) (device.Loaded, error) {
 	return d.Device.Load(p)
 }
 
+// RunStored is Run without the contract, for a device that stores activations in fewer
+// bits when programs have that precision.
+func RunStored(t *testing.T, open func() device.Device, p program.Precision, tolerance float64) {
+	some(t, precisely(open, p), cases(), func(t *testing.T, d device.Device, b *problem) { b.compare(t, d, tolerance) })
+}
+
 // coarsen rounds all data to quarters and keeps them within 2: scaled, shifted and
 // multiplied by the suite's slope they have at most 8 binary digits.
 func (b *problem) coarsen() {
