@@ -1,11 +1,12 @@
 // Package kernels holds the CUDA sources of the device and puts a compilation unit
 // together: the constants that it is specialised for, the instructions (ptx.cuh) and
-// one file. The text needs no header of CUDA.
+// one file, whose #include lines name files beside it. The text needs no header of CUDA.
 package kernels
 
 import (
 	"embed"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -18,6 +19,8 @@ type Unit struct {
 	Defines string // separated by blanks
 }
 
+var include = regexp.MustCompile(`(?m)^#include "(.+)"\n`)
+
 // Source is the text of a unit.
 func (u Unit) Source() (string, error) {
 	var b strings.Builder
@@ -25,12 +28,21 @@ func (u Unit) Source() (string, error) {
 		name, value, _ := strings.Cut(d, "=")
 		fmt.Fprintf(&b, "#define %s %s\n", name, value)
 	}
-	for _, name := range []string{"ptx.cuh", u.File + ".cu"} {
-		text, err := files.ReadFile(name)
-		if err != nil {
-			return "", fmt.Errorf("cuda: kernel source: %w", err)
-		}
-		b.Write(text)
+	text, err := files.ReadFile(u.File + ".cu")
+	if err != nil {
+		return "", fmt.Errorf("cuda: kernel source: %w", err)
 	}
+	parts := []string{"ptx.cuh"}
+	for _, m := range include.FindAllSubmatch(text, -1) {
+		parts = append(parts, string(m[1]))
+	}
+	for _, name := range parts {
+		header, err := files.ReadFile(name)
+		if err != nil {
+			return "", fmt.Errorf("cuda: kernel source of %s: %w", u.File, err)
+		}
+		b.Write(header)
+	}
+	b.Write(include.ReplaceAll(text, nil))
 	return b.String(), nil
 }
