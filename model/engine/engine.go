@@ -139,6 +139,29 @@ func (e *Engine) Reduced() []program.Precision {
 	return nil
 }
 
+// Place plans the memory of a program and returns what it takes, in bytes: of the card
+// where one computes, else of the machine.
+func (e *Engine) Place(p *program.Program) (int64, error) {
+	if err := compile.Place(p, e.device); err != nil {
+		return 0, err
+	}
+	if d, ok := e.device.(interface {
+		Memory(p *program.Program) (int64, error)
+	}); ok {
+		return d.Memory(p)
+	}
+	return p.Arena, nil
+}
+
+// Free returns how many bytes of a card's memory networks may take now. Where no card
+// computes it is 0: the machine's memory is everybody's.
+func (e *Engine) Free() (int64, error) {
+	if d, ok := e.device.(interface{ Free() (int64, error) }); ok {
+		return d.Free()
+	}
+	return 0, nil
+}
+
 // Close gives the device back, after all trainers and predictors are closed.
 func (e *Engine) Close() error { return e.device.Close() }
 
