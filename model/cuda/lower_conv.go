@@ -5,27 +5,43 @@ import (
 	"noisystudent/model/program"
 )
 
+var one = [3]int{1, 1, 1}
+
 func (w *lowering) conv(in program.Conv) {
 	kernel, out := w.shape(in.Weight), w.stored(in.Out)
 	taps := [3]int(kernel[2:])
-	bias := w.optional(in.Bias)
-	var partial driver.Pointer
-	if len(in.In) > 1 {
-		partial = w.temp(int64(4 * out.batch * volume(out.grid) * stride(out.channels)))
+	var views []operand
+	for _, v := range in.In {
+		views = append(views, w.seen(v))
 	}
-	first := 0
-	for i, v := range in.In {
-		x := w.seen(v)
-		weight := w.plainWeights(kernelView{
-			at: w.at(in.Weight) + driver.Pointer(4*first*volume(taps)), stepIn: volume(taps), stepOut: kernel[1] * volume(taps), stepTaps: tapSteps(taps),
-		}, taps, x.channels, out.channels)
-		w.each("conv_direct", "conv", int64(out.batch*volume(out.grid)*stride(out.channels)),
-			x.at, x.norm, x.slope, weight, bias, partial, truth(i > 0), truth(i == len(in.In)-1), out.at,
-			int32(out.batch), int32(x.channels), int32(out.channels), triple(x.grid), triple(out.grid), triple(taps), triple(in.Stride), triple(padding(taps)))
-		first += x.channels
+	g := gather{
+		source: views[0], out: out, bias: w.optional(in.Bias), lattice: out.grid, step: one, taps: taps, stride: in.Stride,
+		weight: kernelView{at: w.at(in.Weight), stepIn: volume(taps), stepOut: kernel[1] * volume(taps), stepTaps: tapSteps(taps)},
 	}
+	for a, pad := range padding(taps) {
+		g.first[a] = -pad
+	}
+	if w.onTensorCores(g, views, one, w.optional(in.Moments)) {
+		return
+	}
+	w.convDirect(g, views)
 	if in.Moments != program.None {
 		w.moments(program.Moments{In: in.Out, Out: in.Moments})
+	}
+}
+
+// convDirect computes a gather whose source is the channels of all of in.
+func (w *lowering) convDirect(g gather, in []operand) {
+	var partial driver.Pointer
+	if len(in) > 1 {
+		partial = w.temp(int64(4 * g.out.batch * volume(g.out.grid) * stride(g.out.channels)))
+	}
+	weight := g.weight
+	for i, x := range in {
+		w.each("conv_direct", "conv", int64(g.out.batch*volume(g.out.grid)*stride(g.out.channels)),
+			x.at, x.norm, x.slope, w.plainWeights(weight, g.taps, x.channels, g.out.channels), g.bias, partial, truth(i > 0), truth(i == len(in)-1), g.out.at,
+			int32(g.out.batch), int32(x.channels), int32(g.out.channels), triple(x.grid), triple(g.out.grid), triple(g.taps), triple(g.stride), triple(g.first))
+		weight.at += driver.Pointer(4 * x.channels * weight.stepIn)
 	}
 }
 
@@ -33,19 +49,23 @@ func (w *lowering) convTransposed(in program.ConvTransposed) {
 	w.upsample(w.seen(in.In), w.stored(in.Out), in.Weight, in.Bias)
 }
 
-// upsample computes the transposed convolution of x, one phase of out's grid after another.
+// upsample computes the transposed convolution of x. Each phase of out's grid is a
+// convolution of its own.
 func (w *lowering) upsample(x, out operand, weight, bias program.ID) {
 	taps := [3]int(w.shape(weight)[2:])
-	for phase := range eachVoxel(taps) {
-		g := gather{
-			source: x, out: out, bias: w.optional(bias), lattice: x.grid, step: taps, phase: phase,
-			weight: kernelView{at: w.at(weight), stepIn: out.channels * volume(taps), stepOut: volume(taps)},
-			taps:   [3]int{1, 1, 1}, stride: [3]int{1, 1, 1},
-		}
+	g := gather{
+		source: x, out: out, bias: w.optional(bias), lattice: x.grid, step: taps, taps: one, stride: one,
+		weight: kernelView{at: w.at(weight), stepIn: out.channels * volume(taps), stepOut: volume(taps)},
+	}
+	if w.onTensorCores(g, []operand{x}, taps, 0) {
+		return
+	}
+	for g.phase = range eachVoxel(taps) {
+		each := g
 		for a, step := range tapSteps(taps) {
-			g.weight.at += driver.Pointer(4 * phase[a] * step)
+			each.weight.at += driver.Pointer(4 * g.phase[a] * step)
 		}
-		w.gather(g)
+		w.gather(each)
 	}
 }
 
