@@ -18,15 +18,15 @@ func (w *lowering) onTensorCores(g gather, in []operand, phases [3]int, moments 
 	}
 	chunks := chunksOf(in)
 	columns := ceilDiv(g.out.channels, t.Columns()) * t.Columns()
-	tiles := [3]int{ceilDiv(g.lattice[0], t.Depth()), ceilDiv(g.lattice[1], t.Height()), ceilDiv(g.lattice[2], t.Width)}
+	tiles := t.Grid(g.lattice)
 	columnBlocks := volume(phases) * columns / t.Columns()
 	blocks := volume(tiles) * g.out.batch * columnBlocks
 	splitChunks := chunks
-	if volume(phases) == 1 && !g.accumulate && g.lattice == g.out.grid {
+	if volume(phases) == 1 {
 		splitChunks = max(tuning.SplitChunks, ceilDiv(chunks, max(1, tuning.Blocks/blocks)))
 	}
 	splits := ceilDiv(chunks, splitChunks)
-	voxels, parts := volume(g.out.grid), volume(tiles)
+	voxels, parts := volume(g.lattice), volume(tiles)
 	var partial, ofParts driver.Pointer
 	if splits > 1 {
 		partial = w.temp(int64(4 * splits * g.out.batch * voxels * columns))
@@ -37,18 +37,48 @@ func (w *lowering) onTensorCores(g gather, in []operand, phases [3]int, moments 
 	}
 	w.launch("conv_mma", t.Defines(g.taps, g.stride), "tiled",
 		[3]int{tiles[2] * columnBlocks, tiles[1], tiles[0] * g.out.batch * splits}, [3]int{t.Threads(), 1, 1}, t.Shared(g.taps, g.stride, min(chunks, 2)),
-		append(viewArgs(in), w.packed(g, in, phases, t, columns, chunks), g.bias, g.out.at, ofParts, partial, truth(g.accumulate),
+		append(viewArgs(in), w.packed(g, in, phases, t, columns), g.bias, g.out.at, ofParts, partial, truth(g.accumulate),
 			int32(g.out.channels), int32(g.taps[0]), int32(g.stride[0]), int32(chunks), int32(splitChunks),
 			int32(columnBlocks), inverse(columnBlocks), inverse(tiles[0]), int32(g.out.batch), inverse(g.out.batch),
 			triple(in[0].grid), triple(g.out.grid), triple(g.lattice), triple(g.step), triple(phases), triple(g.phase), triple(g.first), triple(tiles))...)
 	if splits > 1 {
 		w.launch("conv_sum", "", "splits", [3]int{parts, ceilDiv(columns, 32), g.out.batch}, [3]int{32, 8, 1}, 0,
-			partial, g.bias, g.out.at, ofParts, int32(splits), int32(voxels), int32(g.out.channels), int32(columns))
+			partial, g.bias, g.out.at, ofParts, int32(splits), truth(g.accumulate), int32(g.out.channels), int32(columns),
+			triple(g.out.grid), triple(g.lattice), triple(g.step), triple(g.phase))
 	}
+	w.mergeMoments(ofParts, moments, parts, columns, g.out)
+	return true
+}
+
+// mergeMoments adds the second stage of moments, where they are wanted: out's, of parts
+// that conv_mma.cu or conv_sum.cu has left.
+func (w *lowering) mergeMoments(ofParts, moments driver.Pointer, parts, columns int, out operand) {
 	if moments != 0 {
-		w.launch("conv_sum", "", "moments", [3]int{ceilDiv(g.out.channels, 32), g.out.batch, 1}, [3]int{32, 16, 1}, 0,
-			ofParts, moments, int32(parts), int32(g.out.channels), int32(columns))
+		w.launch("conv_sum", "", "moments", [3]int{ceilDiv(out.channels, 32), out.batch, 1}, [3]int{32, 16, 1}, 0,
+			ofParts, moments, int32(parts), int32(out.channels), int32(columns))
 	}
+}
+
+// firstOnTensorCores is onTensorCores for the convolution of one channel.
+func (w *lowering) firstOnTensorCores(g gather, moments driver.Pointer) bool {
+	x, out := g.source, g.out
+	t, ok := tuning.Conv(g.taps, g.stride, out.channels, out.grid)
+	if w.l.store.bytes != 2 || x.channels > 1 || !ok {
+		return false
+	}
+	asChannels := gather{source: operand{channels: volume(g.taps)}, out: out, weight: kernelView{at: g.weight.at, stepIn: 1, stepOut: g.weight.stepOut}, taps: one}
+	columns := ceilDiv(out.channels, t.Columns()) * t.Columns()
+	columnBlocks := columns / t.Columns()
+	tiles := t.Grid(out.grid)
+	var ofParts driver.Pointer
+	if moments != 0 {
+		ofParts = w.temp(int64(4 * 3 * out.batch * volume(tiles) * columns))
+	}
+	w.launch("conv_first", t.Defines(g.taps, g.stride), "first", [3]int{tiles[2] * columnBlocks, tiles[1], tiles[0] * out.batch}, [3]int{t.Threads(), 1, 1},
+		t.Shared(g.taps, g.stride, 1), x.at, x.norm, x.slope, w.packed(asChannels, []operand{asChannels.source}, one, t, columns), g.bias, out.at,
+		ofParts, int32(out.channels), int32(g.taps[0]), int32(g.stride[0]), int32(columnBlocks), inverse(columnBlocks), inverse(tiles[0]), int32(out.batch), inverse(out.batch),
+		triple(x.grid), triple(out.grid), triple(g.first), triple(tiles))
+	w.mergeMoments(ofParts, moments, volume(tiles), columns, out)
 	return true
 }
 
@@ -92,7 +122,8 @@ func chunksOf(in []operand) (n int) {
 func inverse(d int) uint32 { return uint32((1<<32 + int64(d) - 1) / int64(d)) }
 
 // packed keeps weights in the order of conv_pack.cu.
-func (w *lowering) packed(g gather, in []operand, phases [3]int, t tuning.Tile, columns, chunks int) driver.Pointer {
+func (w *lowering) packed(g gather, in []operand, phases [3]int, t tuning.Tile, columns int) driver.Pointer {
+	chunks := chunksOf(in)
 	size := int64(2 * columns * chunks * 16 * volume(g.taps))
 	at := w.keep(size * int64(volume(phases)))
 	steps, i := tapSteps(phases), 0

@@ -21,7 +21,8 @@ func (w *lowering) conv(in program.Conv) {
 	for a, pad := range padding(taps) {
 		g.first[a] = -pad
 	}
-	if w.onTensorCores(g, views, one, w.optional(in.Moments)) {
+	moments := w.optional(in.Moments)
+	if w.onTensorCores(g, views, one, moments) || len(views) == 1 && w.firstOnTensorCores(g, moments) {
 		return
 	}
 	w.convDirect(g, views)

@@ -32,6 +32,11 @@ func (t Tile) Depth() int { return t.Warps[0] * 16 / t.Width }
 // Height is the height of a block's output voxels.
 func (t Tile) Height() int { return t.Warps[1] * t.Rows }
 
+// Grid is how many tiles cover a grid (D, H, W).
+func (t Tile) Grid(grid [3]int) [3]int {
+	return [3]int{(grid[0] + t.Depth() - 1) / t.Depth(), (grid[1] + t.Height() - 1) / t.Height(), (grid[2] + t.Width - 1) / t.Width}
+}
+
 // Columns are a block's output channels.
 func (t Tile) Columns() int { return t.Warps[2] * t.Tiles * 8 }
 
@@ -62,11 +67,10 @@ func (t Tile) Defines(taps, stride [3]int) string {
 
 // Rule gives a tile to convolutions; the first that fits is taken.
 type Rule struct {
-	Kernel   [3]int // taps, 0 for any up to 5
-	Stride   [3]int // 0 for 1 and 2
-	Channels int    // output channels at the most, 0 for any
-	Width    int    // of the output at the least
-	Tile     Tile
+	Kernel, Stride [3]int // at the most
+	Channels       int    // of the output at the most, 0 for any
+	Width          int    // of the output at the least
+	Tile           Tile
 }
 
 //go:embed conv.json
@@ -95,7 +99,7 @@ func Rules() []Rule { return convRules }
 
 func (r Rule) fits(taps, stride [3]int, channels, width int) bool {
 	for a := range 3 {
-		if r.Kernel[a] != taps[a] && (r.Kernel[a] != 0 || taps[a] > 5) || r.Stride[a] != stride[a] && (r.Stride[a] != 0 || stride[a] > 2) {
+		if taps[a] > r.Kernel[a] || stride[a] > r.Stride[a] {
 			return false
 		}
 	}
