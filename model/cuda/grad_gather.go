@@ -46,6 +46,9 @@ func (w *lowering) gather(g gather) {
 	if volume(g.lattice) == 0 || g.accumulate && volume(g.taps) == 0 {
 		return
 	}
+	if w.onTensorCores(g, []operand{g.source}, one, 0) {
+		return
+	}
 	cin, cout := g.source.channels, g.out.channels
 	weights := volume(g.taps) * cin * cout
 	packed := w.keep(int64(4 * weights))

@@ -5,8 +5,7 @@ import (
 	"noisystudent/model/program"
 )
 
-// Gradients of convolutions are of two kinds: gathers (by data, and the upsampling of
-// views) and products (by weight).
+// Gradients of convolutions are of two kinds: gathers (by data) and products (by weight).
 
 func (w *lowering) convWeightGrad(in program.ConvWeightGrad) {
 	kernel, dout := w.shape(in.DWeight), w.stored(in.DOut)
@@ -77,42 +76,4 @@ func (w *lowering) convTransposedDataGrad(in program.ConvTransposedDataGrad) {
 		weight:  kernelView{at: w.at(in.Weight), stepIn: volume(taps), stepOut: kernel[1] * volume(taps), stepTaps: tapSteps(taps)},
 		lattice: din.grid, step: [3]int{1, 1, 1}, taps: taps, stride: taps,
 	})
-}
-
-// seen is a view as an operand. An upsampled view is computed into temporary memory, one
-// phase of the upsampled grid after another.
-func (w *lowering) seen(v program.View) operand {
-	x := w.stored(v.Buf)
-	if v.Norm != program.None {
-		x.norm, x.slope = w.at(v.Norm), v.Slope
-	}
-	if v.Up == nil {
-		return x
-	}
-	kernel := w.shape(v.Up.Weight)
-	taps := [3]int(kernel[2:])
-	up := operand{batch: x.batch, channels: kernel[1]}
-	for a := range up.grid {
-		up.grid[a] = x.grid[a] * taps[a]
-	}
-	up.at = w.temp(int64(up.batch*volume(up.grid)*stride(up.channels)) * w.l.store.bytes)
-	for phase := range eachVoxel(taps) {
-		g := gather{
-			source: x, out: up, bias: w.optional(v.Up.Bias), lattice: x.grid, step: taps, phase: phase,
-			weight: kernelView{at: w.at(v.Up.Weight), stepIn: kernel[1] * volume(taps), stepOut: volume(taps)},
-			taps:   [3]int{1, 1, 1}, stride: [3]int{1, 1, 1},
-		}
-		for a, step := range tapSteps(taps) {
-			g.weight.at += driver.Pointer(4 * phase[a] * step)
-		}
-		w.gather(g)
-	}
-	return up
-}
-
-func (w *lowering) optional(id program.ID) driver.Pointer {
-	if id == program.None {
-		return 0
-	}
-	return w.at(id)
 }

@@ -82,6 +82,22 @@ static inline void ldmatrix_x2_trans(unsigned (&r)[2], const void *row) {
   for (int m = 0; m < 2; m++) { uint16_t lo, hi; int c = lane / 4, k = (lane % 4) * 2;
     memcpy(&lo, (const char *)p[base + m * 8 + k] + c * 2, 2); memcpy(&hi, (const char *)p[base + m * 8 + k + 1] + c * 2, 2); r[m] = lo | (unsigned)hi << 16; }
   emu::warp(0xffffffffu, "ldmatrix.trans"); }
+// cp.async: a thread's copies are done when it waits for their group, the latest time that the card may take. A block
+// that ends leaves nothing behind.
+struct EmuCopies { void *to; const void *from; bool wanted; int group; };
+static thread_local std::vector<EmuCopies> emu_copies[1024];
+static thread_local int emu_group[1024];
+static inline void emu_cp_async(void *to, const void *from, bool wanted) {
+  if (((uintptr_t)to | (wanted ? (uintptr_t)from : 0)) & 15) { fprintf(stderr, "emu: cp.async not 16-byte aligned\n"); abort(); }
+  emu_copies[emu::flat()].push_back({to, from, wanted, emu_group[emu::flat()]}); }
+static inline void emu_cp_async_commit() { emu_group[emu::flat()]++; }
+static inline void emu_cp_async_wait(int newest) {
+  auto &list = emu_copies[emu::flat()]; int upto = emu_group[emu::flat()] - newest;
+  auto late = std::stable_partition(list.begin(), list.end(), [=](const EmuCopies &c) { return c.group < upto; });
+  for (auto c = list.begin(); c != late; c++) if (c->wanted) memcpy(c->to, c->from, 16); else memset(c->to, 0, 16);
+  list.erase(list.begin(), late); }
+
+static inline unsigned __umulhi(unsigned a, unsigned b) { return (uint64_t)a * b >> 32; }
 
 // --- number formats: the bodies of ptx.cuh's instructions ---
 static inline float emu_f16_to_float(unsigned short b) { _Float16 v; memcpy(&v, &b, 2); return (float)v; }
