@@ -55,7 +55,7 @@ func misuse(format string, a ...any) error {
 // computes nothing, so it is not among them.
 func Devices() []string {
 	names := slices.DeleteFunc(engine.Devices(), func(name string) bool { return name == "null" })
-	return append(names, "cuda:N")
+	return slices.Insert(names, slices.Index(names, "cuda")+1, "cuda:N")
 }
 
 // check reports options that cannot work, before anything is done.

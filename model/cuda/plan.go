@@ -45,6 +45,12 @@ func (d *Device) Memory(p *program.Program) (int64, error) {
 	return plan.Memory, err
 }
 
+// Free returns the bytes of the card's memory that nobody has taken.
+func (d *Device) Free() (int64, error) {
+	free, _, err := d.context.Memory()
+	return free, err
+}
+
 // Reduced lists the precisions of 16 bits that the device computes in, the paper's first.
 func (d *Device) Reduced() []program.Precision {
 	return []program.Precision{program.Float16, program.Half}

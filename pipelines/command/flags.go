@@ -66,7 +66,7 @@ func (c *session) pipelineFlags(cmd *cobra.Command, idle ...string) {
 	f.Int64Var(&o.Runner.Dataflow.MaxWorkers, "max-workers", 0, "dataflow: workers at most (default Dataflow's)")
 	f.StringVar(&o.Runner.Dataflow.ServiceAccount, "service-account", "", "dataflow: account whose rights the workers have (default the project's)")
 	f.StringVar(&o.Runner.Dataflow.Subnetwork, "subnetwork", "", "dataflow: subnetwork of workers without public addresses")
-	f.StringVar(&o.Runner.Dataflow.Binary, "worker-binary", "", "dataflow: static linux/amd64 build of this program for the workers (default this one)")
+	f.StringVar(&o.Runner.Dataflow.Binary, "worker-binary", "", "dataflow: linux/amd64 build of this program for the workers, made with CGO_ENABLED=0 (default this one)")
 	f.BoolVar(&o.Runner.Dataflow.DryRun, "dry-run", false, "dataflow: print the first job that would be submitted, and stop")
 	hide(cmd, idle...)
 }
