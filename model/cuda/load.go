@@ -20,6 +20,7 @@ type loaded struct {
 	staging                  []byte         // page-locked, as long as exchange
 	launches                 []*driver.Launch
 	weights                  []*driver.Launch // run before launches when parameters have changed
+	until                    []int            // launches up to the end of each instruction
 	changed                  bool
 }
 
@@ -69,7 +70,7 @@ func (l *loaded) take() error {
 	}
 	real := &lowering{l: l, scratch: l.scratch, keepAt: measure.most}
 	err = real.all()
-	l.launches, l.weights = real.launches, real.weights
+	l.launches, l.weights, l.until = real.launches, real.weights, real.until
 	return err
 }
 

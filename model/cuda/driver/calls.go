@@ -7,6 +7,7 @@ import "noisystudent/model/cuda/library"
 type calls struct {
 	init, setCurrent, free, moduleUnload, launch uintptr
 	streamDestroy, streamSync, fill              uintptr
+	eventDestroy, eventRecord                    uintptr
 
 	version      func(v *int32) int32
 	errorName    func(code int32, name **byte) int32
@@ -26,12 +27,15 @@ type calls struct {
 	streamCreate func(stream *uintptr, flags uint32) int32
 	moduleLoad   func(module *uintptr, image *byte) int32
 	function     func(function *uintptr, module uintptr, name string) int32
+	eventCreate  func(event *uintptr, flags uint32) int32
+	eventElapsed func(milliseconds *float32, start, end uintptr) int32
 }
 
 func (c *calls) resolve(l library.Library) error {
 	for name, at := range map[string]*uintptr{
 		"cuInit": &c.init, "cuCtxSetCurrent": &c.setCurrent, "cuMemFree_v2": &c.free, "cuModuleUnload": &c.moduleUnload,
 		"cuLaunchKernel": &c.launch, "cuStreamDestroy_v2": &c.streamDestroy, "cuStreamSynchronize": &c.streamSync, "cuMemsetD32Async": &c.fill,
+		"cuEventDestroy_v2": &c.eventDestroy, "cuEventRecord": &c.eventRecord,
 	} {
 		var err error
 		if *at, err = l.Symbol(name); err != nil {
@@ -45,6 +49,7 @@ func (c *calls) resolve(l library.Library) error {
 		"cuMemAlloc_v2": &c.alloc, "cuMemHostAlloc": &c.hostAlloc, "cuMemFreeHost": &c.hostFree,
 		"cuMemcpyHtoDAsync_v2": &c.upload, "cuMemcpyDtoHAsync_v2": &c.download, "cuStreamCreate": &c.streamCreate,
 		"cuModuleLoadData": &c.moduleLoad, "cuModuleGetFunction": &c.function,
+		"cuEventCreate": &c.eventCreate, "cuEventElapsedTime": &c.eventElapsed,
 	} {
 		if err := l.Bind(name, at); err != nil {
 			return err

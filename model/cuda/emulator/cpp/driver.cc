@@ -2,6 +2,7 @@
 // malloc full of NaN, and kernels that run under cuda_emu. An "image" is the path of
 // a shared library that package emulator compiled from the kernel sources.
 #include "cuda_emu.h"
+#include <chrono>
 #include <dlfcn.h>
 #include <map>
 enum { OK = 0, INVALID_VALUE = 1, NOT_FOUND = 500 };
@@ -58,4 +59,9 @@ int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
   memset(emu::dynamic_shared, 0xff, shared);
   emu::launch(dim3(gx, gy, gz), dim3(bx, by, bz), [=] { ((emu::Trampoline)f)(args); });
   return OK; }
+using Moment = std::chrono::steady_clock::time_point; // events: kernels end when their launch returns
+int cuEventCreate(void **e, unsigned) { *e = new Moment; return OK; }
+int cuEventDestroy_v2(void *e) { delete (Moment *)e; return OK; }
+int cuEventRecord(void *e, void *) { *(Moment *)e = std::chrono::steady_clock::now(); return OK; }
+int cuEventElapsedTime(float *ms, void *a, void *b) { *ms = std::chrono::duration<float, std::milli>(*(Moment *)b - *(Moment *)a).count(); return OK; }
 }
