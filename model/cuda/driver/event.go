@@ -22,7 +22,9 @@ func (e Event) Close() error {
 
 // Record puts an event behind the work that is queued.
 func (s Stream) Record(e Event) error {
-	return s.c.Do(func() error { return s.c.d.check("cuEventRecord", s.c.d.do(s.c.d.call.eventRecord, e.handle, s.handle)) })
+	return s.c.Do(func() error {
+		return s.c.d.check("cuEventRecord", s.c.d.do(s.c.d.call.eventRecord, e.handle, s.handle))
+	})
 }
 
 // Since is the card's time between two events that it has come to.
