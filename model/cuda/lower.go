@@ -1,7 +1,6 @@
 package cuda
 
 import (
-	"errors"
 	"fmt"
 
 	"noisystudent/model/cuda/driver"
@@ -15,6 +14,7 @@ type lowering struct {
 	l         *loaded
 	measuring bool // the first time
 
+	index    int // of the instruction
 	launches []*driver.Launch
 	weights  []*driver.Launch
 	until    []int          // launches up to each instruction's end
@@ -29,7 +29,7 @@ type lowering struct {
 
 func (w *lowering) all() error {
 	for t, in := range w.l.p.Instrs {
-		w.used = 0
+		w.index, w.used = t, 0
 		w.instruction(in)
 		if w.err != nil {
 			return fmt.Errorf("instruction %d %T: %w", t, in, w.err)
@@ -98,9 +98,6 @@ func (w *lowering) keep(bytes int64) driver.Pointer {
 }
 
 func (w *lowering) bytes() int64 { return w.most + w.kept }
-
-// missing is for instructions whose kernels are not written yet.
-func (w *lowering) missing() { w.err = errors.New("no kernel computes it yet") }
 
 func (w *lowering) at(id program.ID) driver.Pointer { return w.l.at(id) }
 
