@@ -50,15 +50,6 @@ func (w *lowering) onTensorCores(g gather, in []operand, phases [3]int, moments 
 	return true
 }
 
-// mergeMoments adds the second stage of moments, where they are wanted: out's, of parts
-// that conv_mma.cu or conv_sum.cu has left.
-func (w *lowering) mergeMoments(ofParts, moments driver.Pointer, parts, columns int, out operand) {
-	if moments != 0 {
-		w.launch("conv_sum", "", "moments", [3]int{ceilDiv(out.channels, 32), out.batch, 1}, [3]int{32, 16, 1}, 0,
-			ofParts, moments, int32(parts), int32(out.channels), int32(columns))
-	}
-}
-
 // firstOnTensorCores is onTensorCores for the convolution of one channel.
 func (w *lowering) firstOnTensorCores(g gather, moments driver.Pointer) bool {
 	x, out := g.source, g.out

@@ -1,7 +1,6 @@
 package cuda
 
 import (
-	"errors"
 	"fmt"
 
 	"noisystudent/model/cuda/driver"
@@ -100,9 +99,6 @@ func (w *lowering) keep(bytes int64) driver.Pointer {
 
 func (w *lowering) bytes() int64 { return w.most + w.kept }
 
-// missing is for instructions whose kernels are not written yet.
-func (w *lowering) missing() { w.err = errors.New("no kernel computes it yet") }
-
 func (w *lowering) at(id program.ID) driver.Pointer { return w.l.at(id) }
 
 func (w *lowering) shape(id program.ID) []int { return w.l.p.Buffers[id].Shape }
@@ -116,11 +112,14 @@ func (w *lowering) make(file, defines, name string, grid, block [3]int, shared i
 		w.units = append(w.units, u)
 		return launch
 	}
-	f, err := w.l.d.function(u, name)
-	if err != nil && w.err == nil {
-		w.err = err
+	launch.Args = driver.Pack(args...)
+	var err error
+	if launch.Function, err = w.l.d.function(u, name, shared); err == nil {
+		err = w.l.d.context.Check(launch.Function, launch.Args)
 	}
-	launch.Function, launch.Args = f, driver.Pack(args...)
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("%s: %w", launch.Name, err)
+	}
 	return launch
 }
 
@@ -140,16 +139,13 @@ func (w *lowering) each(file, name string, n int64, args ...any) {
 	w.launch(file, "", name, [3]int{int(min((n+threads-1)/threads, blocks)), 1, 1}, [3]int{threads, 1, 1}, 0, args...)
 }
 
-// now runs what was added, once.
+// now queues what was added, once.
 func (w *lowering) now() error {
-	if w.err != nil {
-		return w.err
-	}
 	for _, launch := range w.launches {
-		if err := w.l.d.stream.Launch(launch); err != nil {
-			return err
+		if w.err == nil {
+			w.err = w.l.d.stream.Launch(launch)
 		}
-		defer launch.Args.Free()
+		launch.Args.Free()
 	}
-	return w.l.d.stream.Sync()
+	return w.err
 }

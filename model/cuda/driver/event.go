@@ -17,7 +17,7 @@ func (c *Context) Event() (e Event, err error) {
 
 // Close ends an event.
 func (e Event) Close() error {
-	return e.c.Do(func() error { return e.c.d.check("cuEventDestroy", e.c.d.do(e.c.d.call.eventDestroy, e.handle)) })
+	return e.c.release("cuEventDestroy", e.c.d.call.eventDestroy, e.handle)
 }
 
 // Record puts an event behind the work that is queued.

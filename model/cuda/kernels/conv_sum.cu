@@ -34,24 +34,3 @@ extern "C" __global__ void __launch_bounds__(256) splits(const float *partial, c
     float *to = of_parts + ((i64)n * gridDim.x + blockIdx.x) * 3 * columns + c;
     if (pass == 0) mean = sum / count;
     else if (y == 0 && c < cout) { to[0] = count; to[columns] = mean; to[2 * columns] = sum; } } }
-
-// Mean and biased variance (N, cout, 2) from those of parts (N, parts, 3, columns): count, mean and squared differences
-// from it, merged in double in a fixed order. A block has 32 channels of image blockIdx.y and 16 threads for each.
-extern "C" __global__ void __launch_bounds__(512) moments(const float *of_parts, float *out, int parts, int cout, int columns) {
-  __shared__ double counts[16][32], means[16][32], squares[16][32];
-  int x = threadIdx.x, y = threadIdx.y, c = blockIdx.x * 32 + x, n = blockIdx.y;
-  double count = 0, mean = 0, square = 0;
-  auto merge = [&](double k, double m, double s) { // by Chan
-    double all = count + k;
-    if (all == 0) return;
-    double delta = m - mean;
-    mean += delta * (k / all); square += s + delta * delta * (count * k / all); count = all; };
-  if (c < cout)
-    for (int i = y; i < parts; i += 16) {
-      const float *p = of_parts + ((i64)n * parts + i) * 3 * columns + c;
-      merge(p[0], p[columns], p[2 * columns]); }
-  counts[y][x] = count; means[y][x] = mean; squares[y][x] = square;
-  __syncthreads();
-  if (y || c >= cout) return;
-  for (int k = 1; k < 16; k++) merge(counts[k][x], means[k][x], squares[k][x]);
-  out[2 * ((i64)n * cout + c)] = mean; out[2 * ((i64)n * cout + c) + 1] = square / count; }
