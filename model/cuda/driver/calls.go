@@ -9,6 +9,7 @@ type calls struct {
 	streamDestroy, streamSync, fill              uintptr
 	setFunction, beginCapture, graphLaunch       uintptr
 	graphDestroy, instanceDestroy, hostFree      uintptr
+	copy                                         uintptr
 
 	version      func(v *int32) int32
 	errorName    func(code int32, name **byte) int32
@@ -37,7 +38,7 @@ func (c *calls) resolve(l library.Library) error {
 		"cuInit": &c.init, "cuCtxSetCurrent": &c.setCurrent, "cuMemFree_v2": &c.free, "cuModuleUnload": &c.moduleUnload,
 		"cuLaunchKernel": &c.launch, "cuStreamDestroy_v2": &c.streamDestroy, "cuStreamSynchronize": &c.streamSync, "cuMemsetD32Async": &c.fill,
 		"cuFuncSetAttribute": &c.setFunction, "cuStreamBeginCapture_v2": &c.beginCapture, "cuGraphLaunch": &c.graphLaunch,
-		"cuGraphDestroy": &c.graphDestroy, "cuGraphExecDestroy": &c.instanceDestroy, "cuMemFreeHost": &c.hostFree,
+		"cuGraphDestroy": &c.graphDestroy, "cuGraphExecDestroy": &c.instanceDestroy, "cuMemFreeHost": &c.hostFree, "cuMemcpyDtoDAsync_v2": &c.copy,
 	} {
 		var err error
 		if *at, err = l.Symbol(name); err != nil {
