@@ -39,8 +39,8 @@ func (w *lowering) table(bytes []byte) driver.Pointer {
 		return table
 	}
 	for at := 0; at < len(bytes) && w.err == nil; {
-		n := copy(w.l.staging, bytes[at:])
-		w.err = w.l.upload(table+driver.Pointer(at), w.l.staging[:n])
+		n := min(len(bytes)-at, len(w.l.staging))
+		w.err = w.l.upload(table+driver.Pointer(at), bytes[at:at+n])
 		at += n
 	}
 	return table
