@@ -36,6 +36,8 @@ func TestKernels(t *testing.T) {
 		{"loss", "STRIDE=24", 168},
 		{"loss", "STRIDE=32", 200},
 		{"update", "", 64},
+		{"blend", "STRIDE=16", 80},
+		{"blend", "STRIDE=24", 128},
 	} {
 		for _, store := range []string{"float", "bf16", "f16"} {
 			u := kernels.Unit{File: k.file, Defines: "STORE=" + store + " " + k.defines}
