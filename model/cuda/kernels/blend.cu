@@ -5,7 +5,7 @@
 
 // logits of a tile (d, h, w), flipped, times weights (d, h, w) and a share, into the sums of a model at (z, y, x); total, where
 // it is not null, gets what they are multiplied by
-extern "C" __global__ void __launch_bounds__(128) add_tile(const T *logits, const float *weights, float *sums, float *total, float share, int probabilities, int classes,
+extern "C" __global__ void __launch_bounds__(128, 4) add_tile(const T *logits, const float *weights, float *sums, float *total, float share, int probabilities, int classes,
     int d, int h, int w, int z0, int y0, int x0, int flip_z, int flip_y, int flip_x, int height, int width) {
   EACH(i, (i64)d * h * w) {
     int x = i % w, y = i / w % h, z = i / w / h;
@@ -24,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(128) add_tile(const T *logits, cons
 
 // the mean over models of a finished plane of area voxels; ring is the voxels of a model's sums. The label of the largest
 // score, its probability and all scores (classes, area), of each what is not null.
-extern "C" __global__ void __launch_bounds__(128) finish(const float *sums, const float *total, int models, i64 ring, int logits, int classes, int area,
+extern "C" __global__ void __launch_bounds__(128, 4) finish(const float *sums, const float *total, int models, i64 ring, int logits, int classes, int area,
     u8 *labels, float *probability, float *scores) {
   EACH(i, area) {
     Voxel mean = {};
