@@ -14,7 +14,6 @@ type lowering struct {
 	l         *loaded
 	measuring bool // the first time
 
-	index    int // of the instruction
 	launches []*driver.Launch
 	weights  []*driver.Launch
 	until    []int          // launches up to each instruction's end
@@ -29,7 +28,7 @@ type lowering struct {
 
 func (w *lowering) all() error {
 	for t, in := range w.l.p.Instrs {
-		w.index, w.used = t, 0
+		w.used = 0
 		w.instruction(in)
 		if w.err != nil {
 			return fmt.Errorf("instruction %d %T: %w", t, in, w.err)
