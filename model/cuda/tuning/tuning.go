@@ -65,12 +65,17 @@ func (t Tile) Defines(taps, stride [3]int) string {
 		taps[1], taps[2], stride[1], stride[2], t.Width, t.Rows, t.Tiles, t.Warps[0], t.Warps[1], t.Warps[2], t.Blocks)
 }
 
-// Rule gives a tile to convolutions; the first that fits is taken.
-type Rule struct {
+// Limits say to which convolutions a rule applies.
+type Limits struct {
 	Kernel, Stride [3]int // at the most
 	Channels       int    // of the output at the most, 0 for any
 	Width          int    // of the output at the least
-	Tile           Tile
+}
+
+// Rule gives a tile to convolutions; the first that fits is taken.
+type Rule struct {
+	Limits
+	Tile Tile
 }
 
 //go:embed conv.json
@@ -97,7 +102,7 @@ func Conv(taps, stride [3]int, channels int, grid [3]int) (Tile, bool) {
 // Rules returns the table.
 func Rules() []Rule { return convRules }
 
-func (r Rule) fits(taps, stride [3]int, channels, width int) bool {
+func (r Limits) fits(taps, stride [3]int, channels, width int) bool {
 	for a := range 3 {
 		if taps[a] > r.Kernel[a] || stride[a] > r.Stride[a] {
 			return false
