@@ -6,6 +6,9 @@ import (
 	"fmt"
 )
 
+// SplitPlanes is how many planes of a tile a block should go through at the least.
+const SplitPlanes = 4
+
 // Product is how a weight gradient is shared out among warps and blocks, see
 // grad_mma.cu.
 type Product struct {
