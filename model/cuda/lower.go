@@ -6,6 +6,7 @@ import (
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/kernels"
+	"noisystudent/model/cuda/tuning"
 	"noisystudent/model/program"
 )
 
@@ -109,6 +110,9 @@ func (w *lowering) shape(id program.ID) []int { return w.l.p.Buffers[id].Shape }
 func (w *lowering) make(file, defines, name string, grid, block [3]int, shared int, args ...any) *driver.Launch {
 	u := kernels.Unit{File: file, Defines: "STORE=" + w.l.store.name + " " + defines}
 	f, err := w.l.d.function(u, name)
+	if err == nil && shared > 48<<10 {
+		err = w.l.d.context.AllowShared(f, tuning.MostShared)
+	}
 	if err != nil && w.err == nil {
 		w.err = err
 	}

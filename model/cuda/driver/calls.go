@@ -11,6 +11,7 @@ import (
 type calls struct {
 	init, setCurrent, free, moduleUnload, launch uintptr
 	streamDestroy, streamSync, fill              uintptr
+	setAttribute                                 uintptr
 
 	deviceGet    func(device *int32, ordinal int32) int32
 	attribute    func(value *int32, attribute, device int32) int32
@@ -30,6 +31,7 @@ func (c *calls) resolve(library uintptr) error {
 	for name, at := range map[string]*uintptr{
 		"cuInit": &c.init, "cuCtxSetCurrent": &c.setCurrent, "cuMemFree_v2": &c.free, "cuModuleUnload": &c.moduleUnload,
 		"cuLaunchKernel": &c.launch, "cuStreamDestroy_v2": &c.streamDestroy, "cuStreamSynchronize": &c.streamSync, "cuMemsetD32Async": &c.fill,
+		"cuFuncSetAttribute": &c.setAttribute,
 	} {
 		address, err := purego.Dlsym(library, name)
 		if err != nil {
