@@ -10,11 +10,13 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/kernels"
+	"noisystudent/model/cuda/nvrtc"
 	"noisystudent/model/device"
 	"noisystudent/model/program"
 )
@@ -24,15 +26,18 @@ type Compiler interface {
 	Compile(name, source string) ([]byte, error)
 }
 
-// Options choose a card.
+// Options choose a card. The zero value takes the first, with what is found on the machine.
 type Options struct {
-	Card     int    // the driver's number
-	Driver   string // path of libcuda, empty: the loader's
-	Compiler Compiler
+	Card     int      // the driver's number
+	Driver   string   // path of libcuda, empty: the loader's
+	NVRTC    string   // path of NVIDIA's compiler or of its folder, empty: see nvrtc.Locate
+	Cache    string   // folder of compiled kernels, empty: see nvrtc.Options
+	Compiler Compiler // in place of NVRTC, for tests
 }
 
 // Device is an open card.
 type Device struct {
+	card     driver.Card
 	context  *driver.Context
 	stream   driver.Stream
 	compiler Compiler
@@ -43,36 +48,69 @@ type Device struct {
 
 var _ device.Device = &Device{}
 
-// Open takes a card.
+// Cards describes the cards of the machine, by the options' driver.
+func Cards(o Options) ([]driver.Card, error) {
+	lib, err := driver.Open(o.Driver)
+	if err != nil {
+		return nil, err
+	}
+	return lib.Cards()
+}
+
+// Open takes a card. Where it cannot, the error is one message that says what to do: one
+// of package driver's types, or *nvrtc.MissingError.
 func Open(o Options) (*Device, error) {
 	lib, err := driver.Open(o.Driver)
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{compiler: o.Compiler, modules: map[kernels.Unit]driver.Module{}}
+	d := &Device{modules: map[kernels.Unit]driver.Module{}}
 	if d.context, err = lib.Open(o.Card); err != nil {
 		return nil, err
 	}
-	if d.stream, err = d.context.Stream(); err != nil {
-		return nil, err
+	if err := d.ready(o); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
+func (d *Device) ready(o Options) (err error) {
+	if d.card, err = d.context.Card(); err != nil {
+		return err
+	}
+	if d.compiler, err = o.compiler(d.card); err != nil {
+		return err
+	}
+	d.stream, err = d.context.Stream()
+	return err
+}
+
+// compiler is NVRTC for the card, of the driver's CUDA or an older one.
+func (o Options) compiler(card driver.Card) (Compiler, error) {
+	if o.Compiler != nil {
+		return o.Compiler, nil
+	}
+	c, err := nvrtc.Open(nvrtc.Options{Path: o.NVRTC, Major: card.Driver.Major, Cache: o.Cache})
+	if err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	return c.For(card.Major, card.Minor)
+}
+
+// Card describes the card as it was when it was opened.
+func (d *Device) Card() driver.Card { return d.card }
+
 // Name implements device.Device.
-func (d *Device) Name() string { return "cuda" }
+func (d *Device) Name() string { return fmt.Sprintf("cuda:%d %s", d.card.Number, d.card.Name) }
 
 // Close implements device.Device.
 func (d *Device) Close() error {
+	var errs []error
 	for _, m := range d.modules {
-		if err := m.Unload(); err != nil {
-			return err
-		}
+		errs = append(errs, m.Unload())
 	}
-	if err := d.stream.Close(); err != nil {
-		return err
-	}
-	return d.context.Close()
+	d.modules = nil
+	return errors.Join(append(errs, d.stream.Close(), d.context.Close())...)
 }
 
 // function finds a kernel, and compiles its unit the first time.

@@ -1,6 +1,7 @@
 package cuda_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,15 +11,20 @@ import (
 
 	"noisystudent/model/compile"
 	"noisystudent/model/cuda"
+	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/emulator"
+	"noisystudent/model/cuda/library"
 	"noisystudent/model/device"
 	"noisystudent/model/device/devicetest"
 	"noisystudent/model/program"
 )
 
-// emulated opens a card that the emulator stands in for.
-func emulated(t *testing.T) func() device.Device {
+// emulatedOptions open a card that the emulator stands in for.
+func emulatedOptions(t *testing.T) cuda.Options {
 	t.Helper()
+	if leftOut() {
+		t.Skip(library.ErrLeftOut)
+	}
 	if _, err := exec.LookPath("g++"); err != nil {
 		t.Skip("the emulator of CUDA kernels needs g++")
 	}
@@ -26,8 +32,14 @@ func emulated(t *testing.T) func() device.Device {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return cuda.Options{Driver: e.Library(), Compiler: e}
+}
+
+func emulated(t *testing.T) func() device.Device {
+	t.Helper()
+	o := emulatedOptions(t)
 	return func() device.Device {
-		d, err := cuda.Open(cuda.Options{Driver: e.Library(), Compiler: e})
+		d, err := cuda.Open(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,8 +131,19 @@ func TestRefusesWhatIsNotWritten(t *testing.T) {
 	}
 }
 
+// leftOut reports whether this binary is built without CUDA.
+func leftOut() bool {
+	_, err := library.Open("", false)
+	return errors.Is(err, library.ErrLeftOut)
+}
+
 func TestNoDriver(t *testing.T) {
-	if _, err := cuda.Open(cuda.Options{Driver: filepath.Join(t.TempDir(), "libcuda.so.1")}); err == nil || !strings.Contains(err.Error(), "install NVIDIA's driver") {
+	_, err := cuda.Open(cuda.Options{Driver: filepath.Join(t.TempDir(), "libcuda.so.1")})
+	remedy := "install NVIDIA's driver"
+	if leftOut() {
+		remedy = "take one that is built with it"
+	}
+	if missing := (*driver.MissingError)(nil); !errors.As(err, &missing) || !strings.Contains(err.Error(), remedy) {
 		t.Errorf("open: %v, want the remedy", err)
 	}
 }

@@ -19,6 +19,8 @@ type lowering struct {
 	index    int // of the instruction
 	launches []*driver.Launch
 	weights  []*driver.Launch
+	until    []int          // launches up to each instruction's end
+	units    []kernels.Unit // of all launches, the first time
 	err      error
 
 	scratch    driver.Pointer
@@ -34,6 +36,7 @@ func (w *lowering) all() error {
 		if w.err != nil {
 			return fmt.Errorf("instruction %d %T: %w", t, in, w.err)
 		}
+		w.until = append(w.until, len(w.launches))
 	}
 	return nil
 }
@@ -109,6 +112,11 @@ func (w *lowering) shape(id program.ID) []int { return w.l.p.Buffers[id].Shape }
 // type and for the defines.
 func (w *lowering) make(file, defines, name string, grid, block [3]int, shared int, args ...any) *driver.Launch {
 	u := kernels.Unit{File: file, Defines: "STORE=" + w.l.store.name + " " + defines}
+	launch := &driver.Launch{Name: file + "." + name, Grid: grid, Block: block, Shared: shared}
+	if w.measuring {
+		w.units = append(w.units, u)
+		return launch
+	}
 	f, err := w.l.d.function(u, name)
 	if err == nil && shared > 48<<10 {
 		err = w.l.d.context.AllowShared(f, tuning.MostShared)
@@ -116,10 +124,7 @@ func (w *lowering) make(file, defines, name string, grid, block [3]int, shared i
 	if err != nil && w.err == nil {
 		w.err = err
 	}
-	launch := &driver.Launch{Name: file + "." + name, Function: f, Grid: grid, Block: block, Shared: shared}
-	if !w.measuring {
-		launch.Args = driver.Pack(args...)
-	}
+	launch.Function, launch.Args = f, driver.Pack(args...)
 	return launch
 }
 

@@ -10,9 +10,11 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"noisystudent/model/compile"
@@ -32,66 +34,132 @@ var (
 	ErrState = errors.New("not a state of this network")
 )
 
-// Options chooses a device. Device is auto (or empty: the fastest there is), cpu,
-// ref (the slow definition) or null (no arithmetic, for plans and schedules).
-// Threads is how many cpu uses, 0 for all; Kernels forces one of its kernel tables
-// (see cpu.Options).
+// Options chooses a device. Device is cpu, cuda (the first NVIDIA card), cuda:N (the
+// driver's card N), ref (the slow definition), null (no arithmetic, for plans and
+// schedules) or auto (or empty: a card where one opens, else cpu). Threads is how many
+// cpu uses, 0 for all; Kernels forces one of its kernel tables (see cpu.Options).
 type Options struct {
 	Device  string
 	Threads int
 	Kernels string
 }
 
-// devices lists what Open knows; auto takes the first.
+// devices lists what Open knows. auto takes the first that opens. Where cuda is left out
+// of the binary, its open always fails.
 var devices = []struct {
 	name string
-	open func(o Options) (device.Device, error)
+	open func(o Options, card int) (device.Device, error)
 }{
-	{"cpu", func(o Options) (device.Device, error) {
+	{"cuda", openCard},
+	{"cpu", func(o Options, _ int) (device.Device, error) {
 		return cpu.Open(cpu.Options{Threads: o.Threads, Kernels: o.Kernels})
 	}},
-	{"ref", func(Options) (device.Device, error) { return ref.New(), nil }},
-	{"null", func(Options) (device.Device, error) { return null.New(nil), nil }},
+	{"ref", func(Options, int) (device.Device, error) { return ref.New(), nil }},
+	{"null", func(Options, int) (device.Device, error) { return null.New(nil), nil }},
 }
 
-// Devices returns the names that Open accepts.
+// Devices returns the names that Open accepts. A number may follow cuda: cuda:1.
 func Devices() []string {
-	names := []string{"auto"}
+	names := []string{auto}
 	for _, d := range devices {
 		names = append(names, d.name)
 	}
 	return names
 }
 
-// Engine is an open device. Several trainers and predictors may share it.
-type Engine struct{ device device.Device }
+const auto = "auto"
 
-// Open opens a device. The error of an unknown name is ErrDevice.
-func Open(o Options) (*Engine, error) {
-	name := o.Device
-	if name == "" || name == "auto" {
-		name = devices[0].name
+// parse splits the name of a device from the number of its card. The error is ErrDevice.
+func parse(name string) (kind string, card int, err error) {
+	kind, number, found := strings.Cut(cmp.Or(name, auto), ":")
+	if found {
+		card, err = strconv.Atoi(number)
 	}
+	if err != nil || card < 0 || found && kind != "cuda" || !slices.Contains(Devices(), kind) {
+		return "", 0, fmt.Errorf("engine: open %q: %w: have %s, cuda:N", name, ErrDevice, strings.Join(Devices(), ", "))
+	}
+	return kind, card, nil
+}
+
+// Known reports whether Open knows the name of a device, which need not be here.
+func Known(name string) bool {
+	_, _, err := parse(name)
+	return err == nil
+}
+
+// Engine is an open device. Several trainers and predictors may share it.
+type Engine struct {
+	device device.Device
+	passed error
+}
+
+// On returns an engine on an open device, which it takes over.
+func On(d device.Device) *Engine { return &Engine{device: d} }
+
+// Open opens a device. The error of an unknown name is ErrDevice. All engines of one
+// card share it.
+func Open(o Options) (*Engine, error) {
+	kind, card, err := parse(o.Device)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{}
 	for _, d := range devices {
-		if d.name != name {
+		if kind != auto && kind != d.name {
 			continue
 		}
-		opened, err := d.open(o)
-		if err != nil {
-			return nil, fmt.Errorf("engine: open %s: %w", name, err)
+		if e.device, err = d.open(o, card); err == nil {
+			return e, nil
 		}
-		return &Engine{opened}, nil
+		if kind != auto || d.name != "cuda" {
+			return nil, fmt.Errorf("engine: open %s: %w", cmp.Or(o.Device, auto), err)
+		}
+		e.passed = err
 	}
-	return nil, fmt.Errorf("engine: open %q: %w: have %s", o.Device, ErrDevice, strings.Join(Devices(), ", "))
+	return nil, err
 }
+
+// Passed is why auto has not taken a card, nil where it has or was not asked.
+func (e *Engine) Passed() error { return e.passed }
 
 // Name says what runs, for people.
 func (e *Engine) Name() string { return e.device.Name() }
 
-// Half reports whether the device gains by program.Half: others compute it in float32.
-func (e *Engine) Half() bool {
-	d, ok := e.device.(interface{ Half() bool })
-	return ok && d.Half()
+// Reduced lists the precisions of 16 bits that the device gains by, the best for labels
+// first. Programs of the others are computed in float32.
+func (e *Engine) Reduced() []program.Precision {
+	switch d := e.device.(type) {
+	case interface{ Reduced() []program.Precision }:
+		return d.Reduced()
+	case interface{ Half() bool }:
+		if d.Half() {
+			return []program.Precision{program.Half}
+		}
+	}
+	return nil
+}
+
+// Place plans the memory of a program and returns what it takes, in bytes: of the card
+// where one computes, else of the machine.
+func (e *Engine) Place(p *program.Program) (int64, error) {
+	if err := compile.Place(p, e.device); err != nil {
+		return 0, err
+	}
+	if d, ok := e.device.(interface {
+		Memory(p *program.Program) (int64, error)
+	}); ok {
+		return d.Memory(p)
+	}
+	return p.Arena, nil
+}
+
+// Free returns how many bytes of a card's memory networks may take now. Where no card
+// computes it is 0: the machine's memory is everybody's.
+func (e *Engine) Free() (int64, error) {
+	if d, ok := e.device.(interface{ Free() (int64, error) }); ok {
+		return d.Free()
+	}
+	return 0, nil
 }
 
 // Close gives the device back, after all trainers and predictors are closed.

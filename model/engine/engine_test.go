@@ -76,6 +76,7 @@ func content(t *testing.T, trainer *Trainer) []byte {
 	}
 	var b bytes.Buffer
 	binary.Write(&b, binary.LittleEndian, []int64{s.Steps, s.Skipped})
+	binary.Write(&b, binary.LittleEndian, s.Scale)
 	for _, m := range []map[string]Tensor{s.Weights, s.Optimiser} {
 		var names []string
 		for name := range m {
@@ -88,6 +89,11 @@ func content(t *testing.T, trainer *Trainer) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// tensors is content without the counts.
+func tensors(t *testing.T, trainer *Trainer) []byte {
+	return content(t, trainer)[8*2+binary.Size(LossScale{}):]
 }
 
 func TestTrainingLearns(t *testing.T) {
@@ -153,12 +159,12 @@ func TestSkippedStepsLeaveNoTrace(t *testing.T) {
 			if err != nil || !r.Skipped {
 				t.Fatalf("%s: a step on NaN gives %+v, %v", o.Device, r, err)
 			}
-			if got, want := content(t, trainer)[16:], content(t, plain)[16:]; !bytes.Equal(got, want) {
+			if got, want := tensors(t, trainer), tensors(t, plain); !bytes.Equal(got, want) {
 				t.Errorf("%s %s: a skipped step changed the state", o.Device, rule)
 			}
 			train(t, trainer, 3, 4)
 			train(t, plain, 3, 4)
-			if got, want := content(t, trainer)[16:], content(t, plain)[16:]; !bytes.Equal(got, want) {
+			if got, want := tensors(t, trainer), tensors(t, plain); !bytes.Equal(got, want) {
 				t.Errorf("%s %s: a skipped step changed the one after it", o.Device, rule)
 			}
 			if s, err := trainer.Snapshot(); err != nil || s.Steps != 4 || s.Skipped != 1 {
@@ -458,15 +464,29 @@ func TestAllocations(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	if _, err := Open(Options{Device: "abacus"}); !errors.Is(err, ErrDevice) || !strings.Contains(err.Error(), "auto, cpu, ref, null") {
+	if _, err := Open(Options{Device: "abacus"}); !errors.Is(err, ErrDevice) || !strings.Contains(err.Error(), "auto, cuda, cpu, ref, null, cuda:N") {
 		t.Errorf("an unknown device gives %v", err)
 	}
 	if _, err := Open(Options{Device: "cpu", Threads: -1}); err == nil {
 		t.Error("a negative number of threads is accepted")
 	}
+	for name, known := range map[string]bool{
+		"": true, "auto": true, "cuda": true, "cuda:0": true, "cuda:12": true, "cpu": true, "null": true,
+		"cuda:": false, "cuda:-1": false, "cuda:x": false, "cpu:0": false, "auto:1": false, "Cuda": false, ":1": false,
+	} {
+		if got := Known(name); got != known {
+			t.Errorf("%q is known: %v", name, got)
+		}
+	}
 	auto, cpu := open(t, Options{}), open(t, Options{Device: "cpu"})
-	if auto.Name() != cpu.Name() || auto.Name() == "" {
-		t.Errorf("auto opens %q, cpu %q", auto.Name(), cpu.Name())
+	if auto.Passed() != nil && auto.Name() != cpu.Name() || auto.Passed() == nil && !strings.HasPrefix(auto.Name(), "cuda") {
+		t.Errorf("auto opens %q, cpu %q, for %v", auto.Name(), cpu.Name(), auto.Passed())
+	}
+	if cpu.Passed() != nil {
+		t.Errorf("nobody asked for a card: %v", cpu.Passed())
+	}
+	if _, err := Open(Options{Device: "cuda:99"}); err == nil || !strings.Contains(err.Error(), "cuda:99") {
+		t.Errorf("a card that no machine has gives %v", err)
 	}
 }
 

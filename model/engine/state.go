@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -15,10 +16,11 @@ import (
 // state-dict names, Optimiser "<param>.momentum" for SGD, "<param>.exp_avg" and
 // "<param>.exp_avg_sq" for AdamW; a head that deep supervision leaves out has
 // weights and no memory, as in PyTorch. Steps counts all steps, Skipped those that
-// changed nothing.
+// changed nothing. Scale is zero but for program.Float16; a zero one starts afresh there.
 type State struct {
 	Weights, Optimiser map[string]Tensor
 	Steps, Skipped     int64
+	Scale              LossScale
 }
 
 // Snapshot copies the state out.
@@ -26,7 +28,7 @@ func (t *Trainer) Snapshot() (State, error) {
 	if t.torn {
 		return State{}, fmt.Errorf("engine: snapshot: the last step was interrupted, restore a state first: %w", ErrState)
 	}
-	s := State{Steps: t.steps, Skipped: t.skipped}
+	s := State{Steps: t.steps, Skipped: t.skipped, Scale: t.scale}
 	var err error
 	if s.Weights, err = t.tensors(t.names.Params); err != nil {
 		return State{}, fmt.Errorf("engine: snapshot weights: %w", err)
@@ -60,6 +62,11 @@ func (t *Trainer) Restore(s State) error {
 		}
 	}
 	t.steps, t.skipped, t.inARow, t.torn = s.Steps, s.Skipped, 0, false
+	t.scale = LossScale{}
+	if t.config.Precision == program.Float16 {
+		t.scale = s.Scale
+		t.scale.Value = cmp.Or(t.scale.Value, firstScale)
+	}
 	return nil
 }
 
@@ -69,6 +76,9 @@ func (t *Trainer) checkState(s State) error {
 	}
 	if s.Skipped < 0 || s.Skipped > s.Steps {
 		return fmt.Errorf("%d steps skipped of %d: %w", s.Skipped, s.Steps, ErrState)
+	}
+	if err := s.Scale.check(s.Skipped); err != nil {
+		return err
 	}
 	if len(s.Optimiser) == 0 && s.Steps == 0 {
 		return nil

@@ -46,15 +46,13 @@ func (c TrainConfig) check() error {
 	return nil
 }
 
-// seed is the loss scale: float32 has no need of one.
-const seed = 1
-
 // Trainer is a network in training.
 type Trainer struct {
 	network
 	config         TrainConfig
 	allowed        [256]bool // labels
 	steps, skipped int64
+	scale          LossScale
 	inARow         int
 	torn           bool // weights and memory may be of different steps
 
@@ -82,7 +80,7 @@ func (e *Engine) newTrainer(c TrainConfig, p *program.Program, names *compile.Ne
 	if err != nil {
 		return nil, fmt.Errorf("engine: new trainer: %w", err)
 	}
-	t := &Trainer{network: n, config: c, seed: []float32{seed}, loss: make([]float32, 3), norm: make([]float32, 2)}
+	t := &Trainer{network: n, config: c, seed: make([]float32, 1), loss: make([]float32, 3), norm: make([]float32, 2)}
 	for label := range t.allowed {
 		t.allowed[label] = label < c.Spec.Classes || label == c.Ignore
 	}
@@ -91,10 +89,11 @@ func (e *Engine) newTrainer(c TrainConfig, p *program.Program, names *compile.Ne
 
 // StepResult is what one step reports: the loss and its two parts, weighted over
 // the outputs, before the update, and the norm of all gradients before clipping.
-// A skipped step has changed nothing but the count.
+// Scale is the loss scale, 1 where there is none. A skipped step has changed nothing
+// but counts and the next step's scale.
 type StepResult struct {
-	Loss, Dice, CE, GradNorm float64
-	Skipped                  bool
+	Loss, Dice, CE, GradNorm, Scale float64
+	Skipped                         bool
 }
 
 // Step runs one optimiser step. A step whose gradient is not finite is skipped and
@@ -144,6 +143,7 @@ func (t *Trainer) checkStep(images []float32, labels []uint8, lr float64) error 
 func (t *Trainer) write(images []float32, labels []uint8, lr float64) error {
 	hyper := t.config.Hyper
 	hyper.LR = lr
+	t.seed[0] = t.scale.seed()
 	t.hyper = hyper.Append(t.hyper[:0], t.config.Rule, t.steps-t.skipped+1)
 	if err := t.loaded.WriteLabels(t.names.Labels, labels); err != nil {
 		return err
@@ -173,7 +173,7 @@ func (t *Trainer) result() (StepResult, error) {
 	}
 	return StepResult{
 		Loss: float64(t.loss[0]), Dice: float64(t.loss[1]), CE: float64(t.loss[2]), GradNorm: float64(t.norm[0]),
-		Skipped: !finite(float64(t.norm[0])),
+		Scale: float64(t.seed[0]), Skipped: !finite(float64(t.norm[0])),
 	}, nil
 }
 
@@ -185,16 +185,21 @@ const (
 	maxPerMille = 10
 )
 
-// count takes account of a step and tells whether training has failed.
+// count takes account of a step and tells whether training has failed. Steps that were
+// skipped for a loss scale that was too large are none of that.
 func (t *Trainer) count(r StepResult) error {
 	t.steps++
-	t.inARow++
+	explained := t.scale.after(r)
 	if r.Skipped {
 		t.skipped++
-	} else {
-		t.inARow = 0
 	}
-	often := t.steps >= minSteps && t.skipped*1000 > t.steps*maxPerMille
+	switch {
+	case !r.Skipped:
+		t.inARow = 0
+	case !explained:
+		t.inARow++
+	}
+	often := t.steps >= minSteps && (t.skipped-t.scale.Halved)*1000 > t.steps*maxPerMille
 	if t.inARow >= maxInARow || often || !r.Skipped && !finite(r.Loss) {
 		return &DivergedError{Steps: t.steps, Skipped: t.skipped, InARow: t.inARow, Loss: r.Loss}
 	}
@@ -202,8 +207,8 @@ func (t *Trainer) count(r StepResult) error {
 }
 
 // DivergedError says that a training cannot go on: ten steps in a row were
-// skipped, or more than 1 % of at least 200, or the loss has overflowed while the
-// gradient was finite.
+// skipped that no loss scale explains, or more than 1 % of at least 200, or the loss has
+// overflowed while the gradient was finite.
 type DivergedError struct {
 	Steps, Skipped int64
 	InARow         int

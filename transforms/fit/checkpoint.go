@@ -32,12 +32,13 @@ type Epoch struct {
 
 // position is state.json: where training stands.
 type position struct {
-	Format  int     `json:"format"`
-	Job     Job     `json:"job"`
-	Epochs  int64   `json:"epochs"`
-	Steps   int64   `json:"steps"`
-	Skipped int64   `json:"skipped"`
-	History []Epoch `json:"history"`
+	Format  int              `json:"format"`
+	Job     Job              `json:"job"`
+	Epochs  int64            `json:"epochs"`
+	Steps   int64            `json:"steps"`
+	Skipped int64            `json:"skipped"`
+	Scale   engine.LossScale `json:"loss_scale,omitzero"` // of fp16 alone
+	History []Epoch          `json:"history"`
 }
 
 // checkpoint is everything that a resumed job needs to give the same bytes.
@@ -62,7 +63,7 @@ func load(ctx context.Context, st *store.Store, j Job) (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, err
 	}
-	c.history, c.state.Steps, c.state.Skipped = p.History, p.Steps, p.Skipped
+	c.history, c.state.Steps, c.state.Skipped, c.state.Scale = p.History, p.Steps, p.Skipped, p.Scale
 	epoch := epochFolder(j.Folder(), l.Epochs)
 	if c.state.Weights, err = ReadTensors(ctx, st, weightsKey(epoch)); err != nil {
 		return checkpoint{}, err
@@ -151,7 +152,7 @@ type file struct {
 
 // files lists those of a checkpoint in the order in which they are written.
 func (c *checkpoint) files(j Job, epoch string) []file {
-	p := position{Format: checkpointFormat, Job: j, Epochs: int64(len(c.history)), Steps: c.state.Steps, Skipped: c.state.Skipped, History: c.history}
+	p := position{Format: checkpointFormat, Job: j, Epochs: int64(len(c.history)), Steps: c.state.Steps, Skipped: c.state.Skipped, Scale: c.state.Scale, History: c.history}
 	return []file{
 		{weightsKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Weights) }},
 		{optimiserKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Optimiser) }},

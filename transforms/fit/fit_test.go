@@ -19,6 +19,7 @@ import (
 
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
+	"noisystudent/model/engine"
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
@@ -361,6 +362,47 @@ func TestStateSaysWhatWasTrained(t *testing.T) {
 	}
 	if d := cmp.Diff(j, p.Job); err != nil || d != "" || p.Steps != 9 || p.Skipped != 0 {
 		t.Errorf("error %v, %d steps, job\n%s", err, p.Steps, d)
+	}
+}
+
+// The loss scale of half precision is in the checkpoint, from which another device goes
+// on; on this one, which computes in float32, a power of two changes no weight.
+func TestLossScaleIsInTheCheckpoint(t *testing.T) {
+	train := func(precision string, devices ...string) (map[string][]byte, position) {
+		st, j := prepare(t, Teacher)
+		j.Plan.Training.Precision = precision
+		j = j.Sealed()
+		for k, device := range devices {
+			ctx, stop := context.WithCancel(t.Context())
+			err := run(ctx, st, j, Options{Device: device, Threads: 1, Jobs: 1}, func(Epoch) {
+				if k+1 < len(devices) {
+					stop()
+				}
+			})
+			if stopped := k+1 < len(devices); stopped != errors.Is(err, context.Canceled) {
+				t.Fatalf("%s on %s: %v", precision, device, err)
+			}
+			stop()
+		}
+		p, err := readPosition(t.Context(), st, j.Folder(), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files(t, st, j), p
+	}
+	want, plain := train(plan.Exact, "ref")
+	got, scaled := train(plan.FP16, "ref", "ref", "ref")
+	if !same(want, got) {
+		t.Error("a run in three parts with a loss scale has other weights")
+	}
+	if plain.Scale != (engine.LossScale{}) || scaled.Scale != (engine.LossScale{Value: 1 << 16, Good: 9}) {
+		t.Errorf("loss scales %+v and %+v", plain.Scale, scaled.Scale)
+	}
+	if text, err := json.Marshal(plain); err != nil || strings.Contains(string(text), "loss_scale") {
+		t.Errorf("a state without a scale names one: %s, %v", text, err)
+	}
+	if _, moved := train(plan.FP16, "ref", "cpu", "ref"); moved.Scale != scaled.Scale || moved.Steps != 9 {
+		t.Errorf("moved between devices: %+v after %d steps", moved.Scale, moved.Steps)
 	}
 }
 

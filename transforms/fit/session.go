@@ -182,7 +182,7 @@ func (s *session) step(ctx context.Context, b patch.Batch) (engine.StepResult, e
 	step := b.Epoch*int64(s.job.Plan.Training.StepsPerEpoch) + int64(b.Step)
 	r, err := s.trainer.Step(ctx, b.Images, b.Labels, s.rate(step))
 	if r.Skipped {
-		slog.WarnContext(ctx, "fit: a step is skipped, its gradient is not finite", "job", s.job.Name(), "step", step, "loss", r.Loss)
+		slog.WarnContext(ctx, "fit: a step is skipped, its gradient is not finite", "job", s.job.Name(), "step", step, "loss", r.Loss, "loss scale", r.Scale)
 	}
 	if err != nil {
 		return r, fmt.Errorf("step %d: %w", step, err)

@@ -65,7 +65,7 @@ type Training struct {
 	TeacherAugment   string    `json:"teacher_augment"`         // teacher, student, nnunet or none
 	StudentAugment   string    `json:"student_augment"`
 	Mirror           string    `json:"mirror"`              // plain, laterality or none
-	Precision        string    `json:"precision,omitempty"` // fp32, bf16 or exact
+	Precision        string    `json:"precision,omitempty"` // fp32, bf16, fp16 or exact
 	StudentAllLabels bool      `json:"student_all_labels"`  // student and fine-tune see every labelled case, not the fold's training part
 }
 
@@ -75,7 +75,7 @@ type Inference struct {
 	Blend    string  `json:"blend"`     // logits or softmax
 	Export   string  `json:"export"`    // labels or probabilities
 	Mirror   string  `json:"mirror"`    // none, or axes such as x,y,z
-	// Precision is fp32, bf16 or exact.
+	// Precision is fp32, bf16, fp16 or exact.
 	Precision string `json:"precision,omitempty"`
 }
 

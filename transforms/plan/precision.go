@@ -11,13 +11,14 @@ import (
 const (
 	FP32  = "fp32"  // float32, transformed where that is faster: within 1e-4 of the definition
 	BF16  = "bf16"  // factors rounded to bfloat16, sums in float32
+	FP16  = "fp16"  // the paper's mixed precision: half precision, float32 weights and norms, a dynamic loss scale
 	Exact = "exact" // float32 products as they are defined
 )
 
 var precisions = []struct {
 	name  string
 	value program.Precision
-}{{FP32, program.Float32}, {BF16, program.Half}, {Exact, program.Exact}}
+}{{FP32, program.Float32}, {BF16, program.Half}, {FP16, program.Float16}, {Exact, program.Exact}}
 
 // Precisions returns the names.
 func Precisions() []string {
@@ -26,6 +27,16 @@ func Precisions() []string {
 		names[i] = p.name
 	}
 	return names
+}
+
+// PrecisionName is the inverse of ParsePrecision.
+func PrecisionName(value program.Precision) string {
+	for _, p := range precisions {
+		if p.value == value {
+			return p.name
+		}
+	}
+	return fmt.Sprintf("precision %d", value)
 }
 
 // ParsePrecision returns what a name asks of a device.

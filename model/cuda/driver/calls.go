@@ -1,10 +1,6 @@
 package driver
 
-import (
-	"fmt"
-
-	"github.com/ebitengine/purego"
-)
+import "noisystudent/model/cuda/library"
 
 // calls are libcuda's entry points: numbers for those that are called with numbers
 // only, functions for those that write to Go memory.
@@ -13,10 +9,16 @@ type calls struct {
 	streamDestroy, streamSync, fill              uintptr
 	setAttribute                                 uintptr
 
+	version      func(v *int32) int32
+	errorName    func(code int32, name **byte) int32
+	count        func(n *int32) int32
 	deviceGet    func(device *int32, ordinal int32) int32
+	name         func(text *byte, length, device int32) int32
+	totalMemory  func(bytes *uintptr, device int32) int32
 	attribute    func(value *int32, attribute, device int32) int32
 	retain       func(context *uintptr, device int32) int32
 	release      func(device int32) int32
+	memory       func(free, total *uintptr) int32
 	alloc        func(p *Pointer, bytes uintptr) int32
 	hostAlloc    func(p **byte, bytes uintptr, flags uint32) int32
 	hostFree     func(p *byte) int32
@@ -27,29 +29,28 @@ type calls struct {
 	function     func(function *uintptr, module uintptr, name string) int32
 }
 
-func (c *calls) resolve(library uintptr) error {
+func (c *calls) resolve(l library.Library) error {
 	for name, at := range map[string]*uintptr{
 		"cuInit": &c.init, "cuCtxSetCurrent": &c.setCurrent, "cuMemFree_v2": &c.free, "cuModuleUnload": &c.moduleUnload,
 		"cuLaunchKernel": &c.launch, "cuStreamDestroy_v2": &c.streamDestroy, "cuStreamSynchronize": &c.streamSync, "cuMemsetD32Async": &c.fill,
 		"cuFuncSetAttribute": &c.setAttribute,
 	} {
-		address, err := purego.Dlsym(library, name)
-		if err != nil {
-			return fmt.Errorf("no %s: %w", name, err)
+		var err error
+		if *at, err = l.Symbol(name); err != nil {
+			return err
 		}
-		*at = address
 	}
 	for name, at := range map[string]any{
-		"cuDeviceGet": &c.deviceGet, "cuDeviceGetAttribute": &c.attribute, "cuDevicePrimaryCtxRetain": &c.retain,
-		"cuDevicePrimaryCtxRelease_v2": &c.release, "cuMemAlloc_v2": &c.alloc, "cuMemHostAlloc": &c.hostAlloc, "cuMemFreeHost": &c.hostFree,
+		"cuDriverGetVersion": &c.version, "cuGetErrorName": &c.errorName, "cuDeviceGetCount": &c.count, "cuDeviceGet": &c.deviceGet,
+		"cuDeviceGetName": &c.name, "cuDeviceTotalMem_v2": &c.totalMemory, "cuDeviceGetAttribute": &c.attribute,
+		"cuDevicePrimaryCtxRetain": &c.retain, "cuDevicePrimaryCtxRelease_v2": &c.release, "cuMemGetInfo_v2": &c.memory,
+		"cuMemAlloc_v2": &c.alloc, "cuMemHostAlloc": &c.hostAlloc, "cuMemFreeHost": &c.hostFree,
 		"cuMemcpyHtoDAsync_v2": &c.upload, "cuMemcpyDtoHAsync_v2": &c.download, "cuStreamCreate": &c.streamCreate,
 		"cuModuleLoadData": &c.moduleLoad, "cuModuleGetFunction": &c.function,
 	} {
-		address, err := purego.Dlsym(library, name)
-		if err != nil {
-			return fmt.Errorf("no %s: %w", name, err)
+		if err := l.Bind(name, at); err != nil {
+			return err
 		}
-		purego.RegisterFunc(at, address)
 	}
 	return nil
 }

@@ -6,77 +6,72 @@
 package driver
 
 import (
-	"fmt"
+	"errors"
 	"runtime"
 	"unsafe"
 
-	"github.com/ebitengine/purego"
+	"noisystudent/model/cuda/library"
 )
 
 // Driver is a loaded libcuda.
 type Driver struct {
-	path string
-	call calls
+	Path    string
+	Version Version // the newest CUDA that it runs code of
+	call    calls
 }
 
 // Pointer is an address in a card's memory.
 type Pointer uint64
 
-// Open loads libcuda from a path or, where it is empty, from the loader's path.
+// Open loads libcuda from a path or, where it is empty, from the loader's path. The
+// errors are *MissingError, *TooOldError, *NoCardError and *Error.
 func Open(path string) (*Driver, error) {
 	if path == "" {
 		path = "libcuda.so.1"
 	}
-	library, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	lib, err := library.Open(path, false)
 	if err != nil {
-		return nil, fmt.Errorf("cuda: load driver: %w; install NVIDIA's driver", err)
+		return nil, &MissingError{path, err}
 	}
-	d := &Driver{path: path}
-	if err := d.call.resolve(library); err != nil {
-		return nil, fmt.Errorf("cuda: driver %s: %w", path, err)
+	d := &Driver{Path: path}
+	if err := d.call.resolve(lib); err != nil {
+		return nil, &MissingError{path, err}
 	}
-	if err := d.check("cuInit", d.do(d.call.init, 0)); err != nil {
+	var v int32
+	if err := d.check("cuDriverGetVersion", d.call.version(&v)); err != nil {
 		return nil, err
 	}
-	return d, nil
+	d.Version = Version{int(v) / 1000, int(v) % 1000 / 10}
+	if d.Version.Major < Oldest.Major {
+		return nil, &TooOldError{d.Version}
+	}
+	return d, d.check("cuInit", d.do(d.call.init, 0))
 }
 
 // do calls a function whose arguments are numbers.
-func (d *Driver) do(f uintptr, args ...uintptr) int32 {
-	rc, _, _ := purego.SyscallN(f, args...)
-	return int32(rc)
-}
-
-// Error is a call that the driver refused.
-type Error struct {
-	Call string
-	Code int32
-	Name string // CUDA_ERROR_...
-}
-
-func (e *Error) Error() string { return fmt.Sprintf("cuda: %s: error %d %s", e.Call, e.Code, e.Name) }
-
-func (d *Driver) check(call string, code int32) error {
-	if code == 0 {
-		return nil
-	}
-	return &Error{Call: call, Code: code}
-}
+func (d *Driver) do(f uintptr, args ...uintptr) int32 { return int32(library.Call(f, args...)) }
 
 // Context is the primary context of one card. Its methods may be called from any goroutine.
 type Context struct {
 	d      *Driver
-	card   int32
+	number int
+	card   int32 // the driver's
 	handle uintptr
 }
 
-// Open takes the context of a card.
+// Open takes the context of a card. The errors are *NoCardError, *BusyError, *MemoryError and *Error.
 func (d *Driver) Open(card int) (*Context, error) {
-	c := &Context{d: d}
-	if err := d.check("cuDeviceGet", d.call.deviceGet(&c.card, int32(card))); err != nil {
+	c := &Context{d: d, number: card}
+	var err error
+	if c.card, err = d.card(card); err != nil {
 		return nil, err
 	}
-	if err := d.check("cuDevicePrimaryCtxRetain", d.call.retain(&c.handle, c.card)); err != nil {
+	code := d.call.retain(&c.handle, c.card)
+	if code == deviceUnavailable {
+		mode, err := d.attribute(c.card, computeMode)
+		return nil, errors.Join(&BusyError{card, mode == exclusiveProcess}, err)
+	}
+	if err := d.check("cuDevicePrimaryCtxRetain", code); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -85,13 +80,6 @@ func (d *Driver) Open(card int) (*Context, error) {
 // Close gives the context back; what was allocated must be free before.
 func (c *Context) Close() error {
 	return c.d.check("cuDevicePrimaryCtxRelease", c.d.call.release(c.card))
-}
-
-// Attribute of a card, by libcuda's CUdevice_attribute.
-func (c *Context) Attribute(a int32) (int, error) {
-	var v int32
-	err := c.d.check("cuDeviceGetAttribute", c.d.call.attribute(&v, a, c.card))
-	return int(v), err
 }
 
 // Do runs work with the context current on its thread.
@@ -104,9 +92,25 @@ func (c *Context) Do(work func() error) error {
 	return work()
 }
 
-// Alloc takes bytes of the card's memory, at a multiple of 256.
+// Memory returns how many bytes of the card are free, of how many.
+func (c *Context) Memory() (free, total int64, err error) {
+	var f, t uintptr
+	err = c.Do(func() error { return c.d.check("cuMemGetInfo", c.d.call.memory(&f, &t)) })
+	return int64(f), int64(t), err
+}
+
+// Alloc takes bytes of the card's memory, at a multiple of 256. Where there are not as
+// many, the error is a *MemoryError.
 func (c *Context) Alloc(bytes int64) (p Pointer, err error) {
-	err = c.Do(func() error { return c.d.check("cuMemAlloc", c.d.call.alloc(&p, uintptr(bytes))) })
+	var code int32
+	err = c.Do(func() error {
+		code = c.d.call.alloc(&p, uintptr(bytes))
+		return c.d.check("cuMemAlloc", code)
+	})
+	if code == outOfMemory {
+		free, total, memoryErr := c.Memory()
+		err = errors.Join(&MemoryError{Want: bytes, Free: free, Total: total}, memoryErr)
+	}
 	return p, err
 }
 

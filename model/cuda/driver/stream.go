@@ -14,15 +14,21 @@ type Stream struct {
 }
 
 // Stream makes a queue.
-func (c *Context) Stream() (s Stream, err error) {
-	s.c = c
+func (c *Context) Stream() (Stream, error) {
 	const nonBlocking = 1
-	err = c.Do(func() error { return c.d.check("cuStreamCreate", c.d.call.streamCreate(&s.handle, nonBlocking)) })
-	return s, err
+	s := Stream{c: c}
+	err := c.Do(func() error { return c.d.check("cuStreamCreate", c.d.call.streamCreate(&s.handle, nonBlocking)) })
+	if err != nil {
+		return Stream{}, err
+	}
+	return s, nil
 }
 
-// Close ends a queue, after its work.
+// Close ends a queue, after its work; it does nothing for the zero value.
 func (s Stream) Close() error {
+	if s.c == nil {
+		return nil
+	}
 	return s.c.Do(func() error { return s.c.d.check("cuStreamDestroy", s.c.d.do(s.c.d.call.streamDestroy, s.handle)) })
 }
 

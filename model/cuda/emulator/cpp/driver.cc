@@ -5,11 +5,23 @@
 #include <dlfcn.h>
 #include <map>
 enum { OK = 0, INVALID_VALUE = 1, NOT_FOUND = 500 };
+static const size_t TOTAL = (size_t)1 << 30;
 static std::map<void *, size_t> live;
+static size_t used;
 extern "C" {
 int cuInit(unsigned) { return OK; }
+int cuDriverGetVersion(int *v) { *v = 13000; return OK; }
+int cuGetErrorName(int code, const char **name) {
+  *name = code == INVALID_VALUE ? "CUDA_ERROR_INVALID_VALUE" : code == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : code == NOT_FOUND ? "CUDA_ERROR_NOT_FOUND" : "CUDA_ERROR_UNKNOWN";
+  return OK; }
+int cuDeviceGetCount(int *n) { *n = 1; return OK; }
 int cuDeviceGet(int *d, int ordinal) { *d = ordinal; return ordinal == 0 ? OK : 101; }
-int cuDeviceGetAttribute(int *v, int a, int) { *v = a == 75 ? 9 : a == 76 ? 0 : a == 16 ? 4 : a == 97 ? 232448 : 0; return OK; }
+int cuDeviceGetName(char *name, int length, int) { snprintf(name, length, "emulator of CUDA"); return OK; }
+int cuDeviceTotalMem_v2(size_t *n, int) { *n = TOTAL; return OK; }
+int cuDeviceGetAttribute(int *v, int a, int) {
+  static const std::map<int, int> known = {{13, 1000000}, {16, 4}, {20, 0}, {36, 1000000}, {37, 128}, {38, 1 << 20}, {75, 9}, {76, 0}, {81, 233472}, {97, 232448}};
+  if (!known.count(a)) return INVALID_VALUE;
+  *v = known.at(a); return OK; }
 int cuDevicePrimaryCtxRetain(void **c, int) { *c = (void *)1; return OK; }
 int cuDevicePrimaryCtxRelease_v2(int) { return OK; }
 int cuCtxSetCurrent(void *) { return OK; }
@@ -18,8 +30,13 @@ int cuStreamDestroy_v2(void *) { return OK; }
 int cuStreamSynchronize(void *) { return OK; }
 int cuMemAlloc_v2(void **p, size_t n) {
   if (!n) return INVALID_VALUE;
-  *p = aligned_alloc(512, (n + 511) & ~511ul); memset(*p, 0xff, n); live[*p] = n; return OK; }
-int cuMemFree_v2(void *p) { if (!live.erase(p)) return INVALID_VALUE; free(p); return OK; }
+  if (n > TOTAL - used) return 2;
+  *p = aligned_alloc(512, (n + 511) & ~511ul); memset(*p, 0xff, n); live[*p] = n; used += n; return OK; }
+int cuMemFree_v2(void *p) {
+  auto at = live.find(p);
+  if (at == live.end()) return INVALID_VALUE;
+  used -= at->second; live.erase(at); free(p); return OK; }
+int cuMemGetInfo_v2(size_t *unused, size_t *total) { *unused = TOTAL - used; *total = TOTAL; return OK; }
 int cuMemHostAlloc(void **p, size_t n, unsigned) { *p = aligned_alloc(512, (n + 511) & ~511ul); return OK; }
 int cuMemFreeHost(void *p) { free(p); return OK; }
 int cuMemcpyHtoDAsync_v2(void *d, const void *s, size_t n, void *) { memcpy(d, s, n); return OK; }
