@@ -62,8 +62,11 @@ func (w *lowering) joinMoments(ofParts, moments driver.Pointer, parts, columns i
 // firstOnTensorCores is onTensorCores for the convolution of one channel.
 func (w *lowering) firstOnTensorCores(g gather, moments driver.Pointer) bool {
 	x, out := g.source, g.out
-	t, ok := tuning.Conv(g.taps, g.stride, out.channels, out.grid)
-	if w.l.store.bytes != 2 || x.channels > 1 || !ok {
+	if w.l.store.bytes != 2 || x.channels > 1 {
+		return false
+	}
+	t, ok := w.lookUp(g)
+	if !ok {
 		return false
 	}
 	asChannels := gather{source: operand{channels: volume(g.taps)}, out: out, weight: kernelView{at: g.weight.at, stepIn: 1, stepOut: g.weight.stepOut}, taps: one}
@@ -92,7 +95,16 @@ func (w *lowering) tile(g gather, in []operand) (tuning.Tile, bool) {
 			return tuning.Tile{}, false
 		}
 	}
-	return tuning.Conv(g.taps, g.stride, g.out.channels, g.lattice)
+	return w.lookUp(g)
+}
+
+// lookUp finds a tile in the table and notes that it was asked for.
+func (w *lowering) lookUp(g gather) (tuning.Tile, bool) {
+	t, ok := tuning.Conv(g.taps, g.stride, g.out.channels, g.lattice)
+	if ok && w.measuring {
+		w.asked = append(w.asked, asked{tuning.Rule{Kernel: g.taps, Stride: g.stride, Channels: g.out.channels, Width: g.lattice[2], Tile: t}, w.index})
+	}
+	return t, ok
 }
 
 // viewArgs are three views with, from the second on, the number of its first chunk.

@@ -1,6 +1,9 @@
 package tuning
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestConv checks that every convolution that programs may have finds a tile, and that
 // cards take it.
@@ -25,6 +28,34 @@ func TestConv(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestNeighbours walks through all tiles that can be reached from the table's: cards
+// must take them, and from each the way back must be open.
+func TestNeighbours(t *testing.T) {
+	for _, r := range Rules() {
+		seen, open := map[Tile]bool{}, []Tile{r.Tile}
+		for len(open) > 0 {
+			r.Tile = open[0]
+			if open = open[1:]; seen[r.Tile] {
+				continue
+			}
+			seen[r.Tile] = true
+			for _, n := range r.Neighbours() {
+				if n.Threads() > 1024 || n.Threads()*n.Blocks > 2048 || n.Shared(r.Kernel, r.Stride, 2*StageBytes) > MostShared || 16%n.Width != 0 {
+					t.Fatalf("%+v is no tile for a card", n)
+				}
+				back := Rule{r.Kernel, r.Stride, r.Channels, r.Width, n}
+				if r.takes(r.Tile) && !slices.Contains(back.Neighbours(), r.Tile) {
+					t.Fatalf("%+v leads to %+v but not back", r.Tile, n)
+				}
+				open = append(open, n)
+			}
+		}
+		if len(seen) < 20 {
+			t.Errorf("%+v reaches %d tiles", r, len(seen))
 		}
 	}
 }
