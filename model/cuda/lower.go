@@ -1,7 +1,6 @@
 package cuda
 
 import (
-	"errors"
 	"fmt"
 
 	"noisystudent/model/cuda/driver"
@@ -101,9 +100,6 @@ func (w *lowering) keep(bytes int64) driver.Pointer {
 }
 
 func (w *lowering) bytes() int64 { return w.most + w.kept }
-
-// missing is for instructions whose kernels are not written yet.
-func (w *lowering) missing() { w.err = errors.New("no kernel computes it yet") }
 
 func (w *lowering) at(id program.ID) driver.Pointer { return w.l.at(id) }
 
