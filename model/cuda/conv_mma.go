@@ -46,17 +46,8 @@ func (w *lowering) onTensorCores(g gather, in []operand, phases [3]int, moments 
 			partial, g.bias, g.out.at, ofParts, int32(splits), truth(g.accumulate), int32(g.out.channels), int32(columns),
 			triple(g.out.grid), triple(g.lattice), triple(g.step), triple(g.phase))
 	}
-	w.joinMoments(ofParts, moments, parts, columns, g.out)
+	w.mergeMoments(ofParts, moments, parts, columns, g.out)
 	return true
-}
-
-// joinMoments adds the second stage of out's moments, where they are wanted, from those
-// of parts.
-func (w *lowering) joinMoments(ofParts, moments driver.Pointer, parts, columns int, out operand) {
-	if moments != 0 {
-		w.launch("norm", "WIDTH=8", "join_moments", [3]int{ceilDiv(out.channels, 32), out.batch, 1}, [3]int{32, 8, 1}, 0,
-			ofParts, moments, int32(parts), int32(out.channels), int32(columns))
-	}
 }
 
 // firstOnTensorCores is onTensorCores for the convolution of one channel.
@@ -81,7 +72,7 @@ func (w *lowering) firstOnTensorCores(g gather, moments driver.Pointer) bool {
 		t.Shared(g.taps, g.stride, int(w.l.store.bytes)), x.at, x.norm, x.slope, w.packed(asChannels, []operand{asChannels.source}, one, t, columns), g.bias, out.at,
 		ofParts, int32(out.channels), int32(g.taps[0]), int32(g.stride[0]), int32(columnBlocks), inverse(columnBlocks), inverse(tiles[0]), int32(out.batch), inverse(out.batch),
 		triple(x.grid), triple(out.grid), triple(g.first), triple(tiles))
-	w.joinMoments(ofParts, moments, volume(tiles), columns, out)
+	w.mergeMoments(ofParts, moments, volume(tiles), columns, out)
 	return true
 }
 

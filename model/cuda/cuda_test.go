@@ -115,6 +115,7 @@ func TestSum(t *testing.T) {
 	}
 }
 
+// leftOut reports whether this binary is built without CUDA.
 func leftOut() bool {
 	_, err := library.Open("", false)
 	return errors.Is(err, library.ErrLeftOut)
