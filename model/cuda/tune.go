@@ -13,9 +13,9 @@ import (
 
 // Tune measures how long the convolutions of a program, which is placed for the device,
 // take with other tiles than the table's. From the table's tile it goes to the fastest
-// of the neighbours for as long as that gains a fiftieth. It returns a rule for each
-// convolution, to stand before those of the table, and ends early, with what it knows,
-// when ctx does. No program may be loaded meanwhile.
+// of the neighbours for as long as that gains a fiftieth. It returns the table with a
+// rule for each convolution in front, and ends early, with what it knows, when ctx does.
+// No program may be loaded meanwhile.
 func (d *Device) Tune(ctx context.Context, p *program.Program) ([]tuning.Rule, error) {
 	table := tuning.Rules()
 	defer tuning.Use(table)
@@ -38,6 +38,12 @@ func (d *Device) Tune(ctx context.Context, p *program.Program) ([]tuning.Rule, e
 		rules = append(rules, r)
 	}
 	slices.SortFunc(rules, tuning.Rule.Before)
+	for _, r := range table {
+		question := r
+		if question.Tile = (tuning.Tile{}); !known[question] {
+			rules = append(rules, r)
+		}
+	}
 	return rules, nil
 }
 
