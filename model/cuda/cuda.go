@@ -4,9 +4,6 @@
 // and Float16 ones half precision; parameters, state, vectors and sums are float32 in
 // logical order. libcuda is loaded at run time (package driver), the kernels are
 // compiled for the card at first use.
-//
-// It is under construction and no engine opens it: copies and sums of activations are
-// computed, all other instructions are refused by Load.
 package cuda
 
 import (

@@ -76,7 +76,7 @@ func (w *lowering) productsOnTensorCores(p products, s *partialSums) bool {
 		return false
 	}
 	taps, stride := p.taps, p.stride // as the product has them
-	if first { // whose taps are columns
+	if first {                       // whose taps are columns
 		taps, stride = one, one
 	}
 	columns := s.columns

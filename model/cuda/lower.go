@@ -1,11 +1,11 @@
 package cuda
 
 import (
-	"errors"
 	"fmt"
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/kernels"
+	"noisystudent/model/cuda/tuning"
 	"noisystudent/model/program"
 )
 
@@ -20,6 +20,7 @@ type lowering struct {
 	weights  []*driver.Launch
 	until    []int          // launches up to each instruction's end
 	units    []kernels.Unit // of all launches, the first time
+	asked    []asked        // convolutions looked up in the tuning table, the first time
 	err      error
 
 	scratch    driver.Pointer
@@ -100,9 +101,6 @@ func (w *lowering) keep(bytes int64) driver.Pointer {
 
 func (w *lowering) bytes() int64 { return w.most + w.kept }
 
-// missing is for instructions whose kernels are not written yet.
-func (w *lowering) missing() { w.err = errors.New("no kernel computes it yet") }
-
 func (w *lowering) at(id program.ID) driver.Pointer { return w.l.at(id) }
 
 func (w *lowering) shape(id program.ID) []int { return w.l.p.Buffers[id].Shape }
@@ -117,6 +115,9 @@ func (w *lowering) make(file, defines, name string, grid, block [3]int, shared i
 		return launch
 	}
 	f, err := w.l.d.function(u, name)
+	if err == nil && shared > 48<<10 {
+		err = w.l.d.context.AllowShared(f, tuning.MostShared)
+	}
 	if err != nil && w.err == nil {
 		w.err = err
 	}

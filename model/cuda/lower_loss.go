@@ -11,7 +11,7 @@ import (
 // lossGrid is how the kernels of the loss share voxels out among threads: chunks of an
 // image, and the images.
 func (w *lowering) lossGrid(logits program.ID) (grid [3]int, voxels, classes int, defines string) {
-	const blocks, voxelsEach = 2048, 4
+	const blocks, voxelsEach = 1024, 4
 	s := w.shape(logits)
 	voxels, classes = s[2]*s[3]*s[4], s[1]
 	chunks := max(1, min(voxels/(threads128[0]*voxelsEach), blocks/s[0]))

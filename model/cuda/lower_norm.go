@@ -16,7 +16,7 @@ type channelwise struct {
 }
 
 func (w *lowering) channelwise(id program.ID) channelwise {
-	const threads, mostAcross, enough, voxelsEach = 256, 8, 2048, 8
+	const threads, mostAcross, enough, voxelsEach = 256, 8, 1024, 8
 	s := w.shape(id)
 	c := channelwise{batch: s[0], channels: s[1], voxels: s[2] * s[3] * s[4], width: 8}
 	if c.channels == 1 {
@@ -25,7 +25,7 @@ func (w *lowering) channelwise(id program.ID) channelwise {
 	owners := stride(c.channels) / c.width
 	across := min(owners, mostAcross)
 	c.block = [3]int{across, threads / across, 1}
-	groups := (owners + across - 1) / across
+	groups := ceilDiv(owners, across)
 	chunks := min(c.voxels/(c.block[1]*voxelsEach), enough/(groups*c.batch))
 	c.grid = [3]int{max(chunks, 1), groups, c.batch}
 	return c
@@ -40,16 +40,30 @@ func (w *lowering) partial(c channelwise, n int) driver.Pointer {
 	return w.temp(4 * int64(c.batch*c.grid[0]*n*stride(c.channels)))
 }
 
-// everyChannel launches (32, 8) threads for each 32 channels.
-func (w *lowering) everyChannel(c channelwise, name string, batch int, args ...any) {
-	w.launch("norm", c.defines(), name, [3]int{(c.channels + 31) / 32, batch, 1}, [3]int{32, 8, 1}, 0, args...)
-}
-
 func (w *lowering) moments(in program.Moments) {
 	c := w.channelwise(in.In)
 	partial := w.partial(c, 3)
 	w.launch("norm", c.defines(), "moments", c.grid, c.block, 0, w.at(in.In), partial, int32(c.voxels), c.stride())
-	w.everyChannel(c, "join_moments", c.batch, partial, w.at(in.Out), int32(c.grid[0]), int32(c.channels), c.stride())
+	w.mergeMoments(partial, w.at(in.Out), c.grid[0], stride(c.channels), w.stored(in.In))
+}
+
+// mergeMoments adds the second stage of moments, where they are wanted: out's, of parts
+// (N, parts, 3, columns) that an earlier launch leaves. Many parts are made few first.
+func (w *lowering) mergeMoments(ofParts, moments driver.Pointer, parts, columns int, out operand) {
+	if moments == 0 {
+		return
+	}
+	join := func(from, to driver.Pointer, groups int, pairs bool) {
+		w.launch("moments", "", "join", [3]int{ceilDiv(out.channels, 32), out.batch, groups}, [3]int{32, 16, 1}, 0,
+			from, to, int32(parts), int32(out.channels), int32(columns), truth(pairs))
+	}
+	const few = 64
+	if groups := min(ceilDiv(parts, few), few); groups > 2 {
+		fewer := w.temp(int64(4 * 3 * out.batch * groups * columns))
+		join(ofParts, fewer, groups, false)
+		ofParts, parts = fewer, groups
+	}
+	join(ofParts, moments, 1, true)
 }
 
 func (w *lowering) normScale(in program.NormScale) {
@@ -70,7 +84,7 @@ func (w *lowering) normGrad(in program.NormGrad) {
 	raw, moments, norm, dout := w.at(in.Raw), w.at(in.Moments), w.at(in.Norm), w.at(in.DOut)
 	w.launch("norm", c.defines(), "norm_grad_sums", c.grid, c.block, 0,
 		raw, moments, norm, dout, partial, in.Slope, in.Eps, int32(c.voxels), int32(c.channels), c.stride())
-	w.everyChannel(c, "norm_grad_means", 1,
+	w.launch("norm", c.defines(), "norm_grad_means", [3]int{ceilDiv(c.channels, 32), 1, 1}, [3]int{32, 32, 1}, 0,
 		partial, means, w.at(in.DGamma), w.at(in.DBeta), int32(c.batch), int32(c.grid[0]), int32(c.voxels), int32(c.channels), c.stride())
 	w.launch("norm", c.defines(), "norm_grad", c.grid, c.block, 0,
 		raw, moments, norm, w.at(in.Gamma), means, dout, w.at(in.DIn), in.Slope, in.Eps, int32(c.voxels), int32(c.channels), c.stride())

@@ -7,6 +7,7 @@ import "noisystudent/model/cuda/library"
 type calls struct {
 	init, setCurrent, free, moduleUnload, launch uintptr
 	streamDestroy, streamSync, fill              uintptr
+	setAttribute                                 uintptr
 
 	version      func(v *int32) int32
 	errorName    func(code int32, name **byte) int32
@@ -32,6 +33,7 @@ func (c *calls) resolve(l library.Library) error {
 	for name, at := range map[string]*uintptr{
 		"cuInit": &c.init, "cuCtxSetCurrent": &c.setCurrent, "cuMemFree_v2": &c.free, "cuModuleUnload": &c.moduleUnload,
 		"cuLaunchKernel": &c.launch, "cuStreamDestroy_v2": &c.streamDestroy, "cuStreamSynchronize": &c.streamSync, "cuMemsetD32Async": &c.fill,
+		"cuFuncSetAttribute": &c.setAttribute,
 	} {
 		var err error
 		if *at, err = l.Symbol(name); err != nil {

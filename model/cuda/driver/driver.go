@@ -163,3 +163,12 @@ func (m Module) Function(name string) (Function, error) {
 	})
 	return Function(f), err
 }
+
+// AllowShared lets launches of a kernel have up to so many bytes of dynamic shared
+// memory, which without it are 48 KiB.
+func (c *Context) AllowShared(f Function, bytes int) error {
+	const maxDynamicShared = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+	return c.Do(func() error {
+		return c.d.check("cuFuncSetAttribute", c.d.do(c.d.call.setAttribute, uintptr(f), maxDynamicShared, uintptr(bytes)))
+	})
+}

@@ -89,7 +89,7 @@ struct Work {
         if (channels > 1) *(Words<GROUP> *)to = u;
         else if (channel == 0) to->bits = u.w[0]; } } }
 
-  // mean and squared differences from it of the block's voxels, see conv_sum.cu; of_warps is (WARPS, TILES*8) of shared memory
+  // mean and squared differences from it of the block's voxels, (N, tiles, 3, columns) as moments.cu wants them; of_warps is (WARPS, TILES*8) of shared memory
   __device__ __forceinline__ void add_moments(float (&sum)[ROWS][TILES][4], const Share &own, int column, int columns, float *of_warps) const {
     Grid of = grid_of(lattice), part = {least(WARPS_D * MD, of.d - own.q.d), least(WARPS_H * ROWS, of.h - own.q.h), least(MW, of.w - own.q.w)};
     float count = volume(part), mean[TILES][2] = {};

@@ -1,9 +1,9 @@
-// What follows convolutions on tensor cores.
+// The second stage of convolutions on tensor cores that are split over their input channels.
 #include "grad.cuh"
 
 // out[q*step + phase], for q of the lattice, = bias + the sum of partial (splits, N, lattice, columns) in the order of the
-// splits, or is added to. A block has 64 voxels and 32 channels of an image; of_parts, where there are moments, gets those
-// of the block, see below.
+// splits, or is added to. A block has 64 voxels and 32 channels of an image; of_parts, where moments are wanted, gets the
+// block's: count, mean and squared differences from it, (N, parts, 3, columns).
 extern "C" __global__ void __launch_bounds__(256) splits(const float *partial, const float *bias, T *out, float *of_parts, int splits, int accumulate, int cout, int columns,
     i64 full_, i64 lattice_, i64 step_, i64 phase_) {
   __shared__ float of_threads[8][32];
@@ -34,24 +34,3 @@ extern "C" __global__ void __launch_bounds__(256) splits(const float *partial, c
     float *to = of_parts + ((i64)n * gridDim.x + blockIdx.x) * 3 * columns + c;
     if (pass == 0) mean = sum / count;
     else if (y == 0 && c < cout) { to[0] = count; to[columns] = mean; to[2 * columns] = sum; } } }
-
-// Mean and biased variance (N, cout, 2) from those of parts (N, parts, 3, columns): count, mean and squared differences
-// from it, merged in double in a fixed order. A block has 32 channels of image blockIdx.y and 16 threads for each.
-extern "C" __global__ void __launch_bounds__(512) moments(const float *of_parts, float *out, int parts, int cout, int columns) {
-  __shared__ double counts[16][32], means[16][32], squares[16][32];
-  int x = threadIdx.x, y = threadIdx.y, c = blockIdx.x * 32 + x, n = blockIdx.y;
-  double count = 0, mean = 0, square = 0;
-  auto merge = [&](double k, double m, double s) { // by Chan
-    double all = count + k;
-    if (all == 0) return;
-    double delta = m - mean;
-    mean += delta * (k / all); square += s + delta * delta * (count * k / all); count = all; };
-  if (c < cout)
-    for (int i = y; i < parts; i += 16) {
-      const float *p = of_parts + ((i64)n * parts + i) * 3 * columns + c;
-      merge(p[0], p[columns], p[2 * columns]); }
-  counts[y][x] = count; means[y][x] = mean; squares[y][x] = square;
-  __syncthreads();
-  if (y || c >= cout) return;
-  for (int k = 1; k < 16; k++) merge(counts[k][x], means[k][x], squares[k][x]);
-  out[2 * ((i64)n * cout + c)] = mean; out[2 * ((i64)n * cout + c) + 1] = square / count; }

@@ -22,7 +22,7 @@ __device__ __forceinline__ void softmax(Voxel &v, const T *logits, int classes, 
   for (int c = 0; c < STRIDE; c++) v.p[c] *= inverse;
   v.entropy = top - own + logf(sum); }
 
-// partial (N, chunks, 3*STRIDE + 2): intersection, sum of predictions and sum of references of each class, the weighted
+// partial (N, 3*STRIDE + 2, chunks): intersection, sum of predictions and sum of references of each class, the weighted
 // entropies and their weights
 extern "C" __global__ void __launch_bounds__(128) dice_ce_sums(const T *logits, const u8 *labels, const float *weights, float *partial, int ignore, int voxels, int classes) {
   __shared__ float warps[4][3 * STRIDE + 2];
@@ -47,8 +47,8 @@ extern "C" __global__ void __launch_bounds__(128) dice_ce_sums(const T *logits, 
   for (int c = 0; c < STRIDE; c++) { add(sums[0][c], 3 * c); add(sums[1][c], 3 * c + 1); add(sums[2][c], 3 * c + 2); }
   add(entropy, 3 * STRIDE); add(weight, 3 * STRIDE + 1);
   __syncthreads();
-  float *out = partial + ((i64)blockIdx.y * gridDim.x + blockIdx.x) * (3 * STRIDE + 2);
-  for (int i = threadIdx.x; i < 3 * STRIDE + 2; i += blockDim.x) out[i] = (warps[0][i] + warps[1][i]) + (warps[2][i] + warps[3][i]); }
+  float *out = partial + (i64)blockIdx.y * (3 * STRIDE + 2) * gridDim.x + blockIdx.x;
+  for (int i = threadIdx.x; i < 3 * STRIDE + 2; i += blockDim.x) out[(i64)i * gridDim.x] = (warps[0][i] + warps[1][i]) + (warps[2][i] + warps[3][i]); }
 
 __device__ __forceinline__ double warp_sum(double x) {
   for (int o = 16; o; o /= 2) x += __shfl_xor_sync(0xffffffffu, x, o);
@@ -70,9 +70,11 @@ extern "C" __global__ void __launch_bounds__(512) dice_ce(const float *partial, 
   int lane = threadIdx.x % 32, count = batch * classes * 3;
   for (int i = threadIdx.x / 32; i < count + 2; i += blockDim.x / 32) { // a warp for a value
     bool own = i < count; // by one image
-    const float *at = partial + (own ? (i64)(i / (3 * classes)) * chunks * (3 * STRIDE + 2) + i % (3 * classes) : 3 * STRIDE + i - count);
     double sum = 0;
-    for (int k = lane; k < (own ? chunks : batch * chunks); k += 32) sum += at[(i64)k * (3 * STRIDE + 2)];
+    for (int n = own ? i / (3 * classes) : 0; n < (own ? i / (3 * classes) + 1 : batch); n++) {
+      const float *at = partial + (i64)(n * (3 * STRIDE + 2) + (own ? i % (3 * classes) : 3 * STRIDE + i - count)) * chunks;
+#pragma unroll 8
+      for (int k = lane; k < chunks; k += 32) sum += at[k]; }
     sum = warp_sum(sum);
     if (lane) continue;
     if (own) sums[i] = sum;

@@ -2,15 +2,15 @@
 #include "channels.cuh"
 
 // (count, mean, sum of squared deviations) of two sets as those of their union: Chan, Golub, LeVeque 1979
-template <class F> struct Spread { F count, mean, m2; };
-template <class F> __device__ __forceinline__ void join(Spread<F> &a, Spread<F> b) {
-  F n = a.count + b.count;
+struct Spread { float count, mean, m2; };
+__device__ __forceinline__ void join(Spread &a, Spread b) {
+  float n = a.count + b.count;
   if (n == 0) return;
-  F delta = b.mean - a.mean, share = b.count / n;
+  float delta = b.mean - a.mean, share = b.count / n;
   a.mean += delta * share; a.m2 += b.m2 + delta * delta * a.count * share; a.count = n; }
 
-// partial (N, chunks, 3, S): count, mean and sum of squared deviations of a chunk's voxels. A thread takes sums around
-// its first value, so that a mean far from zero costs no digits.
+// partial (N, chunks, 3, S): count, mean and sum of squared deviations of a chunk's voxels, for moments.cu. A thread
+// takes sums around its first value, so that a mean far from zero costs no digits.
 extern "C" __global__ void __launch_bounds__(256) moments(const T *x, float *partial, int voxels, int stride) {
   __shared__ float waiting[2][WIDTH][256]; __shared__ int counts[256];
   Part p = part_of(voxels, stride);
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(256) moments(const T *x, float *par
       int other = me + half * blockDim.x;
 #pragma unroll
       for (int k = 0; k < WIDTH; k++) {
-        Spread<float> a = {(float)count, mean[k], m2[k]};
+        Spread a = {(float)count, mean[k], m2[k]};
         join(a, {(float)counts[other], waiting[0][k][other], waiting[1][k][other]});
         mean[k] = a.mean; m2[k] = a.m2; }
       count += counts[other]; }
@@ -46,21 +46,6 @@ extern "C" __global__ void __launch_bounds__(256) moments(const T *x, float *par
   float *out = partial + ((i64)p.n * gridDim.x + blockIdx.x) * 3 * stride + p.c;
 #pragma unroll
   for (int k = 0; k < WIDTH; k++) { out[k] = count; out[stride + k] = mean[k]; out[2 * stride + k] = fmaxf(m2[k], 0.0f); } }
-
-// mean and biased variance (N, C, 2) from partial; a block has 32 channels of image blockIdx.y and eight threads for each
-extern "C" __global__ void __launch_bounds__(256) join_moments(const float *partial, float *out, int chunks, int channels, int stride) {
-  __shared__ Spread<double> spreads[8][32];
-  int c = blockIdx.x * 32 + threadIdx.x; i64 n = blockIdx.y;
-  Spread<double> all = {0, 0, 0};
-  if (c < channels)
-    for (int k = threadIdx.y; k < chunks; k += 8) {
-      const float *at = partial + (n * chunks + k) * 3 * stride + c;
-      join(all, {at[0], at[stride], at[2 * stride]}); }
-  spreads[threadIdx.y][threadIdx.x] = all;
-  __syncthreads();
-  if (threadIdx.y || c >= channels) return;
-  for (int k = 1; k < 8; k++) join(all, spreads[k][threadIdx.x]);
-  out[2 * (n * channels + c)] = all.mean; out[2 * (n * channels + c) + 1] = all.m2 / all.count; }
 
 // scale and shift (pairs, 2)
 extern "C" __global__ void __launch_bounds__(256) norm_scale(const float *moments, const float *gamma, const float *beta, float *out, float eps, int pairs, int channels) {
@@ -83,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(256) norm_act(const T *x, const flo
     store(out + start + (i64)v * stride, now); } }
 
 // partial (N, chunks, 2, S): sums of dy, the gradient below leaky ReLU, and of dy*xhat
-extern "C" __global__ void __launch_bounds__(256) norm_grad_sums(const T *raw, const float *moments, const float *norm, const T *dout, float *partial,
+extern "C" __global__ void __launch_bounds__(256, 3) norm_grad_sums(const T *raw, const float *moments, const float *norm, const T *dout, float *partial,
     float slope, float eps, int voxels, int channels, int stride) {
   __shared__ float waiting[2][WIDTH][256];
   Part p = part_of(voxels, stride);
@@ -115,30 +100,31 @@ extern "C" __global__ void __launch_bounds__(256) norm_grad_sums(const T *raw, c
   for (int k = 0; k < WIDTH; k++) { out[k] = sum[k]; out[stride + k] = products[k] / sqrtf(variance[k] + eps); } }
 
 // means (N, 2, S) over voxels of dy and dy*xhat, and their sums over everything, the gradients of beta and gamma; a block
-// has 32 channels and eight threads for each
-extern "C" __global__ void __launch_bounds__(256) norm_grad_means(const float *partial, float *means, float *dgamma, float *dbeta,
+// has 32 channels and 32 threads for each
+extern "C" __global__ void __launch_bounds__(1024) norm_grad_means(const float *partial, float *means, float *dgamma, float *dbeta,
     int batch, int chunks, int voxels, int channels, int stride) {
-  __shared__ double sums[2][8][32];
-  int c = blockIdx.x * 32 + threadIdx.x;
+  __shared__ double sums[2][32][32];
+  int x = threadIdx.x, y = threadIdx.y, c = blockIdx.x * 32 + x;
   double all = 0, all_products = 0;
   for (i64 n = 0; n < batch; n++) {
     double sum = 0, products = 0;
     if (c < channels)
-      for (int k = threadIdx.y; k < chunks; k += 8) {
+#pragma unroll 8
+      for (int k = y; k < chunks; k += 32) {
         const float *at = partial + (n * chunks + k) * 2 * stride + c;
         sum += at[0]; products += at[stride]; }
-    sums[0][threadIdx.y][threadIdx.x] = sum; sums[1][threadIdx.y][threadIdx.x] = products;
+    sums[0][y][x] = sum; sums[1][y][x] = products;
     __syncthreads();
-    if (threadIdx.y == 0 && c < channels) {
-      for (int k = 1; k < 8; k++) { sum += sums[0][k][threadIdx.x]; products += sums[1][k][threadIdx.x]; }
+    if (y == 0 && c < channels) {
+      for (int k = 1; k < 32; k++) { sum += sums[0][k][x]; products += sums[1][k][x]; }
       means[n * 2 * stride + c] = sum / voxels; means[(n * 2 + 1) * stride + c] = products / voxels;
       all += sum; all_products += products; }
     __syncthreads(); }
-  if (threadIdx.y || c >= channels) return;
+  if (y || c >= channels) return;
   dbeta[c] = all; dgamma[c] = all_products; }
 
 // din = gamma/sd * (dy - mean dy - xhat * mean dy*xhat); din may be dout
-extern "C" __global__ void __launch_bounds__(256) norm_grad(const T *raw, const float *moments, const float *norm, const float *gamma, const float *means,
+extern "C" __global__ void __launch_bounds__(256, 3) norm_grad(const T *raw, const float *moments, const float *norm, const float *gamma, const float *means,
     const T *dout, T *din, float slope, float eps, int voxels, int channels, int stride) {
   Part p = part_of(voxels, stride);
   float mean[WIDTH], scale[WIDTH], shift[WIDTH], factor[WIDTH], constant[WIDTH], linear[WIDTH];

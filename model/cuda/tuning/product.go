@@ -60,8 +60,9 @@ func (p Product) Wide(channels int) Product {
 
 // ProductRule gives a Product to weight gradients; the first that fits is taken.
 type ProductRule struct {
-	Limits
-	Product Product
+	Kernel, Stride [3]int // at the most
+	Channels       int    // of the operand that is not strided at the most, 0 for any
+	Product        Product
 }
 
 //go:embed product.json
@@ -83,7 +84,8 @@ func WeightGrad(taps, stride [3]int, channels [2]int, grid [3]int) (Product, boo
 		if (grid[2]+7)/8%2 == 1 { // 16 wide, half of the last product would be idle
 			p = p.Narrow()
 		}
-		if r.fits(taps, stride, channels[0], grid[2]) && p.Shared(taps, stride) <= mostShared {
+		limits := Rule{Kernel: r.Kernel, Stride: r.Stride, Channels: r.Channels}
+		if limits.fits(taps, stride, channels[0], grid[2]) && p.Shared(taps, stride) <= MostShared {
 			return p, true
 		}
 	}

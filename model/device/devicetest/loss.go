@@ -31,6 +31,7 @@ func lossCases() []testCase {
 		{2, 8, [3]int{2, 3, 24}, false, 2, true, 60, 8},
 		{2, 9, [3]int{2, 3, 13}, true, -1, true, 2, 9},
 		{1, 4, [3]int{2, 3, 7}, true, 0, false, 2, 1},
+		{2, 14, [3]int{8, 16, 24}, true, 5, true, 2, 14}, // many voxels
 	}
 	var all []testCase
 	for k, l := range list {

@@ -26,7 +26,9 @@ func normCases() []testCase {
 		add("norm grad in place", k == 5, func(s uint64, shape []int) *problem { return normGrad(s, shape, true) })
 		add("add", false, addInPlace)
 	}
-	all = append(all, testCase{"moments/far from zero", farMoments, true})
+	all = append(all,
+		testCase{"moments/far from zero", farMoments, true},
+		testCase{"norm grad/many voxels", func() *problem { return normGrad(99, []int{1, 72, 16, 48, 48}, false) }, false})
 	return all
 }
 

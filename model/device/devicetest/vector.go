@@ -40,7 +40,7 @@ func weightedSum() *problem {
 func gradNorm(bound, seed, scale float32) *problem {
 	b := newProblem(16)
 	var grads []program.ID
-	for k, shape := range [][]int{{16, 7, 3, 3, 3}, {33, 16, 1, 3, 3}, {3, 17, 2, 2, 2}} {
+	for k, shape := range [][]int{{16, 7, 3, 3, 3}, {33, 16, 1, 3, 3}, {3, 17, 2, 2, 2}, {33, 32, 3, 3, 3}} {
 		grads = append(grads, b.given(fmt.Sprintf("kernel%d", k), program.Kernel, program.Input, 1, 0, shape...))
 	}
 	for k, n := range []int{1, 7, 16, 33} {
@@ -62,7 +62,7 @@ func update(rule program.Rule, bad bool) *problem {
 	if bad {
 		b.values[norm][0] = float32(math.Inf(1))
 	}
-	kernel := [][]int{{17, 3, 3, 3, 3}, {16, 16, 1, 3, 3}, {7, 14, 2, 2, 2}}
+	kernel := [][]int{{17, 3, 3, 3, 3}, {16, 16, 1, 3, 3}, {7, 14, 2, 2, 2}, {33, 32, 3, 3, 3}}
 	for k, shape := range append(kernel, []int{1}, []int{16}, []int{33}) {
 		class := program.Vector
 		if k < len(kernel) {

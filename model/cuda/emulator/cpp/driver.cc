@@ -51,8 +51,12 @@ int cuModuleGetFunction(void **f, void *m, const char *name) {
   const emu::Entry *e = (const emu::Entry *)dlsym(m, "emu_entries");
   for (; e && e->name; e++) if (!strcmp(e->name, name)) { *f = (void *)e->run; return OK; }
   return NOT_FOUND; }
+static std::map<void *, int> allowed; // dynamic shared memory, where it is not 48 KiB
+int cuFuncSetAttribute(void *f, int attribute, int v) {
+  if (attribute != 8 || v < 0 || v > 232448) return INVALID_VALUE;
+  allowed[f] = v; return OK; }
 int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *, void **args, void **) {
-  if (!bx || !by || !bz || bx * by * bz > 1024 || bz > 64 || !gx || !gy || !gz || gx > 0x7fffffffu || gy > 65535 || gz > 65535 || shared > 232448) return INVALID_VALUE;
+  if (!bx || !by || !bz || bx * by * bz > 1024 || bz > 64 || !gx || !gy || !gz || gx > 0x7fffffffu || gy > 65535 || gz > 65535 || shared > (allowed.count(f) ? allowed[f] : 48 << 10)) return INVALID_VALUE;
   std::vector<char> memory(shared + 1024);
   emu::dynamic_shared = (char *)(((uintptr_t)memory.data() + 1023) & ~(uintptr_t)1023);
   memset(emu::dynamic_shared, 0xff, shared);
