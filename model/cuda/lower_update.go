@@ -65,11 +65,12 @@ func (w *lowering) update(in program.Update) {
 		other, ok := w.l.p.Instrs[t].(program.Update)
 		return ok && other.Rule == in.Rule && other.Hyper == in.Hyper && other.Norm == in.Norm
 	}
-	if same(w.index - 1) {
+	first := len(w.until)
+	if same(first - 1) {
 		return
 	}
 	var groups [][]program.ID
-	for t := w.index; same(t); t++ {
+	for t := first; same(t); t++ {
 		u := w.l.p.Instrs[t].(program.Update)
 		group := append([]program.ID{u.Param, u.Grad}, u.State...)
 		if len(u.State) == 1 {

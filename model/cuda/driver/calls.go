@@ -10,6 +10,7 @@ type calls struct {
 	setFunction, beginCapture, graphLaunch       uintptr
 	graphDestroy, instanceDestroy, hostFree      uintptr
 	eventDestroy, eventRecord                    uintptr
+	copy                                         uintptr
 
 	version      func(v *int32) int32
 	errorName    func(code int32, name **byte) int32
@@ -40,8 +41,8 @@ func (c *calls) resolve(l library.Library) error {
 		"cuInit": &c.init, "cuCtxSetCurrent": &c.setCurrent, "cuMemFree_v2": &c.free, "cuModuleUnload": &c.moduleUnload,
 		"cuLaunchKernel": &c.launch, "cuStreamDestroy_v2": &c.streamDestroy, "cuStreamSynchronize": &c.streamSync, "cuMemsetD32Async": &c.fill,
 		"cuFuncSetAttribute": &c.setFunction, "cuStreamBeginCapture_v2": &c.beginCapture, "cuGraphLaunch": &c.graphLaunch,
-		"cuGraphDestroy": &c.graphDestroy, "cuGraphExecDestroy": &c.instanceDestroy, "cuMemFreeHost": &c.hostFree,
 		"cuEventDestroy_v2": &c.eventDestroy, "cuEventRecord": &c.eventRecord,
+		"cuGraphDestroy": &c.graphDestroy, "cuGraphExecDestroy": &c.instanceDestroy, "cuMemFreeHost": &c.hostFree, "cuMemcpyDtoDAsync_v2": &c.copy,
 	} {
 		var err error
 		if *at, err = l.Symbol(name); err != nil {

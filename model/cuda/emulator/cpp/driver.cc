@@ -3,7 +3,7 @@
 // must not do is refused with a line on stderr. The functions emu_... are for tests.
 #include "standin.h"
 #include <dlfcn.h>
-static const size_t TOTAL = (size_t)1 << 30;
+static const size_t TOTAL = (size_t)256 << 20;
 std::recursive_mutex mutex;
 std::map<char *, size_t> device, host;
 std::map<void *, std::unique_ptr<Module>> modules;
