@@ -38,6 +38,7 @@ type Device struct {
 	context  *driver.Context
 	stream   driver.Stream
 	compiler Compiler
+	counts   counts
 
 	mu      sync.Mutex
 	modules map[kernels.Unit]driver.Module

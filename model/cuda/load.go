@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/device"
@@ -151,6 +152,7 @@ func (l *loaded) Run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cuda: run: stopped before its start: %w", err)
 	}
+	defer l.d.counts.ran(time.Now())
 	if err := l.arrive(); err != nil {
 		return err
 	}

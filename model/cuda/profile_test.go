@@ -12,7 +12,10 @@ import (
 // A profile names every instruction's kernels, with one time a run, and a plan counts
 // the same launches.
 func TestProfile(t *testing.T) {
-	d := emulated(t)()
+	d, err := cuda.Open(emulatedOptions(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer d.Close()
 	p := &program.Program{Precision: program.Float16}
 	a := p.New("a", program.Activation, program.Input, 1, 8, 2, 3, 5)

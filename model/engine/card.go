@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"sync"
 
 	"noisystudent/model/cuda"
@@ -12,7 +13,22 @@ import (
 var cards = struct {
 	sync.Mutex
 	open map[int]*shared
-}{open: map[int]*shared{}}
+	past map[int]cuda.Counters // of openings that have ended
+}{open: map[int]*shared{}, past: map[int]cuda.Counters{}}
+
+// CardUse is what this process has done on a card.
+type CardUse = cuda.Counters
+
+// Cards returns what this process has done on cards, by their numbers.
+func Cards() map[int]CardUse {
+	cards.Lock()
+	defer cards.Unlock()
+	use := maps.Clone(cards.past)
+	for n, s := range cards.open {
+		use[n] = use[n].Add(s.Counters())
+	}
+	return use
+}
 
 // shared is a card with the number of its engines.
 type shared struct {
@@ -46,5 +62,6 @@ func (s *shared) Close() error {
 		return nil
 	}
 	delete(cards.open, s.card)
+	cards.past[s.card] = cards.past[s.card].Add(s.Counters())
 	return s.Device.Close()
 }

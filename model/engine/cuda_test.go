@@ -2,26 +2,17 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
 
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/emulator"
+	"noisystudent/model/cuda/library"
 	"noisystudent/model/program"
 )
-
-// Compiled kernels are kept between test runs, where the tests of package cuda keep theirs.
-var emulated = sync.OnceValues(func() (*emulator.Emulator, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, err
-	}
-	return emulator.New(filepath.Join(cache, "noisystudent", "emulator"))
-})
 
 // onCard is an engine on the card that NOISYSTUDENT_CARD names, such as cuda:0, or on
 // one that the emulator stands in for.
@@ -33,11 +24,14 @@ func onCard(t *testing.T) *Engine {
 	if _, err := exec.LookPath("g++"); err != nil {
 		t.Skip("the emulator of CUDA kernels needs g++")
 	}
-	emulator, err := emulated()
+	emulator, err := emulator.InCache()
 	if err != nil {
 		t.Fatal(err)
 	}
 	d, err := cuda.Open(cuda.Options{Driver: emulator.Library(), Compiler: emulator})
+	if errors.Is(err, library.ErrLeftOut) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,11 +5,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"noisystudent/model/engine"
 	"noisystudent/transforms/metrics"
 )
 
@@ -113,5 +118,23 @@ func TestMetrics(t *testing.T) {
 	stop()
 	if _, err := net.Dial("tcp", at); err == nil {
 		t.Error("it still answers")
+	}
+}
+
+func TestCardMetrics(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	use := engine.CardUse{Name: "a card", Seconds: 2.5}
+	use.Up, use.Down, use.Memory, use.Peak = 10, 20, 30, 40
+	registry.MustRegister(cards(func() map[int]engine.CardUse { return map[int]engine.CardUse{1: use} }))
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		`noisystudent_card_seconds_total{card="1",name="a card"} 2.5`, `noisystudent_card_bytes_total{card="1",direction="up"} 10`,
+		`noisystudent_card_bytes_total{card="1",direction="down"} 20`, `noisystudent_card_memory_bytes{card="1",which="now"} 30`,
+		`noisystudent_card_memory_bytes{card="1",which="peak"} 40`,
+	} {
+		if !strings.Contains(w.Body.String(), want+"\n") {
+			t.Errorf("no %s in\n%s", want, w.Body)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"noisystudent/model/engine"
 	"noisystudent/transforms/metrics"
 )
 
@@ -27,6 +29,33 @@ var (
 	secondsDesc  = prometheus.NewDesc("noisystudent_seconds", "Wall seconds of a case that was worked on, or of an epoch"+here, []string{"stage"}, nil)
 	bytesDesc    = prometheus.NewDesc("noisystudent_bytes", "Bytes of the files of a case that was worked on"+here, []string{"stage"}, nil)
 )
+
+// What /metrics shows of cards.
+var (
+	cardSecondsDesc = prometheus.NewDesc("noisystudent_card_seconds_total", "Seconds that a card was computing networks"+here, []string{"card", "name"}, nil)
+	cardBytesDesc   = prometheus.NewDesc("noisystudent_card_bytes_total", "Bytes copied to a card and from it"+here, []string{"card", "direction"}, nil)
+	cardMemoryDesc  = prometheus.NewDesc("noisystudent_card_memory_bytes", "Bytes of a card's memory that networks have now, and the most that they had"+here, []string{"card", "which"}, nil)
+)
+
+// cards gives Prometheus what this process has done on cards.
+type cards func() map[int]engine.CardUse
+
+func (cards) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{cardSecondsDesc, cardBytesDesc, cardMemoryDesc} {
+		ch <- d
+	}
+}
+
+func (c cards) Collect(ch chan<- prometheus.Metric) {
+	for n, u := range c() {
+		card := strconv.Itoa(n)
+		ch <- prometheus.MustNewConstMetric(cardSecondsDesc, prometheus.CounterValue, u.Seconds, card, u.Name)
+		ch <- prometheus.MustNewConstMetric(cardBytesDesc, prometheus.CounterValue, float64(u.Up), card, "up")
+		ch <- prometheus.MustNewConstMetric(cardBytesDesc, prometheus.CounterValue, float64(u.Down), card, "down")
+		ch <- prometheus.MustNewConstMetric(cardMemoryDesc, prometheus.GaugeValue, float64(u.Memory), card, "now")
+		ch <- prometheus.MustNewConstMetric(cardMemoryDesc, prometheus.GaugeValue, float64(u.Peak), card, "peak")
+	}
+}
 
 // totals gives Prometheus the totals of this process.
 type totals struct{}
@@ -71,7 +100,7 @@ func serveMetrics(address string) (at string, stop func(), err error) {
 		return "", nil, fmt.Errorf("--metrics-addr: %w; give HOST:PORT, or :PORT, that is free", err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(totals{}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(totals{}, cards(engine.Cards), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}

@@ -1,12 +1,14 @@
 package check
 
 import (
+	"context"
 	"errors"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +17,9 @@ import (
 
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/emulator"
+	"noisystudent/model/cuda/library"
 	"noisystudent/model/cuda/nvrtc"
+	"noisystudent/model/cuda/tuning"
 	"noisystudent/model/device"
 	"noisystudent/model/device/devicetest"
 	"noisystudent/model/engine"
@@ -42,20 +46,15 @@ func options(t *testing.T) cuda.Options {
 	if _, err := exec.LookPath("g++"); err != nil {
 		t.Skip("the emulator of CUDA kernels needs g++")
 	}
-	e, err := emulated()
+	if _, err := library.Open("", false); errors.Is(err, library.ErrLeftOut) {
+		t.Skip(err)
+	}
+	e, err := emulator.InCache()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return cuda.Options{Driver: e.Library(), Compiler: e}
 }
-
-var emulated = sync.OnceValues(func() (*emulator.Emulator, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, err
-	}
-	return emulator.New(filepath.Join(cache, "noisystudent", "emulator"))
-})
 
 func opened(t *testing.T) *cuda.Device {
 	t.Helper()
@@ -246,6 +245,38 @@ func TestTimings(t *testing.T) {
 	}
 	if !real {
 		checkFake(t, r, rows)
+	}
+}
+
+// TestTune looks for faster tiles of the first case's convolutions, for as long as there
+// is time, and writes the table that has them: model/cuda/tuning/conv.json is replaced
+// by it. On the emulator package cuda's own tests do so.
+func TestTune(t *testing.T) {
+	if !real {
+		t.Skip("needs a card: GPUCHECK_CARD=N")
+	}
+	d := opened(t)
+	defer d.Close()
+	p, _, err := Cases()[0].program(d, program.Float16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithDeadline(t.Context(), until(t).Add(30*time.Second))
+	defer stop()
+	rules, err := d.Tune(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	for _, r := range rules {
+		if !slices.Contains(tuning.Rules(), r) {
+			changed++
+			t.Logf("faster: %+v", r)
+		}
+	}
+	t.Logf("%d of %d rules are new; the deadline has come: %v", changed, len(rules), ctx.Err() != nil)
+	if err := report(t, d).Tuning(rules); err != nil {
+		t.Error(err)
 	}
 }
 

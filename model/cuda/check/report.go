@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"noisystudent/model/cuda/tuning"
 )
 
 // Report is where results go: a folder, and who measured.
@@ -76,6 +78,15 @@ func (r Report) Kernels(list []Kernel) error {
 		return err
 	}
 	return r.json("kernels.json", list)
+}
+
+// Tuning writes conv.json, a table of package tuning.
+func (r Report) Tuning(rules []tuning.Rule) error {
+	text, err := json.MarshalIndent(rules, "", "  ")
+	if err != nil {
+		return err
+	}
+	return r.write("conv.json", append(text, '\n'))
 }
 
 func (r Report) json(name string, v any) error {

@@ -60,6 +60,8 @@ type Context struct {
 	number int
 	card   int32 // the driver's
 	handle uintptr
+
+	account account
 }
 
 // Open takes the context of a card. The errors are *NoCardError, *BusyError, *MemoryError and *Error.
@@ -122,11 +124,15 @@ func (c *Context) Alloc(bytes int64) (p Pointer, err error) {
 		free, total, memoryErr := c.Memory()
 		err = errors.Join(&MemoryError{Want: bytes, Free: free, Total: total}, memoryErr)
 	}
+	if err == nil {
+		c.account.taken(p, bytes)
+	}
 	return p, err
 }
 
 // Free gives memory back.
 func (c *Context) Free(p Pointer) error {
+	c.account.given(p)
 	return c.release("cuMemFree", c.d.call.free, uintptr(p))
 }
 

@@ -35,6 +35,7 @@ func (s Stream) Upload(dst Pointer, src []byte) error {
 	if len(src) == 0 {
 		return nil
 	}
+	s.c.account.copied(len(src), 0)
 	return s.c.Do(func() error {
 		return s.c.d.check("cuMemcpyHtoDAsync", s.c.d.call.upload(dst, &src[0], uintptr(len(src)), s.handle))
 	})
@@ -45,6 +46,7 @@ func (s Stream) Download(dst []byte, src Pointer) error {
 	if len(dst) == 0 {
 		return nil
 	}
+	s.c.account.copied(0, len(dst))
 	return s.c.Do(func() error {
 		return s.c.d.check("cuMemcpyDtoHAsync", s.c.d.call.download(&dst[0], src, uintptr(len(dst)), s.handle))
 	})
