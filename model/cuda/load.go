@@ -31,6 +31,7 @@ type loaded struct {
 
 	launches []*driver.Launch
 	weights  []*driver.Launch // run before launches when parameters have changed
+	until    []int            // launches up to the end of each instruction
 	changed  bool
 	step     driver.Graph // of launches
 	pack     driver.Graph // of weights
@@ -125,7 +126,7 @@ func (l *loaded) clear() error {
 func (l *loaded) lower(plan Plan) (err error) {
 	w := &lowering{l: l, scratch: l.scratch, keepAt: plan.temp}
 	err = w.all()
-	l.launches, l.weights = w.launches, w.weights
+	l.launches, l.weights, l.until = w.launches, w.weights, w.until
 	if err != nil {
 		return err
 	}
