@@ -10,6 +10,7 @@ import (
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/emulator"
+	"noisystudent/model/device"
 	"noisystudent/model/program"
 )
 
@@ -36,18 +37,18 @@ func controlled(t *testing.T) (cuda.Options, *emulator.Control) {
 	return o, c
 }
 
-// added is a program with an activation, a parameter and a sum.
-func added(t *testing.T, d *cuda.Device) (p *program.Program, a, w, sum program.ID) {
+// doubled is a program that computes 2a as a convolution, whose weights are packed before.
+func doubled(t *testing.T, d *cuda.Device) (p *program.Program, a, w, out program.ID) {
 	t.Helper()
 	p = &program.Program{Precision: program.Float32}
 	a = p.New("a", program.Activation, program.Input, 1, 3, 2, 2, 5)
-	w = p.New("w", program.Vector, program.Param, 7)
-	sum = p.New("sum", program.Activation, program.Output, 1, 3, 2, 2, 5)
-	p.Emit(program.Add{A: a, B: a, Out: sum})
+	w = p.New("w", program.Kernel, program.Param, 3, 3, 1, 1, 1)
+	out = p.New("out", program.Activation, program.Output, 1, 3, 2, 2, 5)
+	p.Emit(program.Conv{In: []program.View{{Buf: a, Norm: program.None}}, Weight: w, Bias: program.None, Out: out, Moments: program.None, Stride: [3]int{1, 1, 1}})
 	if err := compile.Place(p, d); err != nil {
 		t.Fatal(err)
 	}
-	return p, a, w, sum
+	return p, a, w, out
 }
 
 // everything opens a card, loads, writes, runs, reads and gives all back, and returns the
@@ -63,7 +64,7 @@ func everything(t *testing.T, o cuda.Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	p, a, w, sum := added(t, d)
+	p, a, w, out := doubled(t, d)
 	l, err := d.Load(p)
 	if err != nil {
 		return err
@@ -73,13 +74,22 @@ func everything(t *testing.T, o cuda.Options) (err error) {
 	for i := range values {
 		values[i] = float32(i)
 	}
-	if err := errors.Join(l.Write(w, make([]float32, 7)), l.Write(a, values)); err != nil {
+	if err := errors.Join(l.Write(w, []float32{2, 0, 0, 0, 2, 0, 0, 0, 2}), l.Write(a, got)); err != nil {
 		return err
 	}
 	if err := l.Run(t.Context()); err != nil {
 		return err
 	}
-	if err := errors.Join(l.Read(sum, got), l.ReadPlane(sum, 1, make([]float32, 30))); err != nil {
+	if _, err := cuda.Profile(l, 1); err != nil {
+		return err
+	}
+	if err := l.(device.Ahead).Ahead(a, values); err != nil {
+		return err
+	}
+	if err := l.Run(t.Context()); err != nil {
+		return err
+	}
+	if err := errors.Join(l.Read(out, got), l.ReadPlane(out, 1, make([]float32, 30))); err != nil {
 		return err
 	}
 	for i, v := range got {
