@@ -41,6 +41,7 @@ func (l *loaded) Write(id program.ID, src []float32) error {
 	if err := device.CheckCopy(l.p, id, len(src), false); err != nil {
 		return fmt.Errorf("cuda: write: %w", err)
 	}
+	l.forget(id)
 	b := l.p.Buffers[id]
 	l.changed = l.changed || b.Role == program.Param
 	if b.Class != program.Activation {
@@ -49,10 +50,20 @@ func (l *loaded) Write(id program.ID, src []float32) error {
 	if err := l.upload(l.exchange, bytesOf(src)); err != nil {
 		return err
 	}
+	return l.put(id, l.exchange)
+}
+
+// put queues the copy of a buffer from the card's memory, where it lies in logical order:
+// an Activation into the device's layout.
+func (l *loaded) put(id program.ID, from driver.Pointer) error {
+	b := l.p.Buffers[id]
+	if b.Class == program.Labels {
+		return l.d.stream.Copy(l.at(id), from, int64(b.Len()))
+	}
 	s := b.Shape
 	w := &lowering{l: l}
 	w.each("elementwise", "pack", int64(s[0]*s[2]*s[3]*s[4]*stride(s[1])),
-		l.exchange, l.at(id), int64(s[0]*s[2]), int32(s[2]), int32(s[3]*s[4]), int32(s[1]), int32(stride(s[1])))
+		from, l.at(id), int64(s[0]*s[2]), int32(s[2]), int32(s[3]*s[4]), int32(s[1]), int32(stride(s[1])))
 	return w.now()
 }
 
@@ -61,6 +72,7 @@ func (l *loaded) WriteLabels(id program.ID, src []uint8) error {
 	if err := device.CheckCopy(l.p, id, len(src), true); err != nil {
 		return fmt.Errorf("cuda: write labels: %w", err)
 	}
+	l.forget(id)
 	return l.upload(l.at(id), src)
 }
 

@@ -201,14 +201,14 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &program.Program{}
-	x := p.New("x", program.Activation, program.Input, 1, 8, 16, 512, 512) // 128 MiB
-	p.Emit(program.Add{A: x, B: x, Out: p.New("sum", program.Activation, program.Output, 1, 8, 16, 512, 512)})
+	x := p.New("x", program.Activation, program.Input, 1, 8, 10, 256, 256) // 20 MiB
+	p.Emit(program.Add{A: x, B: x, Out: p.New("sum", program.Activation, program.Output, 1, 8, 10, 256, 256)})
 	if err := compile.Place(p, first); err != nil {
 		t.Fatal(err)
 	}
 	want, err := first.Memory(p)
-	if err != nil || want < 3*128<<20 || want > 3*128<<20+1<<20 {
-		t.Fatalf("a program of two activations and their exchange takes %d bytes, %v", want, err)
+	if err != nil || want < 5*20<<20 || want > 5*20<<20+1<<20 {
+		t.Fatalf("a program of two activations, their exchange and two places ahead takes %d bytes, %v", want, err)
 	}
 	before, err := first.Free()
 	if err != nil {
@@ -227,11 +227,11 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = second.Load(p)
-	if full := (*driver.MemoryError)(nil); !errors.As(err, &full) || full.Want != want || full.Free != 1<<30-2*want || !strings.Contains(err.Error(), "out of memory: want 385 MiB, free are 255 of 1024 MiB; take a smaller patch") {
+	if full := (*driver.MemoryError)(nil); !errors.As(err, &full) || full.Want != want || full.Free != 256<<20-2*want || !strings.Contains(err.Error(), "out of memory: want 101 MiB, free are 55 of 256 MiB; take a smaller patch") {
 		t.Errorf("a third program: %v", err)
 	}
-	if n := c.Alive()["pieces of memory"]; n != 6 {
-		t.Errorf("%d pieces of memory of two programs, want 6", n)
+	if n := c.Alive()["pieces of memory"]; n != 8 {
+		t.Errorf("%d pieces of memory of two programs, want 8", n)
 	}
 	for _, closing := range []interface{ Close() error }{a, b, first, second} {
 		if err := closing.Close(); err != nil {

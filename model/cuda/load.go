@@ -11,6 +11,8 @@ import (
 	"noisystudent/model/program"
 )
 
+var _ device.Ahead = &loaded{}
+
 // loaded is a program in a card's memory.
 type loaded struct {
 	d     *Device
@@ -21,8 +23,15 @@ type loaded struct {
 	staging                  []byte         // page-locked
 	staged                   int            // bytes of staging that queued copies use
 
+	mu     sync.Mutex // guards the fronts
+	fronts map[program.ID]*front
+	front  driver.Pointer // their memory
+	locked []byte         // staging and theirs
+	copies driver.Stream  // to them
+
 	launches []*driver.Launch
 	weights  []*driver.Launch // run before launches when parameters have changed
+	until    []int            // launches up to the end of each instruction
 	changed  bool
 	step     driver.Graph // of launches
 	pack     driver.Graph // of weights
@@ -89,7 +98,17 @@ func (l *loaded) memory(plan Plan) error {
 	if l.exchange, err = l.d.context.Alloc(plan.exchange); err != nil {
 		return err
 	}
-	l.staging, err = l.d.context.AllocHost(int(plan.Host))
+	if plan.front > 0 {
+		if l.front, err = l.d.context.Alloc(2 * plan.front); err != nil {
+			return err
+		}
+	}
+	if l.locked, err = l.d.context.AllocHost(int(plan.Host)); err != nil {
+		return err
+	}
+	l.staging = l.locked[:plan.Host-plan.front]
+	l.setFronts(l.locked[plan.Host-plan.front:])
+	l.copies, err = l.d.context.Stream()
 	return err
 }
 
@@ -107,7 +126,7 @@ func (l *loaded) clear() error {
 func (l *loaded) lower(plan Plan) (err error) {
 	w := &lowering{l: l, scratch: l.scratch, keepAt: plan.temp}
 	err = w.all()
-	l.launches, l.weights = w.launches, w.weights
+	l.launches, l.weights, l.until = w.launches, w.weights, w.until
 	if err != nil {
 		return err
 	}
@@ -131,6 +150,9 @@ func (d *Device) graph(launches []*driver.Launch) (driver.Graph, error) {
 func (l *loaded) Run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cuda: run: stopped before its start: %w", err)
+	}
+	if err := l.arrive(); err != nil {
+		return err
 	}
 	if l.changed {
 		if err := l.d.stream.Run(l.pack); err != nil {
@@ -156,20 +178,20 @@ func (l *loaded) updates() bool {
 
 // Close implements device.Loaded.
 func (l *loaded) Close() error {
-	errs := []error{l.d.stream.Sync(), l.step.Close(), l.pack.Close()} // queued copies use what is given back
-	for _, p := range []*driver.Pointer{&l.arena, &l.scratch, &l.exchange} {
+	errs := []error{l.d.stream.Sync(), l.copies.Close(), l.step.Close(), l.pack.Close()} // queued copies use what is given back
+	for _, p := range []*driver.Pointer{&l.arena, &l.scratch, &l.exchange, &l.front} {
 		if *p != 0 {
 			errs = append(errs, l.d.context.Free(*p))
 			*p = 0
 		}
 	}
-	if l.staging != nil {
-		errs = append(errs, l.d.context.FreeHost(l.staging))
-		l.staging = nil
+	if l.locked != nil {
+		errs = append(errs, l.d.context.FreeHost(l.locked))
+		l.locked = nil
 	}
 	for _, launch := range append(l.launches, l.weights...) {
 		launch.Args.Free()
 	}
-	l.launches, l.weights, l.step, l.pack = nil, nil, driver.Graph{}, driver.Graph{}
+	l.launches, l.weights, l.step, l.pack, l.copies = nil, nil, driver.Graph{}, driver.Graph{}, driver.Stream{}
 	return errors.Join(errs...)
 }

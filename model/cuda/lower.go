@@ -18,6 +18,7 @@ type lowering struct {
 	weights  []*driver.Launch
 	until    []int          // launches up to each instruction's end
 	units    []kernels.Unit // of all launches, the first time
+	asked    []asked        // convolutions looked up in the tuning table, the first time
 	err      error
 
 	scratch    driver.Pointer

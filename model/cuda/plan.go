@@ -15,7 +15,9 @@ type Plan struct {
 	Launches int            // kernels of a run
 	Units    []kernels.Unit // to be compiled, each once
 
-	scratch, temp, exchange int64 // bytes; temp is the part of scratch that instructions share
+	// bytes; temp is the part of scratch that instructions share, front is page-locked and
+	// twice of the card
+	scratch, temp, exchange, front int64
 }
 
 // PlanOf plans a program that is placed for a Device, be it the zero Device.
@@ -40,10 +42,13 @@ func (l *loaded) plan() (Plan, error) {
 		if b.Role == program.Input {
 			inputs += bytes
 		}
+		if inFront(b) {
+			plan.front += frontBytes(b)
+		}
 	}
 	plan.exchange = max(plan.exchange, alignment)
-	plan.Host = max(plan.exchange, inputs)
-	plan.Memory = max(l.p.Arena, alignment) + max(plan.scratch, alignment) + plan.exchange
+	plan.Host = max(plan.exchange, inputs) + plan.front
+	plan.Memory = max(l.p.Arena, alignment) + max(plan.scratch, alignment) + plan.exchange + 2*plan.front
 	copies := &lowering{l: l, measuring: true} // as Write and Read make them
 	copies.each("elementwise", "pack", 1)
 	for _, u := range append(w.units, copies.units...) {

@@ -9,6 +9,8 @@ type calls struct {
 	streamDestroy, streamSync, fill              uintptr
 	setFunction, beginCapture, graphLaunch       uintptr
 	graphDestroy, instanceDestroy, hostFree      uintptr
+	eventDestroy, eventRecord                    uintptr
+	copy                                         uintptr
 
 	version      func(v *int32) int32
 	errorName    func(code int32, name **byte) int32
@@ -30,6 +32,8 @@ type calls struct {
 	parameter    func(function, index uintptr, offset, bytes *uintptr) int32 // nil before CUDA 12.4
 	endCapture   func(stream uintptr, graph *uintptr) int32
 	instantiate  func(instance *uintptr, graph uintptr, flags uint64) int32
+	eventCreate  func(event *uintptr, flags uint32) int32
+	eventElapsed func(milliseconds *float32, start, end uintptr) int32
 }
 
 func (c *calls) resolve(l library.Library) error {
@@ -37,7 +41,8 @@ func (c *calls) resolve(l library.Library) error {
 		"cuInit": &c.init, "cuCtxSetCurrent": &c.setCurrent, "cuMemFree_v2": &c.free, "cuModuleUnload": &c.moduleUnload,
 		"cuLaunchKernel": &c.launch, "cuStreamDestroy_v2": &c.streamDestroy, "cuStreamSynchronize": &c.streamSync, "cuMemsetD32Async": &c.fill,
 		"cuFuncSetAttribute": &c.setFunction, "cuStreamBeginCapture_v2": &c.beginCapture, "cuGraphLaunch": &c.graphLaunch,
-		"cuGraphDestroy": &c.graphDestroy, "cuGraphExecDestroy": &c.instanceDestroy, "cuMemFreeHost": &c.hostFree,
+		"cuEventDestroy_v2": &c.eventDestroy, "cuEventRecord": &c.eventRecord,
+		"cuGraphDestroy": &c.graphDestroy, "cuGraphExecDestroy": &c.instanceDestroy, "cuMemFreeHost": &c.hostFree, "cuMemcpyDtoDAsync_v2": &c.copy,
 	} {
 		var err error
 		if *at, err = l.Symbol(name); err != nil {
@@ -52,6 +57,7 @@ func (c *calls) resolve(l library.Library) error {
 		"cuMemcpyHtoDAsync_v2": &c.upload, "cuMemcpyDtoHAsync_v2": &c.download, "cuStreamCreate": &c.streamCreate,
 		"cuModuleLoadData": &c.moduleLoad, "cuModuleGetFunction": &c.function,
 		"cuStreamEndCapture": &c.endCapture, "cuGraphInstantiateWithFlags": &c.instantiate,
+		"cuEventCreate": &c.eventCreate, "cuEventElapsedTime": &c.eventElapsed,
 	} {
 		if err := l.Bind(name, at); err != nil {
 			return err

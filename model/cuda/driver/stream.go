@@ -50,6 +50,13 @@ func (s Stream) Download(dst []byte, src Pointer) error {
 	})
 }
 
+// Copy copies within the card's memory.
+func (s Stream) Copy(dst, src Pointer, bytes int64) error {
+	return s.c.Do(func() error {
+		return s.c.d.check("cuMemcpyDtoDAsync", s.c.d.do(s.c.d.call.copy, uintptr(dst), uintptr(src), uintptr(bytes), s.handle))
+	})
+}
+
 // Fill sets words of the card's memory.
 func (s Stream) Fill(dst Pointer, value uint32, words int64) error {
 	return s.c.Do(func() error {

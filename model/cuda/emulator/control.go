@@ -35,7 +35,7 @@ func (c *Control) Failed() bool { return c.failed() != 0 }
 // Alive counts what was taken from the card and not given back.
 func (c *Control) Alive() map[string]int {
 	all := map[string]int{}
-	for i, what := range []string{"contexts", "streams", "modules", "pieces of memory", "pieces of the host's memory", "graphs"} {
+	for i, what := range []string{"contexts", "streams", "modules", "pieces of memory", "pieces of the host's memory", "graphs", "events"} {
 		if n := c.alive(int32(i)); n != 0 {
 			all[what] = int(n)
 		}

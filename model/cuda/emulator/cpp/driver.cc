@@ -3,7 +3,7 @@
 // must not do is refused with a line on stderr. The functions emu_... are for tests.
 #include "standin.h"
 #include <dlfcn.h>
-static const size_t TOTAL = (size_t)1 << 30;
+static const size_t TOTAL = (size_t)256 << 20;
 std::recursive_mutex mutex;
 std::map<char *, size_t> device, host;
 std::map<void *, std::unique_ptr<Module>> modules;
@@ -33,10 +33,10 @@ void emu_fail(const char *call, int n, int code) { Lock lock; failing = call; le
 int emu_failed() { Lock lock; return came; }
 // what CUDA the driver is of (12040 is 12.4), and its compute mode: 3 with another process on the card
 void emu_card(int driver, int mode) { Lock lock; version = driver; exclusive = mode; }
-// what is alive: contexts, streams, modules, memory, memory of the host, graphs
+// what is alive: contexts, streams, modules, memory, memory of the host, graphs, events
 int emu_alive(int what) {
   Lock lock;
-  size_t all[] = {(size_t)retained, streams.size(), modules.size(), device.size(), host.size(), graphs.size()};
+  size_t all[] = {(size_t)retained, streams.size(), modules.size(), device.size(), host.size(), graphs.size(), events.size()};
   return what < (int)(sizeof all / sizeof *all) ? all[what] : -1; }
 
 int cuInit(unsigned) { CALL("cuInit"); return OK; }

@@ -2,6 +2,7 @@
 #include "standin.h"
 std::map<void *, std::unique_ptr<Stream>> streams;
 std::map<void *, std::unique_ptr<Graph>> graphs;
+std::map<void *, std::unique_ptr<Moment>> events;
 
 static void finish(Stream &s) {
   while (!s.work.empty()) {
@@ -104,4 +105,18 @@ int cuGraphLaunch(void *instance, void *stream) {
   return OK; }
 int cuGraphDestroy(void *g) { RELEASE("cuGraphDestroy"); return gone(graphs, g, code); }
 int cuGraphExecDestroy(void *g) { RELEASE("cuGraphExecDestroy"); return gone(graphs, g, code); }
+
+int cuEventCreate(void **e, unsigned) {
+  IN_CONTEXT("cuEventCreate");
+  auto event = std::make_unique<Moment>();
+  *e = event.get(); events[*e] = std::move(event); return OK; }
+int cuEventDestroy_v2(void *e) { RELEASE("cuEventDestroy"); finish(); return gone(events, e, code); }
+int cuEventRecord(void *e, void *stream) {
+  IN_CONTEXT("cuEventRecord");
+  if (!events.count(e)) return INVALID_HANDLE;
+  return add(stream, [=] { *(Moment *)e = std::chrono::steady_clock::now(); }); }
+int cuEventElapsedTime(float *ms, void *a, void *b) {
+  IN_CONTEXT("cuEventElapsedTime");
+  if (!events.count(a) || !events.count(b)) return INVALID_HANDLE;
+  *ms = std::chrono::duration<float, std::milli>(*events[b] - *events[a]).count(); return OK; }
 }

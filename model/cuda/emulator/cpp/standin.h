@@ -3,6 +3,7 @@
 #pragma once
 #include "cuda_emu.h"
 #include <array>
+#include <chrono>
 #include <deque>
 #include <map>
 #include <memory>
@@ -35,6 +36,8 @@ struct Graph { std::vector<Work> work; };
 struct Stream { std::deque<Work> work; Graph *capture = nullptr; };
 extern std::map<void *, std::unique_ptr<Stream>> streams;
 extern std::map<void *, std::unique_ptr<Graph>> graphs; // and instances
+typedef std::chrono::steady_clock::time_point Moment;
+extern std::map<void *, std::unique_ptr<Moment>> events;
 void finish(); // runs all work of all streams, as calls do that wait for the card
 
 #define CALL(name) if (int code = entered(name)) return code; Lock lock
