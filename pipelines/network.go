@@ -3,10 +3,10 @@ package pipelines
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"noisystudent/model/compile"
-	"noisystudent/model/cpu"
 	"noisystudent/model/engine"
 	"noisystudent/model/program"
 	"noisystudent/transforms/fit"
@@ -14,29 +14,40 @@ import (
 	"noisystudent/transforms/predict"
 )
 
-// networks is the memory that a plan's networks take on this machine's CPU, in bytes.
+// networks is the memory that a plan's networks take where they are computed, in bytes:
+// of the card, where one computes, else of the machine.
 type networks struct {
-	device string
-	half   bool  // bf16 is worth while
-	train  int64 // a training step
-	infer  int64 // an inference tile
+	device  string
+	reduced []string // precisions of 16 bits that are worth while, the best for labels first
+	train   int64    // a training step
+	infer   int64    // an inference tile
+	card    int64    // memory that is free on the card; 0: the machine's is meant
+	passed  string   // why auto took no card
 }
 
 // measure places a plan's programs without running them: milliseconds.
 func measure(p plan.Plan, o Options) (networks, error) {
-	if !o.Runner.Local() {
-		o.Kernels = "" // those are the workers', not this machine's
+	if !o.Runner.Local() { // the devices are the workers', which need not be like this machine's
+		o.Kernels = ""
+		if strings.HasPrefix(o.Device, "cuda") {
+			o.Device = "cpu"
+		}
 	}
 	e, err := engine.Open(engine.Options{Device: o.Device, Threads: o.Threads, Kernels: o.Kernels})
 	if err != nil {
 		return networks{}, err
 	}
 	defer e.Close()
-	d, err := cpu.Open(cpu.Options{Threads: o.Threads, Kernels: o.Kernels})
-	if err != nil {
+	n := networks{device: e.Name()}
+	for _, r := range e.Reduced() {
+		n.reduced = append(n.reduced, plan.PrecisionName(r))
+	}
+	if e.Passed() != nil {
+		n.passed = e.Passed().Error()
+	}
+	if n.card, err = e.Free(); err != nil {
 		return networks{}, err
 	}
-	defer d.Close()
 	rule := program.SGD
 	if p.Training.Optimizer == "adamw" {
 		rule = program.AdamW
@@ -55,12 +66,11 @@ func measure(p plan.Plan, o Options) (networks, error) {
 	if infer.Precision, err = plan.ParsePrecision(p.Inference.Precision); err != nil {
 		return networks{}, err
 	}
-	for _, q := range []*program.Program{train, infer} {
-		if err := compile.Place(q, d); err != nil {
-			return networks{}, err
-		}
+	if n.train, err = e.Place(train); err != nil {
+		return networks{}, err
 	}
-	return networks{d.Name(), e.Half(), compile.Memory(train).Arena, compile.Memory(infer).Arena}, nil
+	n.infer, err = e.Place(infer)
+	return n, err
 }
 
 // PlannedMemory says for people what a plan's networks take in memory on this machine.
@@ -81,8 +91,11 @@ func PlannedMemory(p plan.Plan, o Options) (string, error) {
 // large is errNoRoom.
 func (r *run) share(work int, few bool, network int64) (at int, rest int64, err error) {
 	budget := r.memory()
-	if !holds(network, budget) {
+	if !r.networks.hold(network, budget) {
 		return 0, 0, errNoRoom
+	}
+	if card := r.networks.card; card > 0 {
+		return r.shareCard(work, few, card/max(network, 1)), budget, nil
 	}
 	room := int(budget / 4 * 3 / max(network, 1))
 	if n := r.Runner.AtOnce(); n > 0 {
@@ -98,9 +111,19 @@ func (r *run) share(work int, few bool, network int64) (at int, rest int64, err 
 	return at, max(budget-int64(at)*network, budget/4), nil
 }
 
+// shareCard says how many of room networks are on a card at once. It computes one after
+// the other: jobs that train, which make their patches ahead, gain nothing by company, a
+// case that is labelled leaves the card idle while its planes are blended.
+func (r *run) shareCard(work int, train bool, room int64) int {
+	if train || r.Runner.AtOnce() == 1 {
+		return 1
+	}
+	return max(min(work, 2, int(room)), 1)
+}
+
 // measured is measure of the run's plan, once.
 func (r *run) measured() (n networks, err error) {
-	if r.networks != (networks{}) {
+	if r.networks.device != "" {
 		return r.networks, nil
 	}
 	if r.networks, err = measure(r.plan, r.Options); err != nil {
@@ -116,13 +139,25 @@ func (r *run) measured() (n networks, err error) {
 // remarks say what people would not expect of the device; forced is whether they chose
 // its kernels.
 func (n networks) remarks(p plan.Plan, forced bool) (list []string) {
-	if asked := p.Training.Precision == plan.BF16 || p.Inference.Precision == plan.BF16; asked && !n.half {
-		list = append(list, fmt.Sprintf("precision bf16: %s has no bf16 and computes in fp32", n.device))
+	for _, precision := range []string{plan.BF16, plan.FP16} {
+		if asked := p.Training.Precision == precision || p.Inference.Precision == precision; asked && !slices.Contains(n.reduced, precision) {
+			list = append(list, fmt.Sprintf("precision %s: %s has no %s and computes in fp32", precision, n.device, precision))
+		}
+	}
+	if n.passed != "" && cardHere() {
+		list = append(list, fmt.Sprintf("device auto: %s computes, for no card could be opened: %s", n.device, n.passed))
 	}
 	if strings.Contains(n.device, "generic") && !forced {
 		list = append(list, fmt.Sprintf("%s: no AVX2 here, so networks run in plain Go, some 25 times slower; `noisystudent doctor` says more", n.device))
 	}
 	return list
+}
+
+// cardHere tells whether this machine has a driver of NVIDIA's. Where it has none, it is
+// no news that the CPU computes.
+func cardHere() bool {
+	_, err := os.Stat("/dev/nvidiactl")
+	return err == nil
 }
 
 // fitOptions is how this machine trains that many jobs.

@@ -24,10 +24,10 @@ type Options struct {
 	UnlabelledPool string // glob or prefix of more unlabelled scans
 	Store          string // where everything made goes
 	Runner         runners.Options
-	Device         string   // auto (or empty), cpu or ref
+	Device         string   // auto (or empty), cpu, cuda, cuda:N or ref
 	Kernels        string   // of the CPU: avx512, avx2 or generic; empty: NOISYSTUDENT_CPU, then the best
 	Threads        int      // 0: all
-	Precision      string   // fp32, bf16, exact or auto; empty: the plan's
+	Precision      string   // fp32, bf16, fp16, exact or auto; empty: the plan's
 	Shards         int      // that cases to label are dealt into; 0: see deal
 	MemoryBytes    int64    // 0: what the cgroup or the machine allows
 	Seed           uint64   // of everything random
@@ -54,13 +54,14 @@ func misuse(format string, a ...any) error {
 // Devices are the names that Options.Device may have. The engine's null device
 // computes nothing, so it is not among them.
 func Devices() []string {
-	return slices.DeleteFunc(engine.Devices(), func(name string) bool { return name == "null" })
+	names := slices.DeleteFunc(engine.Devices(), func(name string) bool { return name == "null" })
+	return slices.Insert(names, slices.Index(names, "cuda")+1, "cuda:N")
 }
 
 // check reports options that cannot work, before anything is done.
 func (o Options) check() error {
 	switch {
-	case o.Device != "" && !slices.Contains(Devices(), o.Device):
+	case o.Device == "null" || !engine.Known(o.Device):
 		return misuse("no device %q; use %s", o.Device, strings.Join(Devices(), ", "))
 	case o.Threads < 0:
 		return misuse("%d threads; give 1 or more, or 0 for all", o.Threads)

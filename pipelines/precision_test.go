@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -36,7 +37,10 @@ func TestAutoPrecision(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.networks = networks{device: "this CPU", half: half, train: 1 << 20, infer: 1 << 20}
+		r.networks = networks{device: "this CPU", train: 1 << 20, infer: 1 << 20}
+		if half {
+			r.networks.reduced = []string{plan.BF16}
+		}
 		return r
 	}
 	const key = "models/teacher/fold_0/precision.json"
@@ -53,7 +57,7 @@ func TestAutoPrecision(t *testing.T) {
 		{"too much", false, true, func(r *run) {
 			var tried trial
 			_, err := r.readJSON(t.Context(), key, &tried)
-			tried.BF16 = tried.FP32 - 0.0011
+			tried.setHalf(plan.BF16, tried.FP32-0.0011)
 			if err == nil {
 				err = writeJSON(t.Context(), r.store, key, tried)
 			}
@@ -71,6 +75,23 @@ func TestAutoPrecision(t *testing.T) {
 		config, err := r.config(t.Context(), []model{m}, 1)
 		if lines := strings.Join(log.take(), "\n"); err != nil || config.Plan.Inference.Precision != c.want || !strings.Contains(lines, c.said) {
 			t.Errorf("%s: labels in %s, %v, want %s; said\n%s", c.name, config.Plan.Inference.Precision, err, c.want, lines)
+		}
+	}
+}
+
+// TestTrial tells precisions apart, also in files that know bf16 alone, and takes no
+// half-precision labels from a file that knows neither.
+func TestTrial(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"digest":"d","cases":2,"fp32_dsc":0.5,"bf16_dsc":0.5005}`: "DSC 0.5005 in bf16, 0.5000 in fp32 on 2 validation cases, a change of +0.0005; it labels in bf16",
+		`{"digest":"d","cases":2,"fp32_dsc":0.5,"fp16_dsc":0.4995}`: "DSC 0.4995 in fp16, 0.5000 in fp32 on 2 validation cases, a change of -0.0005; it labels in fp16",
+		`{"digest":"d","cases":2,"fp32_dsc":0,"fp16_dsc":0}`:        "it labels in fp16",
+		`{"digest":"d","cases":2,"fp32_dsc":0.5,"fp16_dsc":0.3}`:    "it labels in fp32",
+		`{"digest":"d","cases":2,"fp32_dsc":0}`:                     "it labels in fp32",
+	} {
+		var tried trial
+		if err := json.Unmarshal([]byte(text), &tried); err != nil || !strings.HasSuffix(tried.String(), want) {
+			t.Errorf("%s: %v, %q", text, err, tried)
 		}
 	}
 }
@@ -93,15 +114,17 @@ func TestNoHalf(t *testing.T) {
 
 // TestRemarks has each kind of device.
 func TestRemarks(t *testing.T) {
-	bf16 := fittest.Plan()
-	bf16.Training.Precision = plan.BF16
+	bf16, fp16 := fittest.Plan(), fittest.Plan()
+	bf16.Training.Precision, fp16.Inference.Precision = plan.BF16, plan.FP16
 	for _, c := range []struct {
 		networks networks
 		plan     plan.Plan
 		forced   bool
 		want     int
 	}{
-		{networks{device: "cpu avx512, 2 threads", half: true}, bf16, false, 0},
+		{networks{device: "cpu avx512, 2 threads", reduced: []string{plan.BF16}}, bf16, false, 0},
+		{networks{device: "cpu avx512, 2 threads", reduced: []string{plan.BF16}}, fp16, false, 1},
+		{networks{device: "cuda:0", reduced: []string{plan.FP16, plan.BF16}}, fp16, false, 0},
 		{networks{device: "cpu avx2, 2 threads"}, bf16, false, 1},
 		{networks{device: "cpu avx2, 2 threads"}, fittest.Plan(), false, 0},
 		{networks{device: "cpu generic, 2 threads"}, fittest.Plan(), false, 1},

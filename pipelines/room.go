@@ -11,9 +11,15 @@ import (
 // errNoRoom is share's error of a network that the memory does not hold.
 var errNoRoom = errors.New("the memory does not hold it")
 
-// holds tells whether a network may be loaded: four thirds of the budget is what it
-// may reach, for a quarter is kept for cases that may be few and small.
-func holds(network, budget int64) bool { return network <= budget/3*4 }
+// hold tells whether a network may be loaded: on a card whatever is free there; of the
+// machine's memory four thirds of the budget is what it may reach, for a quarter is kept
+// for cases that may be few and small.
+func (n networks) hold(network, budget int64) bool {
+	if n.card > 0 {
+		return network <= n.card
+	}
+	return network <= budget/3*4
+}
 
 // noRoom explains errNoRoom with what would fit; what is the program's name and need
 // its memory. Other errors it returns as they are.
@@ -21,11 +27,14 @@ func (r *run) noRoom(err error, what string, need func(networks) int64) error {
 	if !errors.Is(err, errNoRoom) {
 		return err
 	}
-	remedy := "give --memory more"
+	room, remedy := r.memory(), "give --memory more"
+	if r.networks.card > 0 {
+		room, remedy = r.networks.card, "use --device cpu, or end what else is on "+r.networks.device
+	}
 	if settings := r.smaller(need); settings != "" {
 		remedy += ", or plan what fits: --replan " + settings
 	}
-	return fmt.Errorf("pipelines: %s of this plan takes %d MiB and %d MiB may be used; %s", what, need(r.networks)>>20, r.memory()>>20, remedy)
+	return fmt.Errorf("pipelines: %s of this plan takes %d MiB and %d MiB may be used; %s", what, need(r.networks)>>20, room>>20, remedy)
 }
 
 // smaller returns the settings of the largest batch that the memory holds or, where
@@ -36,7 +45,7 @@ func (r *run) smaller(need func(networks) int64) string {
 		p := r.plan
 		p.BatchSize, p.PatchSize = batch, patch
 		n, err := measure(p, r.Options)
-		return err == nil && holds(need(n), r.memory())
+		return err == nil && n.hold(need(n), r.memory())
 	}
 	batch, patch := r.plan.BatchSize, r.plan.PatchSize
 	if batch > 1 && fits(1, patch) {

@@ -2,7 +2,7 @@ package pipelines
 
 import (
 	"context"
-	"slices"
+	"fmt"
 	"sync"
 
 	"noisystudent/io/volume"
@@ -62,9 +62,9 @@ func headers(ctx context.Context, list []cases.Case, orientation string, do func
 	group.Wait()
 }
 
-// remarkAccelerator says that this build has no use for a GPU.
+// remarkAccelerator says that nothing will use a GPU that is asked for.
 func (r *run) remarkAccelerator() {
-	if r.Runner.Dataflow.Accelerator != "" && !slices.Contains(Devices(), "cuda") {
-		r.progress.Note("dataflow: this version computes on the CPU only; an accelerator is paid for and idle")
+	if d := r.Device; r.Runner.Dataflow.Accelerator != "" && (d == "cpu" || d == "ref") {
+		r.progress.Note(fmt.Sprintf("dataflow: --device %s leaves the accelerator, which is paid for, idle", d))
 	}
 }

@@ -41,6 +41,7 @@ type Device struct {
 
 	mu      sync.Mutex
 	modules map[kernels.Unit]driver.Module
+	shared  map[driver.Function]int // bytes of dynamic shared memory that were allowed
 }
 
 var _ device.Device = &Device{}
@@ -61,7 +62,7 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{modules: map[kernels.Unit]driver.Module{}}
+	d := &Device{modules: map[kernels.Unit]driver.Module{}, shared: map[driver.Function]int{}}
 	if d.context, err = lib.Open(o.Card); err != nil {
 		return nil, err
 	}
@@ -102,34 +103,13 @@ func (d *Device) Name() string { return fmt.Sprintf("cuda:%d %s", d.card.Number,
 
 // Close implements device.Device.
 func (d *Device) Close() error {
-	var errs []error
-	for _, m := range d.modules {
-		errs = append(errs, m.Unload())
-	}
-	d.modules = nil
-	return errors.Join(append(errs, d.stream.Close(), d.context.Close())...)
+	return errors.Join(d.unload(), d.stream.Close(), d.context.Close())
 }
 
-// function finds a kernel, and compiles its unit the first time.
-func (d *Device) function(u kernels.Unit, name string) (driver.Function, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	m, ok := d.modules[u]
-	if !ok {
-		source, err := u.Source()
-		if err != nil {
-			return 0, err
-		}
-		image, err := d.compiler.Compile(u.File, source)
-		if err != nil {
-			return 0, fmt.Errorf("cuda: compile %s for %s: %w", u.File, u.Defines, err)
-		}
-		if m, err = d.context.Load(image); err != nil {
-			return 0, err
-		}
-		d.modules[u] = m
-	}
-	return m.Function(name)
+// Free returns how many bytes of the card's memory are free now.
+func (d *Device) Free() (int64, error) {
+	free, _, err := d.context.Memory()
+	return free, err
 }
 
 const alignment = 256

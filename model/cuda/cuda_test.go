@@ -2,11 +2,9 @@ package cuda_test
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"noisystudent/model/compile"
@@ -28,7 +26,7 @@ func emulatedOptions(t *testing.T) cuda.Options {
 	if _, err := exec.LookPath("g++"); err != nil {
 		t.Skip("the emulator of CUDA kernels needs g++")
 	}
-	e, err := emulatorOnce()
+	e, err := emulator.InCache()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,19 +46,6 @@ func emulated(t *testing.T) func() device.Device {
 	}
 }
 
-// Compiled kernels are kept between test runs.
-var emulatorOnce = sync.OnceValues(func() (*emulator.Emulator, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, err
-	}
-	folder := filepath.Join(cache, "noisystudent", "emulator")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return nil, err
-	}
-	return emulator.New(folder)
-})
-
 func TestEmulated(t *testing.T) { devicetest.Run(t, emulated(t)) }
 
 func TestEmulatedBfloat16(t *testing.T) {
@@ -69,6 +54,19 @@ func TestEmulatedBfloat16(t *testing.T) {
 
 func TestEmulatedFloat16(t *testing.T) {
 	devicetest.RunStored(t, emulated(t), program.Float16, devicetest.HalfTolerance)
+}
+
+// TestSchedules checks that the order in which warps run changes no byte.
+func TestSchedules(t *testing.T) {
+	_, control := controlled(t)
+	open := emulated(t)
+	seeded := func(seed uint64) func() device.Device {
+		return func() device.Device {
+			control.Seed(seed)
+			return open()
+		}
+	}
+	devicetest.Same(t, seeded(1), seeded(2), seeded(3))
 }
 
 // TestSum checks copies, the layout and a sum in each of the stores, with numbers that

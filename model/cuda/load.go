@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/device"
 	"noisystudent/model/program"
 )
+
+var _ device.Ahead = &loaded{}
 
 // loaded is a program in a card's memory.
 type loaded struct {
@@ -17,13 +20,25 @@ type loaded struct {
 	store store
 
 	arena, scratch, exchange driver.Pointer // exchange holds a buffer as float32 in logical order
-	staging                  []byte         // page-locked, as long as exchange
-	launches                 []*driver.Launch
-	weights                  []*driver.Launch // run before launches when parameters have changed
-	changed                  bool
+	staging                  []byte         // page-locked
+	staged                   int            // bytes of staging that queued copies use
+
+	mu     sync.Mutex // guards the fronts
+	fronts map[program.ID]*front
+	front  driver.Pointer // their memory
+	locked []byte         // staging and theirs
+	copies driver.Stream  // to them
+
+	launches []*driver.Launch
+	weights  []*driver.Launch // run before launches when parameters have changed
+	until    []int            // launches up to the end of each instruction
+	changed  bool
+	step     driver.Graph // of launches
+	pack     driver.Graph // of weights
 }
 
-// Load implements device.Device. State and parameters start at zero.
+// Load implements device.Device. State and parameters start at zero. Where the card has
+// too little memory, the error is a *driver.MemoryError.
 func (d *Device) Load(p *program.Program) (device.Loaded, error) {
 	if err := program.Check(p); err != nil {
 		return nil, fmt.Errorf("cuda: load: %w", err)
@@ -39,56 +54,116 @@ func (d *Device) Load(p *program.Program) (device.Loaded, error) {
 }
 
 func (l *loaded) take() error {
-	d := l.d
-	var largest int64
 	for _, b := range l.p.Buffers {
-		if b.Bytes < d.Bytes(b, l.p.Precision) || b.Offset%alignment != 0 {
+		if b.Bytes < l.d.Bytes(b, l.p.Precision) || b.Offset%alignment != 0 {
 			return fmt.Errorf("buffer %q has %d bytes at %d, not placed for this device", b.Name, b.Bytes, b.Offset)
 		}
-		largest = max(largest, 4*int64(b.Len()))
 	}
-	measure := &lowering{l: l, measuring: true}
-	if err := measure.all(); err != nil {
+	plan, err := l.plan()
+	if err != nil {
 		return err
 	}
-	var err error
-	for at, bytes := range map[*driver.Pointer]int64{&l.arena: l.p.Arena, &l.scratch: measure.bytes(), &l.exchange: largest} {
-		if *at, err = d.context.Alloc(max(bytes, alignment)); err != nil {
+	if err := l.d.compile(plan.Units); err != nil {
+		return err
+	}
+	if err := l.memory(plan); err != nil {
+		return err
+	}
+	if err := l.clear(); err != nil {
+		return err
+	}
+	return l.lower(plan)
+}
+
+// admission lets one program of this process at a time see what is free and take it.
+var admission sync.Mutex
+
+// memory takes all that the program wants, or nothing.
+func (l *loaded) memory(plan Plan) error {
+	admission.Lock()
+	defer admission.Unlock()
+	free, total, err := l.d.context.Memory()
+	if err != nil {
+		return err
+	}
+	if plan.Memory > free {
+		return &driver.MemoryError{Want: plan.Memory, Free: free, Total: total}
+	}
+	if l.arena, err = l.d.context.Alloc(max(l.p.Arena, alignment)); err != nil {
+		return err
+	}
+	if l.scratch, err = l.d.context.Alloc(max(plan.scratch, alignment)); err != nil {
+		return err
+	}
+	if l.exchange, err = l.d.context.Alloc(plan.exchange); err != nil {
+		return err
+	}
+	if plan.front > 0 {
+		if l.front, err = l.d.context.Alloc(2 * plan.front); err != nil {
 			return err
 		}
 	}
-	if l.staging, err = d.context.AllocHost(int(max(largest, alignment))); err != nil {
+	if l.locked, err = l.d.context.AllocHost(int(plan.Host)); err != nil {
 		return err
 	}
+	l.staging = l.locked[:plan.Host-plan.front]
+	l.setFronts(l.locked[plan.Host-plan.front:])
+	l.copies, err = l.d.context.Stream()
+	return err
+}
+
+func (l *loaded) clear() error {
 	for _, b := range l.p.Buffers {
 		if b.Role == program.Param || b.Role == program.State {
-			if err := d.stream.Fill(l.arena+driver.Pointer(b.Offset), 0, b.Bytes/4); err != nil {
+			if err := l.d.stream.Fill(l.arena+driver.Pointer(b.Offset), 0, b.Bytes/4); err != nil {
 				return err
 			}
 		}
 	}
-	real := &lowering{l: l, scratch: l.scratch, keepAt: measure.most}
-	err = real.all()
-	l.launches, l.weights = real.launches, real.weights
+	return l.d.stream.Sync()
+}
+
+func (l *loaded) lower(plan Plan) (err error) {
+	w := &lowering{l: l, scratch: l.scratch, keepAt: plan.temp}
+	err = w.all()
+	l.launches, l.weights, l.until = w.launches, w.weights, w.until
+	if err != nil {
+		return err
+	}
+	if l.step, err = l.d.graph(l.launches); err != nil {
+		return err
+	}
+	l.pack, err = l.d.graph(l.weights)
 	return err
 }
 
-// Run implements device.Loaded.
+// graph makes a graph, or none of no launches.
+func (d *Device) graph(launches []*driver.Launch) (driver.Graph, error) {
+	if len(launches) == 0 {
+		return driver.Graph{}, nil
+	}
+	return d.context.Graph(launches)
+}
+
+// Run implements device.Loaded. It looks at ctx once, for the card runs all
+// instructions in one go.
 func (l *loaded) Run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cuda: run: stopped before its start: %w", err)
 	}
-	list := l.launches
-	if l.changed {
-		list = append(append([]*driver.Launch{}, l.weights...), l.launches...)
+	if err := l.arrive(); err != nil {
+		return err
 	}
-	for _, launch := range list {
-		if err := l.d.stream.Launch(launch); err != nil {
+	if l.changed {
+		if err := l.d.stream.Run(l.pack); err != nil {
 			return err
 		}
 	}
+	if err := l.d.stream.Run(l.step); err != nil {
+		return err
+	}
 	l.changed = l.updates()
-	return l.d.stream.Sync()
+	return l.sync()
 }
 
 // updates reports whether runs change parameters.
@@ -103,20 +178,20 @@ func (l *loaded) updates() bool {
 
 // Close implements device.Loaded.
 func (l *loaded) Close() error {
-	var errs []error
-	for _, p := range []*driver.Pointer{&l.arena, &l.scratch, &l.exchange} {
+	errs := []error{l.d.stream.Sync(), l.copies.Close(), l.step.Close(), l.pack.Close()} // queued copies use what is given back
+	for _, p := range []*driver.Pointer{&l.arena, &l.scratch, &l.exchange, &l.front} {
 		if *p != 0 {
 			errs = append(errs, l.d.context.Free(*p))
 			*p = 0
 		}
 	}
-	if l.staging != nil {
-		errs = append(errs, l.d.context.FreeHost(l.staging))
-		l.staging = nil
+	if l.locked != nil {
+		errs = append(errs, l.d.context.FreeHost(l.locked))
+		l.locked = nil
 	}
 	for _, launch := range append(l.launches, l.weights...) {
 		launch.Args.Free()
 	}
-	l.launches, l.weights = nil, nil
+	l.launches, l.weights, l.step, l.pack, l.copies = nil, nil, driver.Graph{}, driver.Graph{}, driver.Stream{}
 	return errors.Join(errs...)
 }

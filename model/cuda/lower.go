@@ -5,7 +5,6 @@ import (
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/kernels"
-	"noisystudent/model/cuda/tuning"
 	"noisystudent/model/program"
 )
 
@@ -15,7 +14,6 @@ type lowering struct {
 	l         *loaded
 	measuring bool // the first time
 
-	index    int // of the instruction
 	launches []*driver.Launch
 	weights  []*driver.Launch
 	until    []int          // launches up to each instruction's end
@@ -31,7 +29,7 @@ type lowering struct {
 
 func (w *lowering) all() error {
 	for t, in := range w.l.p.Instrs {
-		w.index, w.used = t, 0
+		w.used = 0
 		w.instruction(in)
 		if w.err != nil {
 			return fmt.Errorf("instruction %d %T: %w", t, in, w.err)
@@ -114,14 +112,14 @@ func (w *lowering) make(file, defines, name string, grid, block [3]int, shared i
 		w.units = append(w.units, u)
 		return launch
 	}
-	f, err := w.l.d.function(u, name)
-	if err == nil && shared > 48<<10 {
-		err = w.l.d.context.AllowShared(f, tuning.MostShared)
+	launch.Args = driver.Pack(args...)
+	var err error
+	if launch.Function, err = w.l.d.function(u, name, shared); err == nil {
+		err = w.l.d.context.Check(launch.Function, launch.Args)
 	}
 	if err != nil && w.err == nil {
-		w.err = err
+		w.err = fmt.Errorf("%s: %w", launch.Name, err)
 	}
-	launch.Function, launch.Args = f, driver.Pack(args...)
 	return launch
 }
 
@@ -141,16 +139,13 @@ func (w *lowering) each(file, name string, n int64, args ...any) {
 	w.launch(file, "", name, [3]int{int(min((n+threads-1)/threads, blocks)), 1, 1}, [3]int{threads, 1, 1}, 0, args...)
 }
 
-// now runs what was added, once.
+// now queues what was added, once.
 func (w *lowering) now() error {
-	if w.err != nil {
-		return w.err
-	}
 	for _, launch := range w.launches {
-		if err := w.l.d.stream.Launch(launch); err != nil {
-			return err
+		if w.err == nil {
+			w.err = w.l.d.stream.Launch(launch)
 		}
-		defer launch.Args.Free()
+		launch.Args.Free()
 	}
-	return w.l.d.stream.Sync()
+	return w.err
 }

@@ -39,3 +39,13 @@ type Loaded interface {
 	Run(ctx context.Context) error
 	Close() error
 }
+
+// Ahead is a Loaded that takes the inputs of the next Run while one runs: of all methods
+// only these two may run beside Run, one at a time. What they have copied when the next
+// Run begins, that Run finds, unless it was written by Write or WriteLabels since.
+type Ahead interface {
+	// Ahead is Write of an Activation of role Input.
+	Ahead(id program.ID, src []float32) error
+	// AheadLabels is WriteLabels of role Input.
+	AheadLabels(id program.ID, src []uint8) error
+}

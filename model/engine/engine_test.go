@@ -464,7 +464,7 @@ func TestAllocations(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	if _, err := Open(Options{Device: "abacus"}); !errors.Is(err, ErrDevice) || !strings.Contains(err.Error(), "auto, cuda, cpu, ref, null, cuda:N") {
+	if _, err := Open(Options{Device: "abacus"}); !errors.Is(err, ErrDevice) || !strings.Contains(err.Error(), "auto, cpu, cuda, ref, null, cuda:N") {
 		t.Errorf("an unknown device gives %v", err)
 	}
 	if _, err := Open(Options{Device: "cpu", Threads: -1}); err == nil {

@@ -84,10 +84,10 @@ func TestUsage(t *testing.T) {
 		{"flink nothing", `unknown command "nothing"`, "noisystudent flink --help"},
 		{"flink up now", `"now" belongs to no flag`, "noisystudent flink up --help"},
 		{"plan --dataset d --store s --runner dataflow --project p --region r --staging gs://b/x", "copy it to a bucket", "noisystudent plan --help"},
-		{"train --dataset d --store s --device null", "use auto, cpu, ref", "noisystudent train --help"},
-		{"train --dataset d --store s --device gpu", "use auto, cpu, ref", "noisystudent train --help"},
+		{"train --dataset d --store s --device null", "use auto, cpu, cuda, cuda:N, ref", "noisystudent train --help"},
+		{"train --dataset d --store s --device gpu", "use auto, cpu, cuda, cuda:N, ref", "noisystudent train --help"},
 		{"train --dataset d --store s --cpu mmx", `no kernels "mmx": this build has `, "noisystudent train --help"},
-		{"train --dataset d --store s --precision half", "use fp32, bf16, exact, auto", "noisystudent train --help"},
+		{"train --dataset d --store s --precision half", "use fp32, bf16, fp16, exact, auto", "noisystudent train --help"},
 		{"train --dataset d --store s --precision fp32 --exact", "exclude each other", "noisystudent train --help"},
 		{"train --dataset d --store s --threads -1", "give 1 or more", "noisystudent train --help"},
 		{"train --dataset d --store s --memory lots", "write for example 6GiB", "noisystudent train --help"},
@@ -194,7 +194,7 @@ func TestCommonFlags(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	code, out, _ := command(t, "--version")
-	if code != Done || !regexp.MustCompile(`^noisystudent \d+\.\d+\.\d+.*\ngo1\..*\nCPU path: \w+, bf16: (yes|no)\nfile formats: plan 2, .*Zarr v3.*NIfTI`).MatchString(out) {
+	if code != Done || !regexp.MustCompile(`^noisystudent \d+\.\d+\.\d+.*\ngo1\..*\nCPU path: \w+, bf16: (yes|no)\nGPU: .+\nfile formats: plan 2, .*Zarr v3.*NIfTI`).MatchString(out) {
 		t.Errorf("%d, %s", code, out)
 	}
 }

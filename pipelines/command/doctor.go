@@ -132,10 +132,17 @@ func probe(ctx context.Context, root string) error {
 }
 
 func gpu() finding {
+	e, err := engine.Open(engine.Options{Device: "cuda"})
+	if err == nil {
+		defer e.Close()
+		return finding{about: "gpu", state: e.Name() + "; --device auto takes it"}
+	}
 	f := finding{about: "gpu", state: "none found; the CPU computes"}
 	if _, err := os.Stat("/dev/nvidiactl"); err == nil {
-		f.state = "an NVIDIA driver is here; the CPU computes all the same"
-		f.remedy = "nothing to do: this version has no GPU device yet"
+		f.state = "a driver of NVIDIA's is here, and the CPU computes all the same"
+	}
+	if f.state += ": " + firstLine(err); strings.Contains(err.Error(), "\n") {
+		f.remedy = "--device cuda says more"
 	}
 	return f
 }

@@ -43,7 +43,7 @@ func (c *session) pipelineFlags(cmd *cobra.Command, idle ...string) {
 	f.StringVar(&o.Runner.Runner, "runner", "prism", "where to run: "+runners.Names+" (direct = prism)")
 	f.StringVar(&o.Device, "device", "auto", "what computes: "+strings.Join(pipelines.Devices(), ", "))
 	f.StringVar(&o.Kernels, "cpu", "", "kernels of the CPU: avx512, avx2 or generic (default NOISYSTUDENT_CPU, or the best there are)")
-	f.StringVar(&o.Precision, "precision", "", "fp32, bf16, or auto: label in bf16 where it changes the DSC on validation cases by at most 0.001 (default the plan's)")
+	f.StringVar(&o.Precision, "precision", "", "fp32, bf16, fp16 (the paper's mixed precision, on a card), or auto: label in 16 bits where that changes the DSC on validation cases by at most 0.001 (default the plan's)")
 	f.BoolVar(&c.exact, "exact", false, "multiply in float32 as it is defined, without transformed products")
 	f.IntVar(&o.Threads, "threads", 0, "threads to use (default all)")
 	f.IntVar(&o.Shards, "shards", 0, "shards that cases to label are dealt into, the largest cases first (default as many as are labelled at once, 64 where the runner deals them out)")
@@ -66,7 +66,7 @@ func (c *session) pipelineFlags(cmd *cobra.Command, idle ...string) {
 	f.Int64Var(&o.Runner.Dataflow.MaxWorkers, "max-workers", 0, "dataflow: workers at most (default Dataflow's)")
 	f.StringVar(&o.Runner.Dataflow.ServiceAccount, "service-account", "", "dataflow: account whose rights the workers have (default the project's)")
 	f.StringVar(&o.Runner.Dataflow.Subnetwork, "subnetwork", "", "dataflow: subnetwork of workers without public addresses")
-	f.StringVar(&o.Runner.Dataflow.Binary, "worker-binary", "", "dataflow: static linux/amd64 build of this program for the workers (default this one)")
+	f.StringVar(&o.Runner.Dataflow.Binary, "worker-binary", "", "dataflow: linux/amd64 build of this program for the workers, made with CGO_ENABLED=0 (default this one)")
 	f.BoolVar(&o.Runner.Dataflow.DryRun, "dry-run", false, "dataflow: print the first job that would be submitted, and stop")
 	hide(cmd, idle...)
 }

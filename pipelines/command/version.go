@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"noisystudent/model/engine"
+	"noisystudent/model/program"
 	"noisystudent/pipelines"
 )
 
@@ -15,8 +17,8 @@ const release = "0.1.0"
 
 // version names what a report of a fault needs.
 func version() string {
-	return fmt.Sprintf("noisystudent %s%s\n%s %s/%s\nCPU path: %s\nfile formats: %s",
-		release, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH, cpuPath(), pipelines.Formats())
+	return fmt.Sprintf("noisystudent %s%s\n%s %s/%s\nCPU path: %s\nGPU: %s\nfile formats: %s",
+		release, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH, cpuPath(), card(), pipelines.Formats())
 }
 
 // revision is the commit of the source, where the build knows it.
@@ -42,10 +44,25 @@ func revision() string {
 
 // halfText says whether bf16 is worth asking for.
 func halfText(e *engine.Engine) string {
-	if e.Half() {
+	if slices.Contains(e.Reduced(), program.Half) {
 		return "bf16: yes"
 	}
 	return "bf16: no"
+}
+
+// card is the one that --device auto takes, or why it takes none.
+func card() string {
+	e, err := engine.Open(engine.Options{Device: "cuda"})
+	if err != nil {
+		return "none (" + firstLine(err) + ")"
+	}
+	defer e.Close()
+	return e.Name()
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // cpuPath is the name of the kernels that this processor gets, and whether they have bf16.

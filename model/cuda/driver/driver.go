@@ -45,7 +45,10 @@ func Open(path string) (*Driver, error) {
 	if d.Version.Major < Oldest.Major {
 		return nil, &TooOldError{d.Version}
 	}
-	return d, d.check("cuInit", d.do(d.call.init, 0))
+	if err := d.check("cuInit", d.do(d.call.init, 0)); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // do calls a function whose arguments are numbers.
@@ -99,6 +102,14 @@ func (c *Context) Memory() (free, total int64, err error) {
 	return int64(f), int64(t), err
 }
 
+// release calls a function that gives something back. It is called whatever happens
+// before, so that a failure leaves nothing behind.
+func (c *Context) release(name string, f, handle uintptr) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return errors.Join(c.d.check("cuCtxSetCurrent", c.d.do(c.d.call.setCurrent, c.handle)), c.d.check(name, c.d.do(f, handle)))
+}
+
 // Alloc takes bytes of the card's memory, at a multiple of 256. Where there are not as
 // many, the error is a *MemoryError.
 func (c *Context) Alloc(bytes int64) (p Pointer, err error) {
@@ -116,7 +127,7 @@ func (c *Context) Alloc(bytes int64) (p Pointer, err error) {
 
 // Free gives memory back.
 func (c *Context) Free(p Pointer) error {
-	return c.Do(func() error { return c.d.check("cuMemFree", c.d.do(c.d.call.free, uintptr(p))) })
+	return c.release("cuMemFree", c.d.call.free, uintptr(p))
 }
 
 // AllocHost takes page-locked memory of the host, which copies run to and from at full speed.
@@ -131,44 +142,5 @@ func (c *Context) AllocHost(bytes int) (b []byte, err error) {
 
 // FreeHost gives page-locked memory back.
 func (c *Context) FreeHost(b []byte) error {
-	return c.Do(func() error { return c.d.check("cuMemFreeHost", c.d.call.hostFree(unsafe.SliceData(b))) })
-}
-
-// Module is loaded device code.
-type Module struct {
-	c      *Context
-	handle uintptr
-}
-
-// Load loads an image that a compiler made for the card.
-func (c *Context) Load(image []byte) (m Module, err error) {
-	m.c = c
-	err = c.Do(func() error { return c.d.check("cuModuleLoadData", c.d.call.moduleLoad(&m.handle, &image[0])) })
-	return m, err
-}
-
-// Unload ends a module.
-func (m Module) Unload() error {
-	return m.c.Do(func() error { return m.c.d.check("cuModuleUnload", m.c.d.do(m.c.d.call.moduleUnload, m.handle)) })
-}
-
-// Function is a kernel.
-type Function uintptr
-
-// Function finds a kernel by its name.
-func (m Module) Function(name string) (Function, error) {
-	var f uintptr
-	err := m.c.Do(func() error {
-		return m.c.d.check("cuModuleGetFunction "+name, m.c.d.call.function(&f, m.handle, name))
-	})
-	return Function(f), err
-}
-
-// AllowShared lets launches of a kernel have up to so many bytes of dynamic shared
-// memory, which without it are 48 KiB.
-func (c *Context) AllowShared(f Function, bytes int) error {
-	const maxDynamicShared = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-	return c.Do(func() error {
-		return c.d.check("cuFuncSetAttribute", c.d.do(c.d.call.setAttribute, uintptr(f), maxDynamicShared, uintptr(bytes)))
-	})
+	return c.release("cuMemFreeHost", c.d.call.hostFree, uintptr(unsafe.Pointer(unsafe.SliceData(b))))
 }

@@ -86,6 +86,7 @@ func (e *Error) Error() string {
 
 // Numbers of CUresult that are told apart.
 const (
+	invalidValue      = 1
 	outOfMemory       = 2
 	deviceUnavailable = 46
 	noDevice          = 100

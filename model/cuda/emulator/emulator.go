@@ -21,17 +21,14 @@ import (
 var cpp embed.FS
 
 // Emulator is a folder with the stand-in library and what it has compiled.
-type Emulator struct {
-	folder string
-	mu     sync.Mutex
-}
+type Emulator struct{ folder string }
 
 // New builds the stand-in library, or finds it, in a folder of its version below cache;
 // g++ must be installed. Several processes may share a cache.
 func New(cache string) (*Emulator, error) {
 	digest := sha256.New()
 	var names []string
-	for _, name := range []string{"cuda_emu.h", "cuda_emu.cc", "driver.cc"} {
+	for _, name := range []string{"cuda_emu.h", "cuda_emu.cc", "standin.h", "driver.cc", "queue.cc"} {
 		text, err := cpp.ReadFile("cpp/" + name)
 		if err != nil {
 			return nil, err
@@ -52,8 +49,18 @@ func New(cache string) (*Emulator, error) {
 			return nil, err
 		}
 	}
-	return e, e.build(e.Library(), "-O2", "cuda_emu.cc", "driver.cc", "-ldl")
+	return e, e.build(e.Library(), "-O2", "cuda_emu.cc", "driver.cc", "queue.cc", "-ldl")
 }
+
+// InCache is New in the user's cache folder, so that compiled kernels are kept between
+// runs of tests. One process builds one.
+var InCache = sync.OnceValues(func() (*Emulator, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	return New(filepath.Join(cache, "noisystudent", "emulator"))
+})
 
 // Library is the path of the stand-in libcuda.
 func (e *Emulator) Library() string { return filepath.Join(e.folder, "libcuda_emu.so.1") }
@@ -91,21 +98,23 @@ func (e *Emulator) build(library string, args ...string) error {
 	return os.Rename(f.Name(), library)
 }
 
-var kernel = regexp.MustCompile(`(?s)extern "C" __global__ void\s*(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(`)
+var kernel = regexp.MustCompile(`(?s)extern "C" __global__ void\s*(?:__launch_bounds__\(([^)]*)\)\s*)?(\w+)\s*\(`)
 
 // Compile implements cuda.Compiler: the image that it returns names a shared library.
 func (e *Emulator) Compile(name, source string) ([]byte, error) {
 	sum := sha256.Sum256([]byte(source))
 	library := filepath.Join(e.folder, name+"-"+hex.EncodeToString(sum[:8])+".so")
 	image := append([]byte(library), 0)
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	var b strings.Builder
 	b.WriteString("#include \"cuda_emu.h\"\n" + source + "\nextern \"C\" emu::Entry emu_entries[] = {\n")
 	for _, m := range kernel.FindAllStringSubmatch(source, -1) {
-		fmt.Fprintf(&b, "  {%q, emu::Call<%s>::run},\n", m[1], m[1])
+		bound, name := "0", m[2]
+		if m[1] != "" {
+			bound = "emu_bound(" + m[1] + ")"
+		}
+		fmt.Fprintf(&b, "  {%q, emu::Call<%s>::run, emu::Call<%s>::parameters(), %s},\n", name, name, name, bound)
 	}
-	b.WriteString("  {nullptr, nullptr}};\n")
+	b.WriteString("  {nullptr}};\n")
 	source = filepath.Base(library) + ".cc"
 	if err := e.write(source, []byte(b.String())); err != nil {
 		return nil, err

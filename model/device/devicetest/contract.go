@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	"noisystudent/model/device"
@@ -21,6 +22,7 @@ func contract(t *testing.T, open func() device.Device) {
 	t.Run("copies", func(t *testing.T) { copies(t, d) })
 	t.Run("planes", func(t *testing.T) { planes(t, d) })
 	t.Run("refuses", func(t *testing.T) { refuses(t, d) })
+	t.Run("ahead", func(t *testing.T) { ahead(t, d) })
 	t.Run("cancel", func(t *testing.T) { cancel(t, d) })
 	t.Run("state starts at zero", func(t *testing.T) { stateStartsAtZero(t, d) })
 }
@@ -119,6 +121,87 @@ func refuses(t *testing.T, d device.Device) {
 	if _, err := d.Load(broken); err == nil {
 		t.Error("a broken program is not refused")
 	}
+}
+
+// ahead checks that inputs that come beside a run are those of the next one, unless
+// they are written.
+func ahead(t *testing.T, d device.Device) {
+	b := lossCases()[0].build()
+	l, err := d.Load(b.placed(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing(t, l)
+	a, ok := l.(device.Ahead)
+	if !ok {
+		t.Skip("the device takes no inputs ahead")
+	}
+	run := func() [][]float32 {
+		if err := l.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return b.read(t, l)
+	}
+	b.write(t, l, true)
+	first := run()
+	other := b.redrawn()
+	other.write(t, l, false)
+	second := run()
+	if sameBytes(first, second) == nil {
+		t.Fatal("the suite's own program gives the same for all inputs")
+	}
+	b.write(t, l, false)
+	done := make(chan error)
+	go func() { done <- other.ahead(a) }()
+	if err := sameBytes(run(), first); err != nil {
+		t.Errorf("while inputs come: %v", err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := sameBytes(run(), second); err != nil {
+			t.Errorf("after inputs have come: %v", err)
+		}
+	}
+	if err := b.ahead(a); err != nil {
+		t.Fatal(err)
+	}
+	other.write(t, l, false)
+	if err := sameBytes(run(), second); err != nil {
+		t.Errorf("after inputs have come and others were written: %v", err)
+	}
+}
+
+// redrawn is the problem with new values of voxels.
+func (b *problem) redrawn() *problem {
+	other := &problem{Program: b.Program, values: maps.Clone(b.values), labels: map[program.ID][]uint8{}}
+	for id := range b.values {
+		if b.Buffers[id].Class == program.Activation {
+			other.values[id] = b.draw(id)
+		}
+	}
+	for id := range b.labels {
+		other.labels[id] = b.drawLabels(id, 2)
+	}
+	return other
+}
+
+// ahead gives the values of voxels for the next run.
+func (b *problem) ahead(a device.Ahead) error {
+	for id, v := range b.values {
+		if b.Buffers[id].Class == program.Activation {
+			if err := a.Ahead(id, v); err != nil {
+				return err
+			}
+		}
+	}
+	for id, v := range b.labels {
+		if err := a.AheadLabels(id, v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func cancel(t *testing.T, d device.Device) {

@@ -32,6 +32,8 @@ void release() { W &x = w[flat() / 32]; x.arrived = 0; x.gen++; }
 void await(unsigned g) { W &x = w[flat() / 32]; while ((unsigned)x.gen == g) yield(); }
 void warp(unsigned mask, const char *where) { collect(mask, where, [] {}); }
 static const size_t STK = 64 << 10;
+static uint64_t schedule = 88172645463325252ull; // one kernel runs at a time
+void reseed(uint64_t seed) { schedule = seed * 2654435761u + 88172645463325252ull; }
 void launch(dim3 grid, dim3 blk, std::function<void()> f) {
   int n = blk.x * blk.y * blk.z; gD = grid; bD = blk; body = &f;
   while ((int)fibers.size() < n) { Fiber x; x.stack = (char *)aligned_alloc(64, STK); fibers.push_back(x); }
@@ -40,9 +42,8 @@ void launch(dim3 grid, dim3 blk, std::function<void()> f) {
     for (int i = 0; i < n; i++) { Fiber &q = fibers[i]; q.done = false; q.tid = dim3(i % blk.x, i / blk.x % blk.y, i / (blk.x * blk.y));
       void **sp = (void **)(q.stack + STK) - 1; *sp = nullptr; *--sp = (void *)entry; for (int r = 0; r < 6; r++) *--sp = nullptr; q.sp = sp; }
     // schedule: each pass takes the warps in a random order and lets each run a random number of rounds before the next one
-    // starts, so that warps drift apart as far as barriers allow; EMU_SEED picks the schedule
-    static thread_local uint64_t rs = getenv("EMU_SEED") ? strtoull(getenv("EMU_SEED"), 0, 10) * 2654435761u + 88172645463325252ull : 88172645463325252ull;
-    auto rnd = [](uint64_t m) { rs ^= rs << 13; rs ^= rs >> 7; rs ^= rs << 17; return rs % m; };
+    // starts, so that warps drift apart as far as barriers allow; reseed picks the schedule
+    auto rnd = [](uint64_t m) { uint64_t &rs = schedule; rs ^= rs << 13; rs ^= rs >> 7; rs ^= rs << 17; return rs % m; };
     int nw = (n + 31) / 32; std::vector<int> order(nw); for (int i = 0; i < nw; i++) order[i] = i;
     int left = n; while (left) { int gen = generation, prog = 0, wg = 0; for (auto &v : w) wg += v.gen;
       for (int i = nw - 1; i > 0; i--) std::swap(order[i], order[rnd(i + 1)]);

@@ -112,12 +112,16 @@ static inline unsigned short emu_float_to_bf16(float f) { // round to nearest ev
 // Kernels are found by name and unpack their arguments by their own signature.
 #include <type_traits>
 #include <utility>
+constexpr unsigned emu_bound(unsigned threads, unsigned = 0) { return threads; } // of __launch_bounds__
 namespace emu {
 typedef void (*Trampoline)(void **);
-struct Entry { const char *name; Trampoline run; };
+struct Parameter { size_t bytes; bool pointer; };
+struct Entry { const char *name; Trampoline run; std::vector<Parameter> parameters; unsigned bound; }; // 0: none
 template <auto K> struct Call;
 template <class... A, void (*K)(A...)> struct Call<K> {
   static void run(void **p) { go(p, std::index_sequence_for<A...>{}); }
+  static std::vector<Parameter> parameters() { return {{sizeof(A), std::is_pointer_v<A>}...}; }
   template <size_t... I> static void go(void **p, std::index_sequence<I...>) { K(*(std::remove_const_t<A> *)p[I]...); } };
 extern thread_local char *dynamic_shared;
+void reseed(uint64_t seed); // picks the order in which warps run from now on
 }

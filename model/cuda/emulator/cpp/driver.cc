@@ -1,65 +1,119 @@
-// A stand-in libcuda.so.1: the entry points that package driver calls, memory from
-// malloc full of NaN, and kernels that run under cuda_emu. An "image" is the path of
-// a shared library that package emulator compiled from the kernel sources.
-#include "cuda_emu.h"
+// A stand-in libcuda.so.1: one card, contexts, memory and modules. Memory is from malloc, full of NaN, and at most TOTAL.
+// An "image" is the path of a shared library that package emulator compiled from the kernel sources. What a program
+// must not do is refused with a line on stderr. The functions emu_... are for tests.
+#include "standin.h"
 #include <dlfcn.h>
-#include <map>
-enum { OK = 0, INVALID_VALUE = 1, NOT_FOUND = 500 };
-static const size_t TOTAL = (size_t)1 << 30;
-static std::map<void *, size_t> live;
-static size_t used;
+static const size_t TOTAL = (size_t)256 << 20;
+std::recursive_mutex mutex;
+std::map<char *, size_t> device, host;
+std::map<void *, std::unique_ptr<Module>> modules;
+std::map<void *, std::unique_ptr<Function>> functions;
+static int retained;                   // times that the context was taken and not given back
+static thread_local void *bound;       // the thread's context
+static char context;                   // its address is the context
+static std::string failing;            // a call, or "" for any
+static int left, failure, came, version = 13000, exclusive;
+
+int entered(const char *call) {
+  Lock lock;
+  if (!left || !(failing.empty() || failing == call) || --left) return OK;
+  came = 1; return failure; }
+bool current() { return bound == &context && retained > 0; }
+int wrong(const char *text) { fprintf(stderr, "emulator of libcuda: %s\n", text); return INVALID_VALUE; }
+bool inside(const std::map<char *, size_t> &memory, const void *at, size_t bytes) {
+  auto next = memory.upper_bound((char *)at);
+  if (next == memory.begin()) return false;
+  auto [start, size] = *std::prev(next);
+  return (size_t)((char *)at - start) + bytes <= size; }
+
 extern "C" {
-int cuInit(unsigned) { return OK; }
-int cuDriverGetVersion(int *v) { *v = 13000; return OK; }
+// the n-th call from now of that name, or of any for "", returns code; 0 for n: none
+void emu_fail(const char *call, int n, int code) { Lock lock; failing = call; left = n; failure = code; came = 0; }
+// whether the failure that was asked for has come
+int emu_failed() { Lock lock; return came; }
+// what CUDA the driver is of (12040 is 12.4), and its compute mode: 3 with another process on the card
+void emu_card(int driver, int mode) { Lock lock; version = driver; exclusive = mode; }
+// what is alive: contexts, streams, modules, memory, memory of the host, graphs, events
+int emu_alive(int what) {
+  Lock lock;
+  size_t all[] = {(size_t)retained, streams.size(), modules.size(), device.size(), host.size(), graphs.size(), events.size()};
+  return what < (int)(sizeof all / sizeof *all) ? all[what] : -1; }
+
+int cuInit(unsigned) { CALL("cuInit"); return OK; }
+int cuDriverGetVersion(int *v) { CALL("cuDriverGetVersion"); *v = version; return OK; }
 int cuGetErrorName(int code, const char **name) {
-  *name = code == INVALID_VALUE ? "CUDA_ERROR_INVALID_VALUE" : code == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : code == NOT_FOUND ? "CUDA_ERROR_NOT_FOUND" : "CUDA_ERROR_UNKNOWN";
-  return OK; }
-int cuDeviceGetCount(int *n) { *n = 1; return OK; }
-int cuDeviceGet(int *d, int ordinal) { *d = ordinal; return ordinal == 0 ? OK : 101; }
-int cuDeviceGetName(char *name, int length, int) { snprintf(name, length, "emulator of CUDA"); return OK; }
-int cuDeviceTotalMem_v2(size_t *n, int) { *n = TOTAL; return OK; }
+  static const std::map<int, const char *> names = {{1, "CUDA_ERROR_INVALID_VALUE"}, {2, "CUDA_ERROR_OUT_OF_MEMORY"}, {46, "CUDA_ERROR_DEVICE_UNAVAILABLE"},
+    {100, "CUDA_ERROR_NO_DEVICE"}, {101, "CUDA_ERROR_INVALID_DEVICE"}, {201, "CUDA_ERROR_INVALID_CONTEXT"}, {500, "CUDA_ERROR_NOT_FOUND"}, {700, "CUDA_ERROR_ILLEGAL_ADDRESS"}};
+  auto at = names.find(code);
+  if (at == names.end()) return INVALID_VALUE;
+  *name = at->second; return OK; }
+
+int cuDeviceGetCount(int *n) { CALL("cuDeviceGetCount"); *n = 1; return OK; }
+int cuDeviceGet(int *d, int ordinal) { CALL("cuDeviceGet"); *d = ordinal; return ordinal == 0 ? OK : 101; }
+int cuDeviceGetName(char *name, int length, int) { CALL("cuDeviceGetName"); snprintf(name, length, "emulator of CUDA"); return OK; }
+int cuDeviceTotalMem_v2(size_t *n, int) { CALL("cuDeviceTotalMem"); *n = TOTAL; return OK; }
 int cuDeviceGetAttribute(int *v, int a, int) {
-  static const std::map<int, int> known = {{13, 1000000}, {16, 4}, {20, 0}, {36, 1000000}, {37, 128}, {38, 1 << 20}, {75, 9}, {76, 0}, {81, 233472}, {97, 232448}};
+  CALL("cuDeviceGetAttribute");
+  static const std::map<int, int> known = {{13, 1000000}, {16, 4}, {36, 1000000}, {37, 128}, {38, 1 << 20}, {75, 9}, {76, 0}, {81, 233472}, {97, 232448}};
+  if (a == 20) { *v = exclusive; return OK; }
   if (!known.count(a)) return INVALID_VALUE;
   *v = known.at(a); return OK; }
-int cuDevicePrimaryCtxRetain(void **c, int) { *c = (void *)1; return OK; }
-int cuDevicePrimaryCtxRelease_v2(int) { return OK; }
-int cuCtxSetCurrent(void *) { return OK; }
-int cuStreamCreate(void **s, unsigned) { *s = (void *)2; return OK; }
-int cuStreamDestroy_v2(void *) { return OK; }
-int cuStreamSynchronize(void *) { return OK; }
-int cuMemAlloc_v2(void **p, size_t n) {
+
+int cuDevicePrimaryCtxRetain(void **c, int) {
+  CALL("cuDevicePrimaryCtxRetain");
+  if (exclusive) return 46; // another process has it
+  retained++; *c = &context; return OK; }
+int cuDevicePrimaryCtxRelease_v2(int) {
+  RELEASE("cuDevicePrimaryCtxRelease");
+  if (retained == 0) return INVALID_CONTEXT;
+  retained--; return code; }
+int cuCtxSetCurrent(void *c) { CALL("cuCtxSetCurrent"); bound = c; return current() ? OK : INVALID_CONTEXT; }
+
+static int take(std::map<char *, size_t> &memory, void **p, size_t n) {
   if (!n) return INVALID_VALUE;
-  if (n > TOTAL - used) return 2;
-  *p = aligned_alloc(512, (n + 511) & ~511ul); memset(*p, 0xff, n); live[*p] = n; used += n; return OK; }
-int cuMemFree_v2(void *p) {
-  auto at = live.find(p);
-  if (at == live.end()) return INVALID_VALUE;
-  used -= at->second; live.erase(at); free(p); return OK; }
-int cuMemGetInfo_v2(size_t *unused, size_t *total) { *unused = TOTAL - used; *total = TOTAL; return OK; }
-int cuMemHostAlloc(void **p, size_t n, unsigned) { *p = aligned_alloc(512, (n + 511) & ~511ul); return OK; }
-int cuMemFreeHost(void *p) { free(p); return OK; }
-int cuMemcpyHtoDAsync_v2(void *d, const void *s, size_t n, void *) { memcpy(d, s, n); return OK; }
-int cuMemcpyDtoHAsync_v2(void *d, const void *s, size_t n, void *) { memcpy(d, s, n); return OK; }
-int cuMemsetD32Async(void *d, unsigned v, size_t n, void *) { std::fill((unsigned *)d, (unsigned *)d + n, v); return OK; }
+  *p = aligned_alloc(512, (n + 511) & ~511ul); memset(*p, 0xff, n); memory[(char *)*p] = n; return OK; }
+static int give(std::map<char *, size_t> &memory, void *p, int code) {
+  finish();
+  if (!memory.erase((char *)p)) return wrong("memory given back that was not taken");
+  free(p); return code; }
+static size_t taken() { size_t sum = 0; for (auto &[at, n] : device) sum += n; return sum; }
+int cuMemGetInfo_v2(size_t *unused, size_t *total) { IN_CONTEXT("cuMemGetInfo"); *unused = TOTAL - taken(); *total = TOTAL; return OK; }
+int cuMemAlloc_v2(void **p, size_t n) { IN_CONTEXT("cuMemAlloc"); return n > TOTAL - taken() ? OUT_OF_MEMORY : take(device, p, n); }
+int cuMemFree_v2(void *p) { RELEASE("cuMemFree"); return give(device, p, code); }
+int cuMemHostAlloc(void **p, size_t n, unsigned) { IN_CONTEXT("cuMemHostAlloc"); return take(host, p, n); }
+int cuMemFreeHost(void *p) { RELEASE("cuMemFreeHost"); return give(host, p, code); }
+
 int cuModuleLoadData(void **m, const void *image) {
-  *m = dlopen((const char *)image, RTLD_NOW | RTLD_LOCAL);
-  if (!*m) { fprintf(stderr, "emulator: %s\n", dlerror()); return 200; }
-  return OK; }
-int cuModuleUnload(void *m) { return dlclose(m) ? INVALID_VALUE : OK; }
+  IN_CONTEXT("cuModuleLoadData");
+  void *library = dlopen((const char *)image, RTLD_NOW | RTLD_LOCAL);
+  if (!library) { fprintf(stderr, "emulator of libcuda: %s\n", dlerror()); return 200; }
+  auto module = std::make_unique<Module>(Module{library});
+  *m = module.get(); modules[*m] = std::move(module); return OK; }
+int cuModuleUnload(void *m) {
+  RELEASE("cuModuleUnload");
+  finish();
+  if (!modules.count(m)) return INVALID_HANDLE;
+  std::erase_if(functions, [=](auto &f) { return f.second->module == m; });
+  dlclose(modules[m]->library); modules.erase(m); return code; }
 int cuModuleGetFunction(void **f, void *m, const char *name) {
-  const emu::Entry *e = (const emu::Entry *)dlsym(m, "emu_entries");
-  for (; e && e->name; e++) if (!strcmp(e->name, name)) { *f = (void *)e->run; return OK; }
+  IN_CONTEXT("cuModuleGetFunction");
+  if (!modules.count(m)) return INVALID_HANDLE;
+  for (auto &[at, old] : functions) if (old->module == m && !strcmp(old->entry->name, name)) { *f = at; return OK; }
+  const emu::Entry *e = (const emu::Entry *)dlsym(modules[m]->library, "emu_entries");
+  for (; e && e->name; e++) if (!strcmp(e->name, name)) {
+    auto function = std::make_unique<Function>(Function{e, modules[m].get()});
+    *f = function.get(); functions[*f] = std::move(function); return OK; }
   return NOT_FOUND; }
-static std::map<void *, int> allowed; // dynamic shared memory, where it is not 48 KiB
-int cuFuncSetAttribute(void *f, int attribute, int v) {
-  if (attribute != 8 || v < 0 || v > 232448) return INVALID_VALUE;
-  allowed[f] = v; return OK; }
-int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *, void **args, void **) {
-  if (!bx || !by || !bz || bx * by * bz > 1024 || bz > 64 || !gx || !gy || !gz || gx > 0x7fffffffu || gy > 65535 || gz > 65535 || shared > (allowed.count(f) ? allowed[f] : 48 << 10)) return INVALID_VALUE;
-  std::vector<char> memory(shared + 1024);
-  emu::dynamic_shared = (char *)(((uintptr_t)memory.data() + 1023) & ~(uintptr_t)1023);
-  memset(emu::dynamic_shared, 0xff, shared);
-  emu::launch(dim3(gx, gy, gz), dim3(bx, by, bz), [=] { ((emu::Trampoline)f)(args); });
-  return OK; }
+int cuFuncSetAttribute(void *f, int attribute, int value) {
+  IN_CONTEXT("cuFuncSetAttribute");
+  if (!functions.count(f)) return INVALID_HANDLE;
+  if (attribute != 8 || value < 0 || value > 232448) return INVALID_VALUE;
+  functions[f]->shared = value; return OK; }
+int cuFuncGetParamInfo(void *f, size_t index, size_t *offset, size_t *size) {
+  IN_CONTEXT("cuFuncGetParamInfo");
+  if (!functions.count(f)) return INVALID_HANDLE;
+  auto &parameters = functions[f]->entry->parameters;
+  if (index >= parameters.size()) return INVALID_VALUE;
+  *offset = 0; // not told
+  *size = parameters[index].bytes; return OK; }
 }

@@ -28,33 +28,6 @@ func compiler(t *testing.T) *nvrtc.Compiler {
 	return c
 }
 
-// TestKernels compiles what passes over activations and parameters: nothing may spill,
-// and registers leave room for as many threads as hide the memory's latency.
-func TestKernels(t *testing.T) {
-	c := compiler(t)
-	for _, k := range []struct {
-		file, defines string
-		registers     int
-	}{
-		{"elementwise", "", 64},
-		{"norm", "WIDTH=8", 96},
-		{"norm", "WIDTH=1", 64},
-		{"moments", "", 64},
-		{"loss", "STRIDE=8", 96},
-		{"loss", "STRIDE=16", 128},
-		{"loss", "STRIDE=24", 168},
-		{"loss", "STRIDE=32", 200},
-		{"update", "", 64},
-	} {
-		for _, store := range []string{"float", "bf16", "f16"} {
-			u := kernels.Unit{File: k.file, Defines: "STORE=" + store + " " + k.defines}
-			for _, arch := range []string{"sm_80", "sm_90"} {
-				budget(t, c, u, arch, k.registers)
-			}
-		}
-	}
-}
-
 func budget(t *testing.T, c *nvrtc.Compiler, u kernels.Unit, arch string, registers int) {
 	t.Helper()
 	source, err := u.Source()

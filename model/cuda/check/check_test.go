@@ -1,0 +1,336 @@
+package check
+
+import (
+	"errors"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"noisystudent/model/cuda"
+	"noisystudent/model/cuda/emulator"
+	"noisystudent/model/cuda/nvrtc"
+	"noisystudent/model/device"
+	"noisystudent/model/device/devicetest"
+	"noisystudent/model/engine"
+	"noisystudent/model/optim"
+	"noisystudent/model/program"
+	"noisystudent/model/random"
+)
+
+// The environment, which gpucheck sets: GPUCHECK_CARD is the number of the card, without
+// it the emulator stands in; GPUCHECK_OUT a folder for results; GPUCHECK_PYTHON an
+// interpreter that has PyTorch; GPUCHECK_UNTIL the time, in seconds since 1970, after
+// which no case is begun.
+var card, real = os.LookupEnv("GPUCHECK_CARD")
+
+func options(t *testing.T) cuda.Options {
+	t.Helper()
+	if real {
+		n, err := strconv.Atoi(card)
+		if err != nil {
+			t.Fatalf("GPUCHECK_CARD: %v", err)
+		}
+		return cuda.Options{Card: n}
+	}
+	if _, err := exec.LookPath("g++"); err != nil {
+		t.Skip("the emulator of CUDA kernels needs g++")
+	}
+	e, err := emulated()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cuda.Options{Driver: e.Library(), Compiler: e}
+}
+
+var emulated = sync.OnceValues(func() (*emulator.Emulator, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	return emulator.New(filepath.Join(cache, "noisystudent", "emulator"))
+})
+
+func opened(t *testing.T) *cuda.Device {
+	t.Helper()
+	d, err := cuda.Open(options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// report is where results go; without GPUCHECK_OUT they are looked at and forgotten.
+func report(t *testing.T, d *cuda.Device) Report {
+	t.Helper()
+	folder := os.Getenv("GPUCHECK_OUT")
+	if folder == "" {
+		folder = t.TempDir()
+	}
+	c := d.Card()
+	return Report{Folder: folder, Card: c.String(), Real: real}
+}
+
+// until is when no more cases are begun.
+func until(t *testing.T) time.Time {
+	text := os.Getenv("GPUCHECK_UNTIL")
+	if text == "" {
+		return time.Now().Add(time.Hour)
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatalf("GPUCHECK_UNTIL: %v", err)
+	}
+	return time.Unix(seconds, 0)
+}
+
+// TestConformance is the suite of package devicetest in the three stores. On the
+// emulator package cuda's own tests run it.
+func TestConformance(t *testing.T) {
+	if !real {
+		t.Skip("needs a card: GPUCHECK_CARD=N")
+	}
+	open := func() device.Device { return opened(t) }
+	t.Run("fp32", func(t *testing.T) { devicetest.Run(t, open) })
+	t.Run("fp16", func(t *testing.T) {
+		devicetest.RunStored(t, open, program.Float16, devicetest.HalfTolerance)
+	})
+	t.Run("bf16", func(t *testing.T) {
+		devicetest.RunStored(t, open, program.Half, devicetest.HalfTolerance)
+	})
+}
+
+// TestTraining trains 200 steps on the card and on the CPU from the same weights with the
+// same batches. The first losses agree step by step; later ones are those of two
+// trainings that rounding has set apart, whose level agrees.
+func TestTraining(t *testing.T) {
+	c := Case{Train: true, Batch: 2, Spec: spec(8, 16, 24, 32), Patch: [3]int{16, 32, 32}}
+	c.Spec.Classes = 4
+	steps := 200
+	if !real {
+		c, steps = Tiny()[0], 3
+	}
+	want := losses(t, mustOpen(t, engine.Options{Device: "cpu"}), c, program.Exact, steps)
+	for name, p := range map[string]struct {
+		precision    program.Precision
+		early, level float64
+	}{
+		"fp32": {program.Float32, 1e-4, 5e-3}, "fp16": {program.Float16, 1e-2, 1e-2}, "bf16": {program.Half, 2e-2, 2e-2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "fp16" {
+				t.Skip("short: one precision")
+			}
+			got := losses(t, engine.On(opened(t)), c, p.precision, steps)
+			early, last := 0.0, min(20, steps)
+			for i := range min(10, steps) {
+				early = max(early, math.Abs(got[i]-want[i]))
+			}
+			level := math.Abs(mean(got[steps-last:]) - mean(want[steps-last:]))
+			t.Logf("%d steps: loss from %.4f to %.4f; the first ten within %.2g of the CPU's, the mean of the last %d within %.2g", steps, got[0], got[steps-1], early, last, level)
+			if !(early <= p.early) || !(level <= p.level) {
+				t.Errorf("want within %g and %g", p.early, p.level)
+			}
+			if real && got[steps-1] > got[0]-0.3 {
+				t.Error("it has not learned")
+			}
+		})
+	}
+}
+
+func mustOpen(t *testing.T, o engine.Options) *engine.Engine {
+	t.Helper()
+	e, err := engine.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// losses trains and closes the engine.
+func losses(t *testing.T, e *engine.Engine, c Case, p program.Precision, steps int) (list []float64) {
+	t.Helper()
+	trainer, err := e.NewTrainer(c.trainConfig(p))
+	if err == nil {
+		err = trainer.Init(random.New(1, 2))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step := range steps {
+		images, labels := data(c.Patch, c.Batch, c.Spec.Classes, uint64(step%25))
+		r, err := trainer.Step(t.Context(), images, labels, optim.Poly(step, steps, 0.01, 0.9))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Skipped && p != program.Float16 {
+			t.Errorf("step %d is skipped", step)
+		}
+		list = append(list, r.Loss)
+	}
+	if err := errors.Join(trainer.Close(), e.Close()); err != nil {
+		t.Error(err)
+	}
+	return list
+}
+
+func mean(v []float64) (m float64) {
+	for _, x := range v {
+		m += x / float64(len(v))
+	}
+	return m
+}
+
+// TestKernels profiles the programs of the first cases.
+func TestKernels(t *testing.T) {
+	d := opened(t)
+	defer d.Close()
+	list, runs := Cases()[:2], 10
+	if !real {
+		list, runs = Tiny(), 1
+	}
+	var all []Kernel
+	for _, c := range list {
+		kernels, err := Kernels(d, c, runs)
+		if err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+			continue
+		}
+		for _, k := range kernels {
+			if k.Instr != "pack weights" && len(k.Kernels) == 0 || k.Median < 0 || k.Min > k.Median {
+				t.Errorf("%+v", k)
+			}
+		}
+		all = append(all, kernels...)
+	}
+	if err := report(t, d).Kernels(all); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTimings times the cases beside the peer.
+func TestTimings(t *testing.T) {
+	python := os.Getenv("GPUCHECK_PYTHON")
+	d := opened(t)
+	r, e, list, end := report(t, d), engine.On(d), Cases(), until(t)
+	defer e.Close()
+	timer := &Timer{Engine: e, Python: python, Folder: t.TempDir(), Log: os.Stderr, Rounds: 6, Runs: 5, Patience: 100 * time.Second}
+	if !real {
+		timer.Rounds, timer.Runs, timer.PeerArgs, list = 2, 1, []string{"--fake"}, Tiny()
+	}
+	if python == "" {
+		timer.Python = "python3"
+	}
+	defer timer.Close()
+	var rows []Row
+	for _, c := range list {
+		if time.Now().After(end) {
+			t.Logf("%s: no time is left", c.Name)
+			continue
+		}
+		row := timer.Time(t.Context(), c)
+		rows = append(rows, row)
+		if row.Ours.Error != "" {
+			t.Errorf("%s: %s", c.Name, row.Ours.Error)
+		}
+		t.Logf("%s: %+v", c.Name, row)
+		if err := r.Timings(rows); err != nil { // after each, so that a later end loses nothing
+			t.Fatal(err)
+		}
+	}
+	if !real {
+		checkFake(t, r, rows)
+	}
+}
+
+// checkFake knows what the fake peer answers.
+func checkFake(t *testing.T, r Report, rows []Row) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.Folder, "rows.md"))
+	if err != nil || len(rows) != len(Tiny()) || strings.Count(string(text), "EMULATOR: NOT A MEASUREMENT") != len(rows) {
+		t.Errorf("%d rows, %v:\n%s", len(rows), err, text)
+	}
+	if _, err := exec.LookPath("python3"); err != nil {
+		return
+	}
+	for _, row := range rows {
+		eager, compiled := row.Peers["eager"], row.Peers["compile"]
+		if row.Ours.Runs != 2 || eager.Runs != 2 || eager.Min < 1e-3 || eager.Bytes != 1<<20 || eager.Median < eager.Min {
+			t.Errorf("%+v", row)
+		}
+		if compiled.Runs != 0 || !strings.Contains(compiled.Error, "does not compile") {
+			t.Errorf("an engine that fails gives %+v", compiled)
+		}
+	}
+}
+
+// A peer that says nothing is given up, and one that is not there is an error of its row.
+func TestSilentPeer(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip("needs sleep")
+	}
+	script := filepath.Join(t.TempDir(), "silent")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec "+sleep+" 60\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for python, want := range map[string]string{script: "has not answered", "/nothing/python3": "start the peer", "/bin/true": "peer"} {
+		timer := &Timer{Python: python, Folder: t.TempDir(), Log: os.Stderr, Patience: 200 * time.Millisecond}
+		s := timer.prepare(Tiny()[0], "eager")
+		if !strings.Contains(s.spread.Error, want) {
+			t.Errorf("%s: %q, want %q", python, s.spread.Error, want)
+		}
+		timer.Close()
+	}
+}
+
+// TestCompile compiles every kernel that the suite and the cases launch for the
+// architectures that GPUCHECK_ARCHS names, several at once: what it leaves in the cache on
+// disk the other sections need not compile.
+func TestCompile(t *testing.T) {
+	archs := strings.Fields(os.Getenv("GPUCHECK_ARCHS"))
+	if len(archs) == 0 {
+		t.Skip("needs NVRTC and GPUCHECK_ARCHS='sm_80 sm_90'")
+	}
+	compiler, err := nvrtc.Open(nvrtc.Options{Path: os.Getenv("NOISYSTUDENT_NVRTC")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := units(t)
+	for _, arch := range archs {
+		start, spills := time.Now(), 0
+		var group sync.WaitGroup
+		var mu sync.Mutex
+		slots := make(chan struct{}, runtime.NumCPU())
+		for _, u := range units {
+			source, err := u.Source()
+			if err != nil {
+				t.Fatal(err)
+			}
+			slots <- struct{}{}
+			group.Go(func() {
+				defer func() { <-slots }()
+				image, err := compiler.Image(arch, u.File, source)
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Errorf("%+v: %v", u, err)
+				}
+				for _, k := range image.Kernels {
+					if k.SpillStores+k.SpillLoads > 0 {
+						spills++
+						t.Logf("%s: %s of %s spills %d bytes", arch, k.Name, u.Defines, k.SpillStores+k.SpillLoads)
+					}
+				}
+			})
+		}
+		group.Wait()
+		t.Logf("%s: %d units in %.1f s with CUDA %d.%d, %d kernels spill", arch, len(units), time.Since(start).Seconds(), compiler.Major, compiler.Minor, spills)
+	}
+}

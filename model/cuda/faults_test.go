@@ -1,0 +1,221 @@
+package cuda_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"noisystudent/model/compile"
+	"noisystudent/model/cuda"
+	"noisystudent/model/cuda/driver"
+	"noisystudent/model/cuda/emulator"
+	"noisystudent/model/program"
+)
+
+// controlled is the stand-in libcuda, which must be back to normal and have everything
+// back at the test's end.
+func controlled(t *testing.T) (cuda.Options, *emulator.Control) {
+	t.Helper()
+	o := emulatedOptions(t)
+	c, err := o.Compiler.(*emulator.Emulator).Control()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if alive := c.Alive(); len(alive) > 0 {
+		t.Fatalf("an earlier test has left %v", alive)
+	}
+	t.Cleanup(func() {
+		c.Fail("", 0, 0)
+		c.Card(13000, false)
+		c.Seed(0)
+		if alive := c.Alive(); len(alive) > 0 {
+			t.Errorf("not given back: %v", alive)
+		}
+	})
+	return o, c
+}
+
+// added is a program with an activation, a parameter and a sum.
+func added(t *testing.T, d *cuda.Device) (p *program.Program, a, w, sum program.ID) {
+	t.Helper()
+	p = &program.Program{Precision: program.Float32}
+	a = p.New("a", program.Activation, program.Input, 1, 3, 2, 2, 5)
+	w = p.New("w", program.Vector, program.Param, 7)
+	sum = p.New("sum", program.Activation, program.Output, 1, 3, 2, 2, 5)
+	p.Emit(program.Add{A: a, B: a, Out: sum})
+	if err := compile.Place(p, d); err != nil {
+		t.Fatal(err)
+	}
+	return p, a, w, sum
+}
+
+// everything opens a card, loads, writes, runs, reads and gives all back, and returns the
+// first error; what is given back is given back whatever happens.
+func everything(t *testing.T, o cuda.Options) (err error) {
+	cards, err := cuda.Cards(o)
+	if err != nil {
+		return err
+	}
+	o.Card = cards[0].Number
+	d, err := cuda.Open(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	p, a, w, sum := added(t, d)
+	l, err := d.Load(p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	values, got := make([]float32, p.Buffers[a].Len()), make([]float32, p.Buffers[a].Len())
+	for i := range values {
+		values[i] = float32(i)
+	}
+	if err := errors.Join(l.Write(w, make([]float32, 7)), l.Write(a, values)); err != nil {
+		return err
+	}
+	if err := l.Run(t.Context()); err != nil {
+		return err
+	}
+	if err := errors.Join(l.Read(sum, got), l.ReadPlane(sum, 1, make([]float32, 30))); err != nil {
+		return err
+	}
+	for i, v := range got {
+		if v != 2*values[i] {
+			return fmt.Errorf("element %d is %g, want %g", i, v, 2*values[i])
+		}
+	}
+	return nil
+}
+
+// TestEveryCallFails lets each call to the driver fail once, the first, the second and
+// so on, until none is left: the error names it, and nothing is lost.
+func TestEveryCallFails(t *testing.T) {
+	o, c := controlled(t)
+	calls := map[string]bool{}
+	for n := 1; ; n++ {
+		c.Fail("", n, 700)
+		err := everything(t, o)
+		if !c.Failed() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d calls, of %d kinds", n-1, len(calls))
+			if n < 60 || len(calls) < 25 {
+				t.Error("the driver is hardly called")
+			}
+			return
+		}
+		var failed *driver.Error
+		if !errors.As(err, &failed) || failed.Code != 700 || failed.Name != "CUDA_ERROR_ILLEGAL_ADDRESS" || !strings.HasPrefix(failed.Call, "cu") {
+			t.Fatalf("call %d fails with %v", n, err)
+		}
+		call, _, _ := strings.Cut(failed.Call, " ")
+		calls[call] = true
+		if alive := c.Alive(); len(alive) > 0 {
+			t.Fatalf("after %v: not given back: %v", err, alive)
+		}
+	}
+}
+
+// TestRemedies checks that what goes wrong on machines says what to do about it.
+func TestRemedies(t *testing.T) {
+	o, c := controlled(t)
+	for name, s := range map[string]struct {
+		set  func()
+		is   any
+		says string
+	}{
+		"old driver":     {func() { c.Card(11080, false) }, new(*driver.TooOldError), "supports CUDA 11.8, need 12.0; update it"},
+		"busy card":      {func() { c.Card(13000, true) }, new(*driver.BusyError), "another process holds card 0"},
+		"no card":        {func() { c.Fail("cuInit", 1, 100) }, new(*driver.NoCardError), "CUDA_VISIBLE_DEVICES"},
+		"two libraries":  {func() { c.Fail("cuInit", 1, 803) }, new(*driver.Error), "reboot"},
+		"no such card":   {func() { o.Card = 7 }, new(*driver.NoCardError), "no card 7: the driver sees 1"},
+		"a mad driver":   {func() { c.Fail("cuDeviceGetName", 1, 12345) }, new(*driver.Error), "cuDeviceGetName: unknown error (12345)"},
+		"nothing at all": {func() {}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.set()
+			d, err := cuda.Open(o)
+			c.Card(13000, false)
+			c.Fail("", 0, 0)
+			o.Card = 0
+			if s.is == nil {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := d.Close(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if !errors.As(err, s.is) || !strings.Contains(err.Error(), s.says) {
+				t.Errorf("%v, want a %T that says %q", err, s.is, s.says)
+			}
+		})
+	}
+}
+
+// TestBusyCardIsListed checks that the others are seen too.
+func TestBusyCardIsListed(t *testing.T) {
+	o, c := controlled(t)
+	c.Card(12040, true)
+	cards, err := cuda.Cards(o)
+	if err != nil || len(cards) != 1 || cards[0].Free != -1 || cards[0].Driver != (driver.Version{Major: 12, Minor: 4}) {
+		t.Errorf("cards %+v, %v", cards, err)
+	}
+}
+
+// TestMemory checks that a program is let in where there is room for all of it, whoever
+// has taken the rest, and that its plan says what it takes.
+func TestMemory(t *testing.T) {
+	o, c := controlled(t)
+	first, err := cuda.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := cuda.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program.Program{}
+	x := p.New("x", program.Activation, program.Input, 1, 8, 10, 256, 256) // 20 MiB
+	p.Emit(program.Add{A: x, B: x, Out: p.New("sum", program.Activation, program.Output, 1, 8, 10, 256, 256)})
+	if err := compile.Place(p, first); err != nil {
+		t.Fatal(err)
+	}
+	want, err := first.Memory(p)
+	if err != nil || want < 5*20<<20 || want > 5*20<<20+1<<20 {
+		t.Fatalf("a program of two activations, their exchange and two places ahead takes %d bytes, %v", want, err)
+	}
+	before, err := first.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := first.Load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := second.Free()
+	if err != nil || before-free != want {
+		t.Errorf("loaded, %d bytes are taken, want %d (%v)", before-free, want, err)
+	}
+	b, err := second.Load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = second.Load(p)
+	if full := (*driver.MemoryError)(nil); !errors.As(err, &full) || full.Want != want || full.Free != 256<<20-2*want || !strings.Contains(err.Error(), "out of memory: want 101 MiB, free are 55 of 256 MiB; take a smaller patch") {
+		t.Errorf("a third program: %v", err)
+	}
+	if n := c.Alive()["pieces of memory"]; n != 8 {
+		t.Errorf("%d pieces of memory of two programs, want 8", n)
+	}
+	for _, closing := range []interface{ Close() error }{a, b, first, second} {
+		if err := closing.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

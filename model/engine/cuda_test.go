@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"noisystudent/model/cuda"
+	"noisystudent/model/cuda/emulator"
+	"noisystudent/model/program"
+)
+
+// Compiled kernels are kept between test runs, where the tests of package cuda keep theirs.
+var emulated = sync.OnceValues(func() (*emulator.Emulator, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	return emulator.New(filepath.Join(cache, "noisystudent", "emulator"))
+})
+
+// onCard is an engine on the card that NOISYSTUDENT_CARD names, such as cuda:0, or on
+// one that the emulator stands in for.
+func onCard(t *testing.T) *Engine {
+	t.Helper()
+	if name := os.Getenv("NOISYSTUDENT_CARD"); name != "" {
+		return open(t, Options{Device: name})
+	}
+	if _, err := exec.LookPath("g++"); err != nil {
+		t.Skip("the emulator of CUDA kernels needs g++")
+	}
+	emulator, err := emulated()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := cuda.Open(cuda.Options{Driver: emulator.Library(), Compiler: emulator})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return On(d)
+}
+
+// trainerOn makes a trainer that stands at a state, or at its start.
+func trainerOn(t *testing.T, e *Engine, c TrainConfig, s State) *Trainer {
+	t.Helper()
+	trainer, err := e.NewTrainer(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { trainer.Close() })
+	if s.Weights != nil {
+		if err := trainer.Restore(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return trainer
+}
+
+// A training goes from the CPU to a card and back between its epochs: the state goes
+// through unchanged, and the losses are those of a training that stays, within what
+// the precision rounds.
+func TestMovesToACardAndBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		precision program.Precision
+		within    float64
+	}{
+		"fp32": {program.Float32, 1e-4}, "bf16": {program.Half, 2e-2}, "fp16": {program.Float16, 5e-3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := small(program.SGD)
+			config.Precision = c.precision
+			here, card := Options{Device: "cpu", Threads: 2}, onCard(t)
+			stays := newTrainer(t, here, small(program.SGD))
+			want := train(t, stays, 0, 6)
+
+			moves := newTrainer(t, here, config)
+			got := train(t, moves, 0, 2)
+			for _, part := range []struct {
+				trainer  *Trainer
+				from, to uint64
+			}{
+				{trainerOn(t, card, config, State{}), 2, 4}, {trainerOn(t, open(t, here), config, State{}), 4, 6},
+			} {
+				state, err := moves.Snapshot()
+				if err != nil {
+					t.Fatal(err)
+				}
+				before := content(t, moves)
+				moves = part.trainer
+				if err := moves.Restore(state); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(content(t, moves), before) {
+					t.Error("a state reads back with other bytes on the other device")
+				}
+				got = append(got, train(t, moves, part.from, part.to)...)
+			}
+			for i := range want {
+				if d := math.Abs(got[i].Loss - want[i].Loss); !(d <= c.within) || got[i].Skipped {
+					t.Errorf("step %d: %+v, want %+v", i, got[i], want[i])
+				}
+			}
+		})
+	}
+}
