@@ -2,6 +2,7 @@ package cuda_test
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -60,6 +61,26 @@ func TestEmulatedBfloat16(t *testing.T) {
 
 func TestEmulatedFloat16(t *testing.T) {
 	devicetest.RunStored(t, checked(t), program.Float16, devicetest.HalfTolerance)
+}
+
+// TestChecked is the conformance suite with every access of the kernels checked.
+func TestChecked(t *testing.T) {
+	if os.Getenv("NOISYSTUDENT_CHECKED") == "" {
+		t.Skip("takes minutes: set NOISYSTUDENT_CHECKED=1")
+	}
+	o := emulatedOptions(t)
+	o.Compiler = o.Compiler.(*emulator.Emulator).Checked()
+	open := func() device.Device {
+		d, err := cuda.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	devicetest.Run(t, open)
+	for _, p := range []program.Precision{program.Half, program.Float16} {
+		devicetest.RunStored(t, open, p, devicetest.HalfTolerance)
+	}
 }
 
 // TestSchedules checks that the order in which warps run changes no byte.
