@@ -2,6 +2,7 @@ package cuda_test
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,6 @@ func emulatedOptions(t *testing.T) cuda.Options {
 	return cuda.Options{Driver: e.Library(), Compiler: e}
 }
 
-// emulated devices check what their runs leave in padding channels.
 func emulated(t *testing.T) func() device.Device {
 	t.Helper()
 	o := emulatedOptions(t)
@@ -42,18 +42,45 @@ func emulated(t *testing.T) func() device.Device {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return cuda.Checked{Device: d}
+		return d
 	}
 }
 
-func TestEmulated(t *testing.T) { devicetest.Run(t, emulated(t)) }
+// checked opens devices that fail where runs leave something in padding channels.
+func checked(t *testing.T) func() device.Device {
+	t.Helper()
+	open := emulated(t)
+	return func() device.Device { return cuda.Checked{Device: open().(*cuda.Device)} }
+}
+
+func TestEmulated(t *testing.T) { devicetest.Run(t, checked(t)) }
 
 func TestEmulatedBfloat16(t *testing.T) {
-	devicetest.RunStored(t, emulated(t), program.Half, devicetest.HalfTolerance)
+	devicetest.RunStored(t, checked(t), program.Half, devicetest.HalfTolerance)
 }
 
 func TestEmulatedFloat16(t *testing.T) {
-	devicetest.RunStored(t, emulated(t), program.Float16, devicetest.HalfTolerance)
+	devicetest.RunStored(t, checked(t), program.Float16, devicetest.HalfTolerance)
+}
+
+// TestChecked is the conformance suite with every access of the kernels checked.
+func TestChecked(t *testing.T) {
+	if os.Getenv("NOISYSTUDENT_CHECKED") == "" {
+		t.Skip("takes minutes: set NOISYSTUDENT_CHECKED=1")
+	}
+	o := emulatedOptions(t)
+	o.Compiler = o.Compiler.(*emulator.Emulator).Checked()
+	open := func() device.Device {
+		d, err := cuda.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	devicetest.Run(t, open)
+	for _, p := range []program.Precision{program.Half, program.Float16} {
+		devicetest.RunStored(t, open, p, devicetest.HalfTolerance)
+	}
 }
 
 // TestSchedules checks that the order in which warps run changes no byte.

@@ -1,8 +1,10 @@
 package cuda_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/emulator"
+	"noisystudent/model/device"
 	"noisystudent/model/program"
 )
 
@@ -36,18 +39,18 @@ func controlled(t *testing.T) (cuda.Options, *emulator.Control) {
 	return o, c
 }
 
-// added is a program with an activation, a parameter and a sum.
-func added(t *testing.T, d *cuda.Device) (p *program.Program, a, w, sum program.ID) {
+// doubled is a program that computes 2a as a convolution, whose weights are packed before.
+func doubled(t *testing.T, d *cuda.Device) (p *program.Program, a, w, out program.ID) {
 	t.Helper()
 	p = &program.Program{Precision: program.Float32}
 	a = p.New("a", program.Activation, program.Input, 1, 3, 2, 2, 5)
-	w = p.New("w", program.Vector, program.Param, 7)
-	sum = p.New("sum", program.Activation, program.Output, 1, 3, 2, 2, 5)
-	p.Emit(program.Add{A: a, B: a, Out: sum})
+	w = p.New("w", program.Kernel, program.Param, 3, 3, 1, 1, 1)
+	out = p.New("out", program.Activation, program.Output, 1, 3, 2, 2, 5)
+	p.Emit(program.Conv{In: []program.View{{Buf: a, Norm: program.None}}, Weight: w, Bias: program.None, Out: out, Moments: program.None, Stride: [3]int{1, 1, 1}})
 	if err := compile.Place(p, d); err != nil {
 		t.Fatal(err)
 	}
-	return p, a, w, sum
+	return p, a, w, out
 }
 
 // everything opens a card, loads, writes, runs, reads and gives all back, and returns the
@@ -63,7 +66,7 @@ func everything(t *testing.T, o cuda.Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	p, a, w, sum := added(t, d)
+	p, a, w, out := doubled(t, d)
 	l, err := d.Load(p)
 	if err != nil {
 		return err
@@ -73,19 +76,45 @@ func everything(t *testing.T, o cuda.Options) (err error) {
 	for i := range values {
 		values[i] = float32(i)
 	}
-	if err := errors.Join(l.Write(w, make([]float32, 7)), l.Write(a, values)); err != nil {
+	if err := errors.Join(l.Write(w, []float32{2, 0, 0, 0, 2, 0, 0, 0, 2}), l.Write(a, got)); err != nil {
 		return err
 	}
 	if err := l.Run(t.Context()); err != nil {
 		return err
 	}
-	if err := errors.Join(l.Read(sum, got), l.ReadPlane(sum, 1, make([]float32, 30))); err != nil {
+	if _, err := cuda.Profile(l, 1); err != nil {
+		return err
+	}
+	if err := l.(device.Ahead).Ahead(a, values); err != nil {
+		return err
+	}
+	if err := l.Run(t.Context()); err != nil {
+		return err
+	}
+	if err := errors.Join(l.Read(out, got), l.ReadPlane(out, 1, make([]float32, 30))); err != nil {
 		return err
 	}
 	for i, v := range got {
 		if v != 2*values[i] {
 			return fmt.Errorf("element %d is %g, want %g", i, v, 2*values[i])
 		}
+	}
+	return blend(l, out)
+}
+
+// blend adds logits (1, 3, 2, 2, 5) to planes, and reads and clears one.
+func blend(l device.Loaded, logits program.ID) (err error) {
+	b, err := l.(device.Blender).Blend(logits, device.Blend{Models: 1, Size: [2]int{2, 5}, Weights: slices.Repeat([]float32{1}, 20)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	labels := make([]uint8, 10)
+	if err := errors.Join(b.Add(0, [3]int{}, [3]bool{}, 1), b.Labels(1, labels, make([]float32, 10)), b.Scores(1, make([]float32, 30)), b.Clear(1)); err != nil {
+		return err
+	}
+	if want := bytes.Repeat([]byte{2}, 10); !bytes.Equal(labels, want) {
+		return fmt.Errorf("labels %v, want %v", labels, want)
 	}
 	return nil
 }

@@ -189,3 +189,24 @@ func TestWrongUseIsRefused(t *testing.T) {
 		t.Errorf("100 KiB that were asked for: %v", err)
 	}
 }
+
+// TestCheckedKernels checks that what goes astray is found.
+func TestCheckedKernels(t *testing.T) {
+	e, c, s := opened(t)
+	f := loaded(t, e.Checked(), c)
+	x, _ := memory(t, c, 8)
+	run := func(n int32, shared int) error {
+		args := driver.Pack(x, n, float32(2))
+		defer args.Free()
+		launch := &driver.Launch{Name: "increase", Function: f, Grid: [3]int{1, 1, 1}, Block: [3]int{64, 1, 1}, Shared: shared, Args: args}
+		return errors.Join(s.Launch(launch), s.Sync())
+	}
+	for name, err := range map[string]error{"memory": run(9, 64), "shared memory": run(8, 28)} {
+		if astray := (*driver.Error)(nil); !errors.As(err, &astray) || astray.Name != "CUDA_ERROR_ILLEGAL_ADDRESS" {
+			t.Errorf("past the end of %s: %v", name, err)
+		}
+	}
+	if err := run(8, 32); err != nil {
+		t.Errorf("within bounds: %v", err)
+	}
+}

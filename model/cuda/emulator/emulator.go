@@ -20,36 +20,52 @@ import (
 //go:embed cpp
 var cpp embed.FS
 
-// Emulator is a folder with the stand-in library and what it has compiled.
-type Emulator struct{ folder string }
+// Emulator is a folder with what kernels are run by (libemu), the stand-in libcuda and
+// the kernels that it has compiled.
+type Emulator struct {
+	folder  string
+	standIn string // file
+	checked bool
+}
 
-// New builds the stand-in library, or finds it, in a folder of its version below cache;
+var (
+	runFiles     = []string{"cuda_emu.h", "bounds.h", "cuda_emu.cc", "bounds.cc"}
+	standInFiles = []string{"standin.h", "driver.cc", "queue.cc"}
+)
+
+// New builds the libraries, or finds them, in a folder of their version below cache;
 // g++ must be installed. Several processes may share a cache.
 func New(cache string) (*Emulator, error) {
-	digest := sha256.New()
-	var names []string
-	for _, name := range []string{"cuda_emu.h", "cuda_emu.cc", "standin.h", "driver.cc", "queue.cc"} {
-		text, err := cpp.ReadFile("cpp/" + name)
-		if err != nil {
-			return nil, err
-		}
-		digest.Write(text)
-		names = append(names, name)
-	}
-	e := &Emulator{folder: filepath.Join(cache, hex.EncodeToString(digest.Sum(nil)[:8]))}
+	e := &Emulator{folder: filepath.Join(cache, digest(runFiles))}
+	e.standIn = filepath.Join(e.folder, "libcuda-"+digest(standInFiles)+".so.1")
 	if err := os.MkdirAll(e.folder, 0o755); err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		text, err := cpp.ReadFile("cpp/" + name)
-		if err != nil {
-			return nil, err
-		}
-		if err := e.write(name, text); err != nil {
+	for _, name := range append(runFiles, standInFiles...) {
+		if err := e.write(name, source(name)); err != nil {
 			return nil, err
 		}
 	}
-	return e, e.build(e.Library(), "-O2", "cuda_emu.cc", "driver.cc", "queue.cc", "-ldl")
+	if err := e.build(e.run(), "-O2", "cuda_emu.cc", "bounds.cc"); err != nil {
+		return nil, err
+	}
+	return e, e.build(e.standIn, "-O2", "driver.cc", "queue.cc", e.run(), "-ldl")
+}
+
+func source(name string) []byte {
+	text, err := cpp.ReadFile("cpp/" + name)
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return text
+}
+
+func digest(names []string) string {
+	sum := sha256.New()
+	for _, name := range names {
+		sum.Write(source(name))
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // InCache is New in the user's cache folder, so that compiled kernels are kept between
@@ -63,7 +79,18 @@ var InCache = sync.OnceValues(func() (*Emulator, error) {
 })
 
 // Library is the path of the stand-in libcuda.
-func (e *Emulator) Library() string { return filepath.Join(e.folder, "libcuda_emu.so.1") }
+func (e *Emulator) Library() string { return e.standIn }
+
+// Checked is the emulator with kernels whose every access is checked: one outside of the
+// card's memory and of the block's dynamic shared memory fails the next wait for the card.
+// They are slower.
+func (e *Emulator) Checked() *Emulator {
+	c := *e
+	c.checked = true
+	return &c
+}
+
+func (e *Emulator) run() string { return filepath.Join(e.folder, "libemu.so") }
 
 // write puts a file in place at once.
 func (e *Emulator) write(name string, text []byte) error {
@@ -103,7 +130,12 @@ var kernel = regexp.MustCompile(`(?s)extern "C" __global__ void\s*(?:__launch_bo
 // Compile implements cuda.Compiler: the image that it returns names a shared library.
 func (e *Emulator) Compile(name, source string) ([]byte, error) {
 	sum := sha256.Sum256([]byte(source))
-	library := filepath.Join(e.folder, name+"-"+hex.EncodeToString(sum[:8])+".so")
+	suffix, options := ".so", []string{"-O1"}
+	if e.checked {
+		suffix = ".checked.so"
+		options = append(options, "-fsanitize=kernel-address", "--param=asan-instrumentation-with-call-threshold=0", "--param=asan-stack=0", "--param=asan-globals=0")
+	}
+	library := filepath.Join(e.folder, name+"-"+hex.EncodeToString(sum[:8])+suffix)
 	image := append([]byte(library), 0)
 	var b strings.Builder
 	b.WriteString("#include \"cuda_emu.h\"\n" + source + "\nextern \"C\" emu::Entry emu_entries[] = {\n")
@@ -119,5 +151,5 @@ func (e *Emulator) Compile(name, source string) ([]byte, error) {
 	if err := e.write(source, []byte(b.String())); err != nil {
 		return nil, err
 	}
-	return image, e.build(library, "-O1", source, e.Library())
+	return image, e.build(library, append(options, source, e.run())...)
 }

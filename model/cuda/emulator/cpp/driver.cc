@@ -1,4 +1,4 @@
-// A stand-in libcuda.so.1: one card, contexts, memory and modules. Memory is from malloc, full of NaN, and at most TOTAL.
+// A stand-in libcuda.so.1: one card, contexts, memory and modules. Memory is full of NaN, and at most TOTAL.
 // An "image" is the path of a shared library that package emulator compiled from the kernel sources. What a program
 // must not do is refused with a line on stderr. The functions emu_... are for tests.
 #include "standin.h"
@@ -43,7 +43,7 @@ int cuInit(unsigned) { CALL("cuInit"); return OK; }
 int cuDriverGetVersion(int *v) { CALL("cuDriverGetVersion"); *v = version; return OK; }
 int cuGetErrorName(int code, const char **name) {
   static const std::map<int, const char *> names = {{1, "CUDA_ERROR_INVALID_VALUE"}, {2, "CUDA_ERROR_OUT_OF_MEMORY"}, {46, "CUDA_ERROR_DEVICE_UNAVAILABLE"},
-    {100, "CUDA_ERROR_NO_DEVICE"}, {101, "CUDA_ERROR_INVALID_DEVICE"}, {201, "CUDA_ERROR_INVALID_CONTEXT"}, {500, "CUDA_ERROR_NOT_FOUND"}, {700, "CUDA_ERROR_ILLEGAL_ADDRESS"}};
+    {100, "CUDA_ERROR_NO_DEVICE"}, {101, "CUDA_ERROR_INVALID_DEVICE"}, {200, "CUDA_ERROR_INVALID_IMAGE"}, {201, "CUDA_ERROR_INVALID_CONTEXT"}, {500, "CUDA_ERROR_NOT_FOUND"}, {700, "CUDA_ERROR_ILLEGAL_ADDRESS"}};
   auto at = names.find(code);
   if (at == names.end()) return INVALID_VALUE;
   *name = at->second; return OK; }
@@ -69,19 +69,27 @@ int cuDevicePrimaryCtxRelease_v2(int) {
   retained--; return code; }
 int cuCtxSetCurrent(void *c) { CALL("cuCtxSetCurrent"); bound = c; return current() ? OK : INVALID_CONTEXT; }
 
-static int take(std::map<char *, size_t> &memory, void **p, size_t n) {
-  if (!n) return INVALID_VALUE;
-  *p = aligned_alloc(512, (n + 511) & ~511ul); memset(*p, 0xff, n); memory[(char *)*p] = n; return OK; }
-static int give(std::map<char *, size_t> &memory, void *p, int code) {
-  finish();
-  if (!memory.erase((char *)p)) return wrong("memory given back that was not taken");
-  free(p); return code; }
 static size_t taken() { size_t sum = 0; for (auto &[at, n] : device) sum += n; return sum; }
 int cuMemGetInfo_v2(size_t *unused, size_t *total) { IN_CONTEXT("cuMemGetInfo"); *unused = TOTAL - taken(); *total = TOTAL; return OK; }
-int cuMemAlloc_v2(void **p, size_t n) { IN_CONTEXT("cuMemAlloc"); return n > TOTAL - taken() ? OUT_OF_MEMORY : take(device, p, n); }
-int cuMemFree_v2(void *p) { RELEASE("cuMemFree"); return give(device, p, code); }
-int cuMemHostAlloc(void **p, size_t n, unsigned) { IN_CONTEXT("cuMemHostAlloc"); return take(host, p, n); }
-int cuMemFreeHost(void *p) { RELEASE("cuMemFreeHost"); return give(host, p, code); }
+int cuMemAlloc_v2(void **p, size_t n) {
+  IN_CONTEXT("cuMemAlloc");
+  if (!n) return INVALID_VALUE;
+  if (n > TOTAL - taken() || !(*p = emu::take(n))) return OUT_OF_MEMORY;
+  device[(char *)*p] = n; return OK; }
+int cuMemFree_v2(void *p) {
+  RELEASE("cuMemFree");
+  finish();
+  if (!device.erase((char *)p)) return wrong("memory given back that was not taken");
+  emu::give((char *)p); return code; }
+int cuMemHostAlloc(void **p, size_t n, unsigned) {
+  IN_CONTEXT("cuMemHostAlloc");
+  if (!n) return INVALID_VALUE;
+  *p = aligned_alloc(512, (n + 511) & ~511ul); memset(*p, 0xff, n); host[(char *)*p] = n; return OK; }
+int cuMemFreeHost(void *p) {
+  RELEASE("cuMemFreeHost");
+  finish();
+  if (!host.erase((char *)p)) return wrong("memory given back that was not taken");
+  free(p); return code; }
 
 int cuModuleLoadData(void **m, const void *image) {
   IN_CONTEXT("cuModuleLoadData");

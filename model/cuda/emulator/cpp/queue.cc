@@ -36,12 +36,11 @@ static int launched(Function *f, dim3 grid, dim3 block, unsigned shared, void **
     if (pointer && at && !inside(device, at, 0)) return wrong((kernel + "argument " + std::to_string(i) + " points outside of the card's memory").c_str()); }
   emu::Trampoline run = e.run;
   return add(stream, [=] {
-    std::vector<char> memory(shared + 1024);
-    emu::dynamic_shared = (char *)(((uintptr_t)memory.data() + 1023) & ~(uintptr_t)1023);
-    memset(emu::dynamic_shared, 0xff, shared);
+    emu::dynamic_shared = emu::take(shared);
     std::vector<void *> list;
     for (auto &v : *values) list.push_back(v.data());
-    emu::launch(grid, block, [&] { run(list.data()); }); }); }
+    emu::launch(grid, block, [&] { run(list.data()); });
+    emu::give(emu::dynamic_shared); }); }
 
 extern "C" {
 // picks the order in which the warps of a block run
@@ -59,7 +58,7 @@ int cuStreamSynchronize(void *s) {
   IN_CONTEXT("cuStreamSynchronize");
   if (!streams.count(s)) return INVALID_HANDLE;
   if (streams[s]->capture) return UNSUPPORTED_CAPTURE;
-  finish(*streams[s]); return OK; }
+  finish(*streams[s]); return emu::astray() ? ILLEGAL_ADDRESS : OK; }
 
 int cuMemcpyHtoDAsync_v2(void *d, const void *s, size_t n, void *stream) {
   IN_CONTEXT("cuMemcpyHtoDAsync");

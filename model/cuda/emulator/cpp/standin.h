@@ -1,6 +1,7 @@
 // What the files of the stand-in libcuda share: accounts of what is alive, failures that a test asks for, and work that
 // waits in streams.
 #pragma once
+#include "bounds.h"
 #include "cuda_emu.h"
 #include <array>
 #include <chrono>
@@ -10,7 +11,7 @@
 #include <mutex>
 #include <set>
 #include <string>
-enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, UNSUPPORTED_CAPTURE = 900 };
+enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, UNSUPPORTED_CAPTURE = 900 };
 
 // everything is guarded by it
 extern std::recursive_mutex mutex;
