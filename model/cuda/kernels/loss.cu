@@ -114,5 +114,5 @@ extern "C" __global__ void __launch_bounds__(128) dice_ce_grad(const T *logits, 
 #pragma unroll
     for (int k = 0; k < 8; k++) {
       bool here = team.c + k == label;
-      x.p[k] = counts ? factor * (x.p[k] * (slope[k] + (here ? own : 0) - mean + w) - (here ? w : 0)) : 0; }
+      x.p[k] = counts && team.c + k < classes ? factor * (x.p[k] * (slope[k] + (here ? own : 0) - mean + w) - (here ? w : 0)) : 0; }
     store(dlogits + (start + v) * stride + team.c, x.p); } }
