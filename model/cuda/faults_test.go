@@ -99,7 +99,7 @@ func everything(t *testing.T, o cuda.Options) (err error) {
 			return fmt.Errorf("element %d is %g, want %g", i, v, 2*values[i])
 		}
 	}
-	return blend(l, sum)
+	return blend(l, out)
 }
 
 // blend adds logits (1, 3, 2, 2, 5) to planes, and reads and clears one.
