@@ -36,7 +36,7 @@ func (w *lowering) onTensorCores(g gather, in []operand, phases [3]int, moments 
 		ofParts = w.temp(int64(4 * 3 * g.out.batch * parts * columns))
 	}
 	w.launch("conv_mma", t.Defines(g.taps, g.stride), "tiled",
-		[3]int{tiles[2] * columnBlocks, tiles[1], tiles[0] * g.out.batch * splits}, [3]int{t.Threads(), 1, 1}, t.Shared(g.taps, g.stride, min(chunks, 2)),
+		[3]int{tiles[2] * columnBlocks, tiles[1], tiles[0] * g.out.batch * splits}, [3]int{t.Threads(), 1, 1}, t.Shared(g.taps, g.stride, min(chunks, 2)*tuning.StageBytes),
 		append(viewArgs(in), w.packed(g, in, phases, t, columns), g.bias, g.out.at, ofParts, partial, truth(g.accumulate),
 			int32(g.out.channels), int32(g.taps[0]), int32(g.stride[0]), int32(chunks), int32(splitChunks),
 			int32(columnBlocks), inverse(columnBlocks), inverse(tiles[0]), int32(g.out.batch), inverse(g.out.batch),
@@ -53,8 +53,11 @@ func (w *lowering) onTensorCores(g gather, in []operand, phases [3]int, moments 
 // firstOnTensorCores is onTensorCores for the convolution of one channel.
 func (w *lowering) firstOnTensorCores(g gather, moments driver.Pointer) bool {
 	x, out := g.source, g.out
-	t, ok := tuning.Conv(g.taps, g.stride, out.channels, out.grid)
-	if w.l.store.bytes != 2 || x.channels > 1 || !ok {
+	if w.l.store.bytes != 2 || x.channels > 1 {
+		return false
+	}
+	t, ok := w.lookUp(g)
+	if !ok {
 		return false
 	}
 	asChannels := gather{source: operand{channels: volume(g.taps)}, out: out, weight: kernelView{at: g.weight.at, stepIn: 1, stepOut: g.weight.stepOut}, taps: one}
@@ -66,7 +69,7 @@ func (w *lowering) firstOnTensorCores(g gather, moments driver.Pointer) bool {
 		ofParts = w.temp(int64(4 * 3 * out.batch * volume(tiles) * columns))
 	}
 	w.launch("conv_first", t.Defines(g.taps, g.stride), "first", [3]int{tiles[2] * columnBlocks, tiles[1], tiles[0] * out.batch}, [3]int{t.Threads(), 1, 1},
-		t.Shared(g.taps, g.stride, 1), x.at, x.norm, x.slope, w.packed(asChannels, []operand{asChannels.source}, one, t, columns), g.bias, out.at,
+		t.Shared(g.taps, g.stride, int(w.l.store.bytes)), x.at, x.norm, x.slope, w.packed(asChannels, []operand{asChannels.source}, one, t, columns), g.bias, out.at,
 		ofParts, int32(out.channels), int32(g.taps[0]), int32(g.stride[0]), int32(columnBlocks), inverse(columnBlocks), inverse(tiles[0]), int32(out.batch), inverse(out.batch),
 		triple(x.grid), triple(out.grid), triple(g.first), triple(tiles))
 	w.mergeMoments(ofParts, moments, volume(tiles), columns, out)
@@ -83,7 +86,16 @@ func (w *lowering) tile(g gather, in []operand) (tuning.Tile, bool) {
 			return tuning.Tile{}, false
 		}
 	}
-	return tuning.Conv(g.taps, g.stride, g.out.channels, g.lattice)
+	return w.lookUp(g)
+}
+
+// lookUp finds a tile in the table and notes that it was asked for.
+func (w *lowering) lookUp(g gather) (tuning.Tile, bool) {
+	t, ok := tuning.Conv(g.taps, g.stride, g.out.channels, g.lattice)
+	if ok && w.measuring {
+		w.asked = append(w.asked, asked{tuning.Rule{Kernel: g.taps, Stride: g.stride, Channels: g.out.channels, Width: g.lattice[2], Tile: t}, len(w.until)})
+	}
+	return t, ok
 }
 
 // viewArgs are three views with, from the second on, the number of its first chunk.

@@ -34,6 +34,7 @@ func emulatedOptions(t *testing.T) cuda.Options {
 	return cuda.Options{Driver: e.Library(), Compiler: e}
 }
 
+// emulated devices check what their runs leave in padding channels.
 func emulated(t *testing.T) func() device.Device {
 	t.Helper()
 	o := emulatedOptions(t)
@@ -42,7 +43,7 @@ func emulated(t *testing.T) func() device.Device {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return d
+		return cuda.Checked{Device: d}
 	}
 }
 

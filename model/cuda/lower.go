@@ -14,11 +14,11 @@ type lowering struct {
 	l         *loaded
 	measuring bool // the first time
 
-	index    int // of the instruction
 	launches []*driver.Launch
 	weights  []*driver.Launch
 	until    []int          // launches up to each instruction's end
 	units    []kernels.Unit // of all launches, the first time
+	asked    []asked        // convolutions looked up in the tuning table, the first time
 	err      error
 
 	scratch    driver.Pointer
@@ -29,7 +29,7 @@ type lowering struct {
 
 func (w *lowering) all() error {
 	for t, in := range w.l.p.Instrs {
-		w.index, w.used = t, 0
+		w.used = 0
 		w.instruction(in)
 		if w.err != nil {
 			return fmt.Errorf("instruction %d %T: %w", t, in, w.err)

@@ -5,6 +5,14 @@ import (
 	"noisystudent/model/program"
 )
 
+// Convolutions and what is like them, gathers, run
+//   - on tensor cores (conv_mma.cu) where activations are stored in 16 bits and have more
+//     than one channel: up to three views, any kernel and stride, transposed convolutions
+//     as one product with all phases, data gradients phase by phase;
+//   - on tensor cores with taps as channels (conv_first.cu) where the input is one channel;
+//   - else by their definition (conv_direct.cu, grad_direct.cu): all of float32, one
+//     channel beside others, a fourth view.
+
 var one = [3]int{1, 1, 1}
 
 func (w *lowering) conv(in program.Conv) {

@@ -35,10 +35,7 @@ func (w *lowering) pieces(groups [][]program.ID) (table driver.Pointer, rows int
 // table keeps bytes in the card's memory.
 func (w *lowering) table(bytes []byte) driver.Pointer {
 	table := w.keep(int64(len(bytes)))
-	if w.measuring {
-		return table
-	}
-	for at := 0; at < len(bytes) && w.err == nil; {
+	for at := 0; at < len(bytes) && w.err == nil && !w.measuring; {
 		n := min(len(bytes)-at, len(w.l.staging))
 		w.err = w.l.upload(table+driver.Pointer(at), bytes[at:at+n])
 		at += n
@@ -68,11 +65,12 @@ func (w *lowering) update(in program.Update) {
 		other, ok := w.l.p.Instrs[t].(program.Update)
 		return ok && other.Rule == in.Rule && other.Hyper == in.Hyper && other.Norm == in.Norm
 	}
-	if same(w.index - 1) {
+	first := len(w.until)
+	if same(first - 1) {
 		return
 	}
 	var groups [][]program.ID
-	for t := w.index; same(t); t++ {
+	for t := first; same(t); t++ {
 		u := w.l.p.Instrs[t].(program.Update)
 		group := append([]program.ID{u.Param, u.Grad}, u.State...)
 		if len(u.State) == 1 {

@@ -21,12 +21,13 @@ func Labels(ctx context.Context, image []float32, shape [3]int, network Network,
 	area := shape[1] * shape[2]
 	logits := len(models) == 1 && !s.Softmax
 	var confidence float64
-	err := Segment(ctx, image, shape, network, models, s, func(z int, scores []float32, labels []uint8) error {
-		copy(r.Labels[z*area:], labels)
-		for _, label := range labels {
+	s.Scores = false
+	err := Segment(ctx, image, shape, network, models, s, func(z int, f Finished) error {
+		copy(r.Labels[z*area:], f.Labels)
+		for _, label := range f.Labels {
 			r.Voxels[label]++
 		}
-		confidence += certainty(scores, labels, shape, logits)
+		confidence += certainty(f, shape, logits)
 		return nil
 	})
 	if err != nil {
@@ -40,17 +41,20 @@ func Labels(ctx context.Context, image []float32, shape [3]int, network Network,
 
 // certainty sums the probabilities of the foreground labels of a plane. Rows are
 // summed apart and then in order, so that the sum does not depend on the threads.
-func certainty(scores []float32, labels []uint8, shape [3]int, logits bool) float64 {
+func certainty(f Finished, shape [3]int, logits bool) float64 {
 	h, w := shape[1], shape[2]
 	sums := make([]float64, h)
 	parallel(h, func(_, y int) {
 		for i := y * w; i < (y+1)*w; i++ {
+			label := int(f.Labels[i])
 			switch {
-			case labels[i] == 0:
+			case label == 0:
+			case f.Probability != nil:
+				sums[y] += float64(f.Probability[i])
 			case logits:
-				sums[y] += probability(scores, i, h*w, int(labels[i]))
+				sums[y] += probability(f.Scores, i, h*w, label)
 			default:
-				sums[y] += float64(scores[int(labels[i])*h*w+i])
+				sums[y] += float64(f.Scores[label*h*w+i])
 			}
 		}
 	})

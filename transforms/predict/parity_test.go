@@ -66,7 +66,8 @@ func TestEnsembleEqualsPyTorch(t *testing.T) {
 	}
 	area, size := shape[1]*shape[2], voxels(shape)
 	other := 0
-	err := Segment(t.Context(), make([]float32, size), shape, &recorded{logits: f["logits"].Data, classes: s.Classes, depth: shape[0]}, members, s, func(z int, scores []float32, labels []uint8) error {
+	err := Segment(t.Context(), make([]float32, size), shape, &recorded{logits: f["logits"].Data, classes: s.Classes, depth: shape[0]}, members, s, func(z int, plane Finished) error {
+		scores, labels := plane.Scores, plane.Labels
 		for i, label := range labels {
 			for c := range s.Classes {
 				got, want := scores[c*area+i], f["mean_softmax"].Data[c*size+z*area+i]

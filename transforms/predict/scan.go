@@ -134,8 +134,9 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepare
 	if c.Plan.Inference.Export == "probabilities" {
 		exporter := p.Exporter(c.Plan.Classes())
 		*seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
-			return Segment(ctx, p.Image, p.Shape, n, models, s, func(_ int, scores []float32, labels []uint8) error {
-				return exporter.Plane(ctx, scores, labels)
+			s.Scores = true
+			return Segment(ctx, p.Image, p.Shape, n, models, s, func(_ int, f Finished) error {
+				return exporter.Plane(ctx, f.Scores, f.Labels)
 			})
 		})
 		if err != nil {

@@ -2,6 +2,7 @@ package predict
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"noisystudent/io/volume"
@@ -33,19 +34,28 @@ type Settings struct {
 	Step    float64 // of a tile, in (0, 1]
 	Mirror  [3]bool // axes (z, y, x) that are also predicted flipped, mean of logits
 	Softmax bool    // blend probabilities instead of logits (nnU-Net v1's order)
+	Scores  bool    // of all classes are wanted, not only labels
 }
 
-// Plane receives the finished planes of a case in ascending z. scores is (C, H, W):
-// logits where there is one model and logits were blended, else mean
-// probabilities. labels is the class of the largest score at each voxel, the lowest
-// among equals. Both belong to the caller again after the call.
-type Plane func(z int, scores []float32, labels []uint8) error
+// Finished is a plane (H, W) of a case. Its slices belong to the caller again after the call.
+type Finished struct {
+	// Labels are the class of the largest score at each voxel, the lowest among equals.
+	Labels []uint8
+	// Scores (C, H, W) are logits where there is one model and logits were blended, else
+	// mean probabilities. They may be nil where Settings.Scores is false.
+	Scores []float32
+	// Probability is that of the label; nil where it is to be taken from Scores.
+	Probability []float32
+}
+
+// Plane receives the finished planes of a case in ascending z.
+type Plane func(z int, f Finished) error
 
 // Segment runs the models over the tiles of an image (z, y, x) and hands finished
 // planes to out. Each model's logits are blended with a Gaussian, then come
 // softmax and the mean over the models. Tiles are accumulated in the order of
 // their position, and only as many planes as a tile is deep are ever held.
-func Segment(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings, out Plane) error {
+func Segment(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings, out Plane) (err error) {
 	if len(models) == 0 {
 		return fmt.Errorf("predict: segment: no model")
 	}
@@ -54,14 +64,32 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 	}
 	padded, size, before := pad(image, shape, s.Patch)
 	g := &segmenter{
-		Settings: s, network: network, models: models, image: padded, size: size,
-		tile: make([]float32, voxels(s.Patch)), plane: make([]float32, s.Classes*s.Patch[1]*s.Patch[2]),
-		ring: newRing(s, len(models), size),
+		Settings: s, network: network, models: models, image: padded, size: size, flips: flips(s.Mirror),
+		tile: make([]float32, voxels(s.Patch)), device: onDevice(network, len(models), s, size),
 	}
-	if s.Mirror != [3]bool{} {
-		g.flipped, g.sum = make([]float32, len(g.tile)), make([]float32, len(g.plane)*s.Patch[0])
+	if len(g.flips) > 1 {
+		g.flipped = make([]float32, len(g.tile))
+	}
+	if g.device != nil {
+		defer func() { err = errors.Join(err, g.device.Close()) }()
+		return g.run(ctx, shape, before, out)
+	}
+	g.plane, g.ring = make([]float32, s.Classes*s.Patch[1]*s.Patch[2]), newRing(s, len(models), size)
+	if len(g.flips) > 1 {
+		g.sum = make([]float32, len(g.plane)*s.Patch[0])
 	}
 	return g.run(ctx, shape, before, out)
+}
+
+// flips lists the sets of axes along which tiles are predicted flipped, no axis first.
+func flips(mirror [3]bool) (list [][3]bool) {
+	for k := range 8 {
+		axes := [3]bool{k&1 != 0, k&2 != 0, k&4 != 0}
+		if (!axes[0] || mirror[0]) && (!axes[1] || mirror[1]) && (!axes[2] || mirror[2]) {
+			list = append(list, axes)
+		}
+	}
+	return list
 }
 
 // pad centres an image in one that is at least a patch; new voxels are 0.
@@ -87,6 +115,8 @@ type segmenter struct {
 	models  []Model
 	image   []float32
 	size    [3]int
+	flips   [][3]bool
+	device  *blended // or nil, then ring
 	ring    *ring
 
 	tile, plane  []float32
@@ -95,8 +125,10 @@ type segmenter struct {
 
 func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Plane) error {
 	steps := patch.Windows(g.size, g.Patch, g.Step)
-	area := shape[1] * shape[2]
-	scores, labels := make([]float32, g.Classes*area), make([]uint8, area)
+	var f Finished
+	if area := shape[1] * shape[2]; g.device == nil {
+		f = Finished{Labels: make([]uint8, area), Scores: make([]float32, g.Classes*area)}
+	}
 	for i := 0; i < len(steps); {
 		// One row of tiles: all that begin at the same z.
 		j := i
@@ -112,15 +144,37 @@ func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Plane) er
 		}
 		for z := steps[i][0]; z < end; z++ {
 			if inside := z - before[0]; inside >= 0 && inside < shape[0] {
-				g.ring.plane(z, shape, before, scores, labels)
-				if err := out(inside, scores, labels); err != nil {
+				if err := g.finish(z, shape, before, &f); err != nil {
+					return err
+				}
+				if err := out(inside, f); err != nil {
 					return err
 				}
 			}
-			g.ring.clear(z)
+			if err := g.clear(z); err != nil {
+				return err
+			}
 		}
 		i = j
 	}
+	return nil
+}
+
+// finish turns plane z into scores and labels.
+func (g *segmenter) finish(z int, shape, before [3]int, f *Finished) error {
+	if g.device != nil {
+		return g.device.plane(z, shape, before, f)
+	}
+	g.ring.plane(z, shape, before, f.Scores, f.Labels)
+	return nil
+}
+
+// clear makes room in plane z's place.
+func (g *segmenter) clear(z int) error {
+	if g.device != nil {
+		return g.device.Clear(z)
+	}
+	g.ring.clear(z)
 	return nil
 }
 
@@ -147,6 +201,9 @@ func (g *segmenter) row(ctx context.Context, tiles [][3]int) error {
 // other while the caches have it.
 func (g *segmenter) predict(ctx context.Context, model int, at [3]int) error {
 	g.cut(at)
+	if g.device != nil {
+		return g.leave(ctx, model, at)
+	}
 	planes := g.network.Plane
 	if g.sum == nil {
 		if err := g.forward(ctx, g.tile); err != nil {
@@ -176,14 +233,33 @@ func (g *segmenter) forward(ctx context.Context, tile []float32) error {
 	return g.network.Forward(ctx, tile)
 }
 
+// leave blends the tile, and its flips, where the device has left their logits.
+func (g *segmenter) leave(ctx context.Context, model int, at [3]int) error {
+	for _, axes := range g.flips {
+		if err := g.forward(ctx, g.turned(axes)); err != nil {
+			return err
+		}
+		if err := g.device.Add(model, at, axes, 1/float32(len(g.flips))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turned is the tile, flipped along the axes.
+func (g *segmenter) turned(axes [3]bool) []float32 {
+	if axes == [3]bool{} {
+		return g.tile
+	}
+	clear(g.flipped)
+	addFlipped(g.flipped, g.tile, 1, g.Patch, axes)
+	return g.flipped
+}
+
 // mirror sums the logits of all the flips that Mirror asks for.
 func (g *segmenter) mirror(ctx context.Context) error {
 	clear(g.sum)
-	for k := range 8 {
-		axes := [3]bool{k&1 != 0, k&2 != 0, k&4 != 0}
-		if axes[0] && !g.Mirror[0] || axes[1] && !g.Mirror[1] || axes[2] && !g.Mirror[2] {
-			continue
-		}
+	for _, axes := range g.flips {
 		if err := g.flip(ctx, axes); err != nil {
 			return err
 		}
@@ -193,9 +269,7 @@ func (g *segmenter) mirror(ctx context.Context) error {
 
 // flip adds the logits of the tile flipped along the axes, flipped back.
 func (g *segmenter) flip(ctx context.Context, axes [3]bool) error {
-	clear(g.flipped)
-	addFlipped(g.flipped, g.tile, 1, g.Patch, axes)
-	if err := g.forward(ctx, g.flipped); err != nil {
+	if err := g.forward(ctx, g.turned(axes)); err != nil {
 		return err
 	}
 	d, size := g.Patch[0], len(g.plane)
@@ -214,14 +288,8 @@ func (g *segmenter) flip(ctx context.Context, axes [3]bool) error {
 
 // mean is Plane of the mean of all flips.
 func (g *segmenter) mean(z int, logits []float32) error {
-	count := float32(1)
-	for _, flips := range g.Mirror {
-		if flips {
-			count *= 2
-		}
-	}
 	for i, v := range g.sum[z*len(logits):][:len(logits)] {
-		logits[i] = v / count
+		logits[i] = v / float32(len(g.flips))
 	}
 	return nil
 }

@@ -76,7 +76,8 @@ func TestSegmentIsTheNetworkWhereTilesAgree(t *testing.T) {
 				image := noise(voxels(shape))
 				s := Settings{Classes: 3, Patch: [3]int{4, 6, 8}, Step: step, Mirror: mirror}
 				next := 0
-				err := Segment(t.Context(), image, shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, values []float32, _ []uint8) error {
+				err := Segment(t.Context(), image, shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, f Finished) error {
+					values := f.Scores
 					if z != next {
 						t.Fatalf("shape %v: plane %d came after %d", shape, z, next-1)
 					}
@@ -106,7 +107,8 @@ func TestEnsembleIsTheMeanOfSoftmax(t *testing.T) {
 	models := []Model{gain(0.5), gain(-1), gain(3)}
 	s := Settings{Classes: 3, Patch: [3]int{4, 4, 4}, Step: 0.5}
 	area := shape[1] * shape[2]
-	err := Segment(t.Context(), image, shape, &pointwise{}, models, s, func(z int, values []float32, _ []uint8) error {
+	err := Segment(t.Context(), image, shape, &pointwise{}, models, s, func(z int, f Finished) error {
+		values := f.Scores
 		for i := range area {
 			v := float64(image[z*area+i])
 			var want [3]float64
@@ -181,7 +183,7 @@ func TestSegmentRefuses(t *testing.T) {
 	}
 	broken, shape := errors.New("full"), [3]int{8, 6, 8}
 	s := Settings{Classes: 3, Patch: [3]int{4, 6, 8}, Step: 0.5}
-	err := Segment(t.Context(), noise(voxels(shape)), shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, _ []float32, _ []uint8) error {
+	err := Segment(t.Context(), noise(voxels(shape)), shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, _ Finished) error {
 		if z == 3 {
 			return broken
 		}

@@ -62,7 +62,7 @@ type Context struct {
 	handle uintptr
 }
 
-// Open takes the context of a card. The errors are *NoCardError, *BusyError, *MemoryError and *Error.
+// Open takes the context of a card. The errors are *NoCardError, *BusyError and *Error.
 func (d *Driver) Open(card int) (*Context, error) {
 	c := &Context{d: d, number: card}
 	var err error

@@ -7,11 +7,6 @@ constexpr int MD = 16 / MW, WARPS = WARPS_D * WARPS_H * WARPS_N, THREADS = 32 * 
 constexpr int rows_in = (WARPS_H * ROWS - 1) * SH + KH, columns_in = (MW - 1) * SW + KW; // of a block's input
 constexpr int GROUP = TILES < 4 ? TILES : 4, GROUPS = TILES / GROUP, COLUMNS = WARPS_N * TILES * 8;
 __host__ __device__ constexpr int least(int a, int b) { return a < b ? a : b; }
-template <int N> struct alignas(4 * N) Words { unsigned w[N]; };
-typedef Words<4> Unit; // 8 channels of a voxel, or of a weight
-
-static __device__ __forceinline__ float low(unsigned w) { return to_float(T{(u16)w}); }
-static __device__ __forceinline__ float high(unsigned w) { return to_float(T{(u16)(w >> 16)}); }
 // x/d by inverse = 2^32/d, rounded up, for numbers of 16 bits
 static __device__ __forceinline__ int over(int x, unsigned inverse) { return inverse ? __umulhi(x, inverse) : x; }
 
@@ -94,7 +89,7 @@ struct Work {
         if (channels > 1) *(Words<GROUP> *)to = u;
         else if (channel == 0) to->bits = u.w[0]; } } }
 
-  // mean and squared differences from it of the block's voxels, see conv_sum.cu; of_warps is (WARPS, TILES*8) of shared memory
+  // mean and squared differences from it of the block's voxels, (N, tiles, 3, columns) as moments.cu wants them; of_warps is (WARPS, TILES*8) of shared memory
   __device__ __forceinline__ void add_moments(float (&sum)[ROWS][TILES][4], const Share &own, int column, int columns, float *of_warps) const {
     Grid of = grid_of(lattice), part = {least(WARPS_D * MD, of.d - own.q.d), least(WARPS_H * ROWS, of.h - own.q.h), least(MW, of.w - own.q.w)};
     float count = volume(part), mean[TILES][2] = {};

@@ -1,6 +1,7 @@
 // A convolution of one channel on tensor cores: what is 16 channels elsewhere is 16 taps here, and the voxels under them are
 // gathered from the block's input in shared memory, [depth][row][column]. The rest is as in conv_mma.cu.
 #include "grad.cuh"
+#include "units.cuh"
 #include "conv.cuh"
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) first(

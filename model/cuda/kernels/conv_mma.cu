@@ -10,6 +10,7 @@
 // different banks. A loaded row is multiplied with all taps along the height that it is under. Weights are read from global
 // memory in the order of registers (conv_pack.cu). How work is shared: conv.cuh.
 #include "grad.cuh"
+#include "units.cuh"
 #include "conv.cuh"
 constexpr int residue = (columns_in + SW - 1) / SW, pitch = SW * residue;
 __host__ __device__ constexpr int padded(int n) { return (n + 3) / 8 * 8 + 4; } // to 4 mod 8: the other half of the channels, the next depth

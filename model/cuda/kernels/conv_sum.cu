@@ -1,9 +1,9 @@
-// What follows convolutions on tensor cores.
+// The second stage of convolutions on tensor cores that are split over their input channels.
 #include "grad.cuh"
 
 // out[q*step + phase], for q of the lattice, = bias + the sum of partial (splits, N, lattice, columns) in the order of the
-// splits, or is added to. A block has 64 voxels and 32 channels of an image; of_parts, where there are moments, gets those
-// of the block, see below.
+// splits, or is added to. A block has 64 voxels and 32 channels of an image; of_parts, where moments are wanted, gets the
+// block's: count, mean and squared differences from it, (N, parts, 3, columns).
 extern "C" __global__ void __launch_bounds__(256) splits(const float *partial, const float *bias, T *out, float *of_parts, int splits, int accumulate, int cout, int columns,
     i64 full_, i64 lattice_, i64 step_, i64 phase_) {
   __shared__ float of_threads[8][32];

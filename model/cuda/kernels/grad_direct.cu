@@ -34,15 +34,15 @@ extern "C" __global__ void __launch_bounds__(256) gather(const T *source, const 
 
 // partial[split][(i*taps + t)*columns + j] = sum over voxels v of a[v][i] b[v*stride - pad + t][j]; after these come the
 // bias' sums: of a's channels (bias 1) or of b's (bias 2). A thread computes an element over the voxels of split blockIdx.y.
-extern "C" __global__ void __launch_bounds__(256) products(const T *a, const float *norm_a, const T *b, const float *norm_b, float slope, float *partial, int bias,
+extern "C" __global__ void __launch_bounds__(256) products(const T *a, const float *norm_a, const T *b, const float *norm_b, float slope, float *partial, int size, int bias,
     int batch, int rows, int columns, i64 grid_a, i64 grid_b, i64 taps_, i64 stride_, i64 pad_) {
   Grid ga = grid_of(grid_a), gb = grid_of(grid_b), taps = grid_of(taps_), stride = grid_of(stride_), pad = grid_of(pad_);
-  i64 weights = (i64)rows * volume(taps) * columns, all = weights + (bias == 1 ? rows : bias == 2 ? columns : 0);
+  int weights = rows * volume(taps) * columns;
   i64 voxels = (i64)batch * volume(ga);
   int from = voxels * blockIdx.y / gridDim.y, to = voxels * (blockIdx.y + 1) / gridDim.y;
-  EACH(e, all) {
+  for (int e = blockIdx.x * blockDim.x + threadIdx.x; e < size; e += gridDim.x * blockDim.x) {
     bool weight = e < weights;
-    int j = weight ? e % columns : (int)(e - weights), t = e / columns % volume(taps), i = weight ? (int)(e / columns / volume(taps)) : j;
+    int j = weight ? e % columns : e - weights, t = e / columns % volume(taps), i = weight ? e / columns / volume(taps) : j;
     int td = t / (taps.h * taps.w), th = t / taps.w % taps.h, tw = t % taps.w;
     double sum = 0;
     for (int v = from; v < to; v++) {
@@ -53,4 +53,4 @@ extern "C" __global__ void __launch_bounds__(256) products(const T *a, const flo
       else if (bias == 1) sum += seen(a, v, n, i, rows, norm_a, slope);
       else for (int s = 0; s < volume(taps); s++) // pad 0, and each voxel of b is below one tap
         sum += seen(b, voxel_of(gb, n, d * stride.d + s / (taps.h * taps.w), h * stride.h + s / taps.w % taps.h, w * stride.w + s % taps.w), n, j, columns, norm_b, slope); }
-    partial[blockIdx.y * all + e] = sum; } }
+    partial[(i64)blockIdx.y * size + e] = sum; } }

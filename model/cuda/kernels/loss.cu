@@ -1,26 +1,10 @@
-// Softmax cross-entropy minus soft Dice, and the gradient by the logits. A thread holds the STRIDE logits of a voxel
-// (N, V, STRIDE) in registers; more than some forty classes go through local memory. Grids are (chunks of voxels, N).
+// Softmax cross-entropy minus soft Dice, and the gradient by the logits (N, V, STRIDE). A thread has a voxel at a time,
+// see voxel.cuh. Grids are (chunks of voxels, N).
 #include "channels.cuh"
+#include "voxel.cuh"
 
 __device__ __forceinline__ int first_of(int voxels) { return (int)((i64)voxels * blockIdx.x / gridDim.x) + threadIdx.x; }
 __device__ __forceinline__ int end_of(int voxels) { return (int)((i64)voxels * (blockIdx.x + 1) / gridDim.x); }
-
-// probabilities of a voxel, 0 for padding; entropy by that of the label, which is not looked at below 0
-struct Voxel { float p[STRIDE], entropy; };
-__device__ __forceinline__ void softmax(Voxel &v, const T *logits, int classes, int label) {
-#pragma unroll
-  for (int k = 0; k < STRIDE; k += 8) load(logits + k, *(float (*)[8])(v.p + k));
-  float top = v.p[0], sum = 0, own = 0;
-#pragma unroll
-  for (int c = 1; c < STRIDE; c++) if (c < classes) top = fmaxf(top, v.p[c]);
-#pragma unroll
-  for (int c = 0; c < STRIDE; c++) {
-    if (c == label) own = v.p[c];
-    v.p[c] = c < classes ? expf(v.p[c] - top) : 0; sum += v.p[c]; }
-  float inverse = 1 / sum;
-#pragma unroll
-  for (int c = 0; c < STRIDE; c++) v.p[c] *= inverse;
-  v.entropy = top - own + logf(sum); }
 
 // partial (N, 3*STRIDE + 2, chunks): intersection, sum of predictions and sum of references of each class, the weighted
 // entropies and their weights
@@ -31,9 +15,12 @@ extern "C" __global__ void __launch_bounds__(128) dice_ce_sums(const T *logits, 
   for (int v = first_of(voxels); v < end_of(voxels); v += blockDim.x) {
     int label = labels[start + v];
     if (label == ignore) continue;
-    Voxel x; softmax(x, logits + (start + v) * STRIDE, classes, label);
-    float w = weights ? weights[label] : 1;
-    entropy += w * x.entropy; weight += w;
+    Voxel x; load(logits + (start + v) * STRIDE, x);
+    float own = 0, w = weights ? weights[label] : 1;
+#pragma unroll
+    for (int c = 0; c < STRIDE; c++) if (c == label) own = x.p[c];
+    softmax(x, classes);
+    entropy += w * (x.top - own + logf(x.sum)); weight += w;
 #pragma unroll
     for (int c = 0; c < STRIDE; c++) {
       sums[1][c] += x.p[c];
@@ -112,7 +99,7 @@ extern "C" __global__ void __launch_bounds__(128) dice_ce_grad(const T *logits, 
 #pragma unroll
       for (int c = 0; c < STRIDE; c++) x.p[c] = 0; }
     else {
-      softmax(x, logits + (start + v) * STRIDE, classes, label);
+      load(logits + (start + v) * STRIDE, x); softmax(x, classes);
       float w = weight_sum > 0 ? (weights ? weights[label] : 1) / weight_sum : 0, own = inside[label], mean = 0;
 #pragma unroll
       for (int c = 0; c < STRIDE; c++) mean += x.p[c] * (outside[c] + (c == label ? own : 0));
@@ -120,5 +107,4 @@ extern "C" __global__ void __launch_bounds__(128) dice_ce_grad(const T *logits, 
       for (int c = 0; c < STRIDE; c++) {
         bool here = c == label;
         x.p[c] = factor * (x.p[c] * (outside[c] + (here ? own : 0) - mean + w) - (here ? w : 0)); } }
-#pragma unroll
-    for (int k = 0; k < STRIDE; k += 8) store(dlogits + (start + v) * STRIDE + k, *(float (*)[8])(x.p + k)); } }
+    store(dlogits + (start + v) * STRIDE, x); } }

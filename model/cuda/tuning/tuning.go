@@ -43,12 +43,15 @@ func (t Tile) Columns() int { return t.Warps[2] * t.Tiles * 8 }
 // Threads are a block's.
 func (t Tile) Threads() int { return 32 * t.Warps[0] * t.Warps[1] * t.Warps[2] }
 
-// mostShared is what a block may have of shared memory on any card since sm_80.
-const mostShared = 99 << 10
+// MostShared is what a block may have of shared memory on any card since sm_80, in bytes.
+const MostShared = 99 << 10
 
-// Shared is how many bytes of it a block takes for stages of its input, as conv_mma.cu
-// lays them out, or for the exchange of moments.
-func (t Tile) Shared(taps, stride [3]int, stages int) int {
+// StageBytes are what a stage of conv_mma.cu keeps of a voxel: 16 channels of 2 bytes.
+const StageBytes = 32
+
+// Shared is how many bytes of it a block takes that keeps so many of each voxel of its
+// input, as conv_mma.cu lays them out, and exchanges moments.
+func (t Tile) Shared(taps, stride [3]int, voxelBytes int) int {
 	padded := func(n int) int { return (n+3)/8*8 + 4 }
 	columns := (t.Width-1)*stride[2] + taps[2]
 	plane := ((t.Height()-1)*stride[1] + taps[1]) * ((columns + stride[2] - 1) / stride[2] * stride[2])
@@ -56,7 +59,7 @@ func (t Tile) Shared(taps, stride [3]int, stages int) int {
 		plane = padded(plane)
 	}
 	half := padded(((t.Depth()-1)*stride[0] + taps[0]) * plane)
-	return max(stages*2*16*half, t.Threads()*t.Tiles)
+	return max(voxelBytes*half, t.Threads()*t.Tiles)
 }
 
 // Defines are the constants of conv_mma.cu.
@@ -87,7 +90,7 @@ var convRules = func() (rules []Rule) {
 // output grid (D, H, W), or false where the table has none.
 func Conv(taps, stride [3]int, channels int, grid [3]int) (Tile, bool) {
 	for _, r := range convRules {
-		if r.fits(taps, stride, channels, grid[2]) && r.Tile.Shared(taps, stride, 2) <= mostShared {
+		if r.fits(taps, stride, channels, grid[2]) && r.Tile.Shared(taps, stride, 2*StageBytes) <= MostShared {
 			return r.Tile, true
 		}
 	}
@@ -96,6 +99,9 @@ func Conv(taps, stride [3]int, channels int, grid [3]int) (Tile, bool) {
 
 // Rules returns the table.
 func Rules() []Rule { return convRules }
+
+// Use puts another table in its place, for those who measure.
+func Use(rules []Rule) { convRules = rules }
 
 func (r Rule) fits(taps, stride [3]int, channels, width int) bool {
 	for a := range 3 {

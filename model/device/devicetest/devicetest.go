@@ -37,6 +37,7 @@ func RunWithin(t *testing.T, open func() device.Device, tolerance float64) {
 			c.build().compare(t, d, tolerance)
 		})
 	}
+	blends(t, open, 24, tolerance)
 	networks(t, open, max(networkTolerance, 20*tolerance))
 	t.Run("contract", func(t *testing.T) { contract(t, open) })
 	t.Run("repeats", func(t *testing.T) { Same(t, open, open) })

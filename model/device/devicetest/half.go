@@ -76,6 +76,7 @@ func RunStored(t *testing.T, open func() device.Device, p program.Precision, tol
 		b.round(digits)
 		b.compare(t, d, tolerance)
 	})
+	blends(t, precisely(open, p), digits, tolerance)
 }
 
 // round cuts activations to a number of binary digits.

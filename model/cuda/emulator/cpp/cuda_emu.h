@@ -76,10 +76,12 @@ static inline void ldmatrix_x4(unsigned (&r)[4], const void *row) {
   p[me] = row; emu::warp(0xffffffffu, "ldmatrix"); 
   for (int m = 0; m < 4; m++) memcpy(&r[m], (const char *)p[base + m * 8 + lane / 4] + (lane % 4) * 4, 4);
   emu::warp(0xffffffffu, "ldmatrix"); }
-static inline void ldmatrix_x2_trans(unsigned (&r)[2], const void *row) {
+// the same with each matrix transposed: thread t receives column t/4, of rows t%4*2 and the next
+static inline void ldmatrix_x4_trans(unsigned (&r)[4], const void *row) {
   static thread_local const void *p[1024]; int me = emu::flat(), base = me & ~31, lane = me & 31;
+  if ((uintptr_t)row & 15) { fprintf(stderr, "emu: ldmatrix.trans row not 16-byte aligned\n"); abort(); }
   p[me] = row; emu::warp(0xffffffffu, "ldmatrix.trans");
-  for (int m = 0; m < 2; m++) { uint16_t lo, hi; int c = lane / 4, k = (lane % 4) * 2;
+  for (int m = 0; m < 4; m++) { uint16_t lo, hi; int c = lane / 4, k = (lane % 4) * 2;
     memcpy(&lo, (const char *)p[base + m * 8 + k] + c * 2, 2); memcpy(&hi, (const char *)p[base + m * 8 + k + 1] + c * 2, 2); r[m] = lo | (unsigned)hi << 16; }
   emu::warp(0xffffffffu, "ldmatrix.trans"); }
 // cp.async: a thread's copies are done when it waits for their group, the latest time that the card may take. A block
