@@ -80,7 +80,7 @@ func (b *blended) take() (err error) {
 // launch runs a kernel that strides over n voxels.
 func (b *blended) launch(name string, n int, args ...any) error {
 	w := &lowering{l: b.l}
-	w.launch("blend", fmt.Sprintf("STRIDE=%d", stride(b.classes)), name, [3]int{min(ceilDiv(n, threads128[0]), 8192), 1, 1}, threads128, 0, args...)
+	w.launch("blend", "", name, [3]int{min(ceilDiv(n*team(b.classes), threads128[0]), 8192), 1, 1}, threads128, 0, args...)
 	return w.now()
 }
 
@@ -93,7 +93,7 @@ func (b *blended) Add(model int, at [3]int, flipped [3]bool, share float32) erro
 	if model > 0 {
 		total = 0
 	}
-	args := []any{b.logits, b.weights, b.sums + driver.Pointer(int64(model*b.ring())*b.voxelBytes()), total, share, truth(b.Softmax), int32(b.classes)}
+	args := []any{b.logits, b.weights, b.sums + driver.Pointer(int64(model*b.ring())*b.voxelBytes()), total, share, truth(b.Softmax), int32(b.classes), int32(stride(b.classes)), int32(team(b.classes))}
 	for a := range b.tile {
 		args = append(args, int32(b.tile[a]))
 	}
@@ -110,7 +110,7 @@ func (b *blended) Add(model int, at [3]int, flipped [3]bool, share float32) erro
 func (b *blended) finish(z int, labels, probability, scores driver.Pointer) error {
 	first := z % b.tile[0] * b.area()
 	return b.launch("finish", b.area(), b.sums+driver.Pointer(int64(first)*b.voxelBytes()), b.total+driver.Pointer(4*first),
-		int32(b.Models), int64(b.ring()), truth(!b.Softmax), int32(b.classes), int32(b.area()), labels, probability, scores)
+		int32(b.Models), int64(b.ring()), truth(!b.Softmax), int32(b.classes), int32(stride(b.classes)), int32(team(b.classes)), int32(b.area()), labels, probability, scores)
 }
 
 // Labels implements device.Blended.

@@ -36,7 +36,7 @@ var sharedOut = []struct {
 // TestConvSharedOut compares these and their gradients by data with ref, and two runs
 // with one another.
 func TestConvSharedOut(t *testing.T) {
-	open := emulated(t)
+	open := checked(t)
 	for k, c := range sharedOut {
 		precision := program.Half + program.Precision(k%2)
 		t.Run(fmt.Sprint(c), func(t *testing.T) {

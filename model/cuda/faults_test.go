@@ -1,8 +1,10 @@
 package cuda_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +98,23 @@ func everything(t *testing.T, o cuda.Options) (err error) {
 		if v != 2*values[i] {
 			return fmt.Errorf("element %d is %g, want %g", i, v, 2*values[i])
 		}
+	}
+	return blend(l, out)
+}
+
+// blend adds logits (1, 3, 2, 2, 5) to planes, and reads and clears one.
+func blend(l device.Loaded, logits program.ID) (err error) {
+	b, err := l.(device.Blender).Blend(logits, device.Blend{Models: 1, Size: [2]int{2, 5}, Weights: slices.Repeat([]float32{1}, 20)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	labels := make([]uint8, 10)
+	if err := errors.Join(b.Add(0, [3]int{}, [3]bool{}, 1), b.Labels(1, labels, make([]float32, 10)), b.Scores(1, make([]float32, 30)), b.Clear(1)); err != nil {
+		return err
+	}
+	if want := bytes.Repeat([]byte{2}, 10); !bytes.Equal(labels, want) {
+		return fmt.Errorf("labels %v, want %v", labels, want)
 	}
 	return nil
 }

@@ -48,8 +48,13 @@ func (w *lowering) products(p products) {
 		w.productsDirect(p, &s)
 	}
 	w.used = used // the next products run after these
-	w.launch("grad_sum", "", "sum", [3]int{ceilDiv(s.rows*s.taps*s.pitch+s.bias, 32), 1, 1}, [3]int{32, 8, 1}, 0, s.at, p.dweight, p.dbias,
-		int32(s.splits), int64(s.size), int32(s.rows), int32(s.taps), int32(s.columns), int32(s.pitch), int32(s.rowLength), int32(s.bias), int32(s.biasParts))
+	lanes, tapsOfBlock := 1, min(s.taps, 32)
+	if s.splits > 8 {
+		lanes, tapsOfBlock = 8, 1
+	}
+	w.launch("grad_sum", "", "sum", [3]int{ceilDiv(max(s.columns, s.bias), 32), ceilDiv(s.taps, tapsOfBlock), s.rows + min(s.bias, 1)}, [3]int{32, 8, 1}, 0,
+		s.at, p.dweight, p.dbias, int32(s.splits), int64(s.size), int32(s.rows), int32(s.taps), int32(s.columns), int32(s.pitch), int32(s.rowLength),
+		int32(s.bias), int32(s.biasParts), int32(lanes), int32(tapsOfBlock))
 }
 
 // allot takes memory for as many splits as fit, at most most and each of them parts.
@@ -98,7 +103,7 @@ func (w *lowering) productsOnTensorCores(p products, s *partialSums) bool {
 	}
 	rowBlocks, columnBlocks := ceilDiv(s.rows, 16*t.Warps[0]), ceilDiv(s.columns, 16*t.Warps[1])
 	blocks := rowBlocks * columnBlocks
-	splits := w.allot(s, min(ceilDiv(tuning.Blocks*t.Blocks/2, blocks), p.a.batch*p.a.grid[0]*t.Tiles(p.a.grid)/tuning.SplitPlanes), t.Warps[2])
+	splits := w.allot(s, min(tuning.Blocks*t.Blocks/2/blocks, p.a.batch*p.a.grid[0]*t.Tiles(p.a.grid)/tuning.SplitPlanes), t.Warps[2])
 	w.launch("grad_mma", fmt.Sprintf("%s BIAS=%d FIRST=%d", t.Defines(taps, stride), s.kind, truth(first)), "products",
 		[3]int{blocks, splits, 1}, [3]int{t.Threads(taps), 1, 1}, t.Shared(taps, stride),
 		p.a.at, p.a.norm, p.a.slope, int32(s.rows), p.b.at, p.b.norm, p.b.slope, int32(s.columns), s.at, int64(s.size), int32(rowBlocks), int32(p.a.batch),

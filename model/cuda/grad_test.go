@@ -2,6 +2,7 @@ package cuda_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -34,7 +35,7 @@ var sharedOutGrads = []struct {
 	{true, 1, []int{8}, 1, [3]int{2, 3, 9}, [3]int{2, 2, 2}, [3]int{2, 2, 2}},
 }
 
-// TestWeightGradSharedOut compares these with ref, and two runs with one another.
+// TestWeightGradSharedOut compares these with ref, and two runs of some with one another.
 func TestWeightGradSharedOut(t *testing.T) {
 	open := emulated(t)
 	for k, c := range sharedOutGrads {
@@ -44,8 +45,8 @@ func TestWeightGradSharedOut(t *testing.T) {
 			values := map[program.ID][]float32{}
 			given := func(name string, class program.Class, scale float64, shape ...int) program.ID {
 				id := p.New(name, class, program.Input, shape...)
-				for range p.Buffers[id].Len() {
-					values[id] = append(values[id], float32(scale*s.Normal()))
+				for range p.Buffers[id].Len() { // of so few bits that it is stored as it is
+					values[id] = append(values[id], float32(math.Round(32*scale*s.Normal())/32))
 				}
 				return id
 			}
@@ -78,8 +79,13 @@ func TestWeightGradSharedOut(t *testing.T) {
 			wanted := []program.ID{dweight, dbias}
 			want := computed(t, ref.New64(), p, values, wanted)
 			got := computed(t, open(), p, values, wanted)
+			for i, id := range wanted {
+				near(t, p.Buffers[id].Name, got[i], want[i])
+			}
+			if k > 2 {
+				return
+			}
 			for i, again := range computed(t, open(), p, values, wanted) {
-				near(t, p.Buffers[wanted[i]].Name, got[i], want[i])
 				if !slices.Equal(again, got[i]) {
 					t.Errorf("%s: a second run differs", p.Buffers[wanted[i]].Name)
 				}

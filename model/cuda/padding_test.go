@@ -54,17 +54,25 @@ func overwritten(b program.Buffer, later []program.Buffer) bool {
 
 func (c checked) padding(b program.Buffer) error {
 	size, channels := int(c.store.bytes), b.Shape[1]
-	bytes := make([]byte, b.Len()/channels*stride(channels)*size)
-	if err := c.d.stream.Download(bytes, c.arena+driver.Pointer(b.Offset)); err != nil {
-		return err
-	}
-	if err := c.d.stream.Sync(); err != nil {
-		return err
-	}
-	for i, v := range bytes {
-		if channel := i / size % stride(channels); channel >= channels && v != 0 {
-			return fmt.Errorf("channel %d of the %d of %q is not zero at voxel %d", channel, channels, b.Name, i/size/stride(channels))
+	all := b.Len() / channels * stride(channels) * size
+	for at := 0; at < all; {
+		bytes, err := c.stage(min(all-at, len(c.staging)))
+		if err != nil {
+			return err
 		}
+		if err := c.d.stream.Download(bytes, c.arena+driver.Pointer(int(b.Offset)+at)); err != nil {
+			return err
+		}
+		if err := c.sync(); err != nil {
+			return err
+		}
+		for i, v := range bytes {
+			element := (at + i) / size
+			if channel := element % stride(channels); channel >= channels && v != 0 {
+				return fmt.Errorf("channel %d behind the %d of %q is not zero at voxel %d", channel, channels, b.Name, element/stride(channels))
+			}
+		}
+		at += len(bytes)
 	}
 	return nil
 }

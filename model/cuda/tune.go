@@ -2,11 +2,11 @@ package cuda
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/tuning"
 	"noisystudent/model/program"
 )
@@ -76,50 +76,19 @@ func (d *Device) climb(ctx context.Context, p *program.Program, a asked, table [
 	return a.rule, err
 }
 
-// timed returns how long an instruction takes with a rule before those of a table: the
-// least of three times, each of ten runs.
+// timed returns the least time of an instruction with a rule before those of a table.
 func (d *Device) timed(p *program.Program, index int, r tuning.Rule, table []tuning.Rule) (least time.Duration, err error) {
 	tuning.Use(append([]tuning.Rule{r}, table...))
-	x, err := d.Load(p)
+	l, err := d.Load(p)
 	if err != nil {
 		return 0, err
 	}
-	l := x.(*loaded)
-	defer func() {
-		if e := l.Close(); err == nil {
-			err = e
-		}
-	}()
-	plan := &lowering{l: l, measuring: true}
-	if err := plan.all(); err != nil {
+	defer func() { err = errors.Join(err, l.Close()) }()
+	const runs = 5
+	list, err := Profile(l, runs)
+	if err != nil {
 		return 0, err
 	}
-	from := 0
-	if index > 0 {
-		from = plan.until[index-1]
-	}
-	for try := range 4 { // the first is not counted
-		took, err := l.repeat(l.launches[from:plan.until[index]], 10)
-		if err != nil {
-			return 0, err
-		}
-		if try == 1 || try > 1 && took < least {
-			least = took
-		}
-	}
-	return least, nil
-}
-
-// repeat runs launches n times and returns how long each time took.
-func (l *loaded) repeat(launches []*driver.Launch, n int) (time.Duration, error) {
-	start := time.Now()
-	for range n {
-		for _, launch := range launches {
-			if err := l.d.stream.Launch(launch); err != nil {
-				return 0, err
-			}
-		}
-	}
-	err := l.d.stream.Sync()
-	return time.Since(start) / time.Duration(n), err
+	i := slices.IndexFunc(list, func(t Took) bool { return t.Instr == index })
+	return slices.Min(list[i].Times), nil
 }

@@ -334,3 +334,24 @@ func TestCompile(t *testing.T) {
 		t.Logf("%s: %d units in %.1f s with CUDA %d.%d, %d kernels spill", arch, len(units), time.Since(start).Seconds(), compiler.Major, compiler.Minor, spills)
 	}
 }
+
+// TestWarmPeer has the peer compile the first cases, so that its cache on disk has them
+// when they are timed. gpucheck runs it beside the sections that time nothing.
+func TestWarmPeer(t *testing.T) {
+	python := os.Getenv("GPUCHECK_PYTHON")
+	if !real || python == "" {
+		t.Skip("needs a card and a python3 with PyTorch")
+	}
+	p, err := StartPeer(python, t.TempDir(), os.Stderr, "--warm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	for _, c := range Cases()[:6] {
+		a, err := p.ask(100*time.Second, c.request("compile"))
+		t.Logf("%s: %+v, %v", c.Name, a, err)
+		if err != nil && a.Error == "" {
+			return // it has ended
+		}
+	}
+}

@@ -62,6 +62,13 @@ func table(p *program.Program, name string, took []cuda.Took, card driver.Card) 
 	var list []Kernel
 	total := 0.0
 	for _, t := range took {
+		if t.Instr >= 0 && len(t.Kernels) == 0 { // the launches of the one before do its work too
+			last := &list[len(list)-1]
+			flop, bytes := p.Cost(p.Instrs[t.Instr])
+			last.FLOP, last.Bytes = last.FLOP+flop, last.Bytes+bytes
+			last.limit(card)
+			continue
+		}
 		k := Kernel{Case: name, Instr: "pack weights", Kernels: t.Kernels}
 		if t.Instr >= 0 {
 			in := p.Instrs[t.Instr]

@@ -25,6 +25,7 @@ var blendCases = []blendCase{
 	{14, [3]int{4, 6, 8}, [2]int{6, 12}, 3, false, false},
 	{5, [3]int{2, 6, 8}, [2]int{9, 12}, 2, true, false},
 	{17, [3]int{2, 4, 6}, [2]int{7, 6}, 1, true, false},
+	{200, [3]int{2, 3, 2}, [2]int{4, 4}, 2, false, true},
 }
 
 // blends checks devices that blend; others have nothing to show. Rounded logits are of

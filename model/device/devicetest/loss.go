@@ -32,6 +32,7 @@ func lossCases() []testCase {
 		{2, 9, [3]int{2, 3, 13}, true, -1, true, 2, 9},
 		{1, 4, [3]int{2, 3, 7}, true, 0, false, 2, 1},
 		{2, 14, [3]int{8, 16, 24}, true, 5, true, 2, 14}, // many voxels
+		{2, 130, [3]int{2, 3, 5}, false, -1, true, 2, 130},
 	}
 	var all []testCase
 	for k, l := range list {
