@@ -64,7 +64,7 @@ type Context struct {
 	account account
 }
 
-// Open takes the context of a card. The errors are *NoCardError, *BusyError, *MemoryError and *Error.
+// Open takes the context of a card. The errors are *NoCardError, *BusyError and *Error.
 func (d *Driver) Open(card int) (*Context, error) {
 	c := &Context{d: d, number: card}
 	var err error

@@ -93,6 +93,7 @@ const (
 )
 
 var remedies = map[int32]string{
+	2:   "the card, or the memory of the machine that may be locked, is full: end what else runs there",
 	34:  "libcuda is a stub for linking: take the directory of stubs out of LD_LIBRARY_PATH",
 	200: "the code is not for this card",
 	209: "the code is not for this card",
