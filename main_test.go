@@ -58,6 +58,7 @@ var allowed = map[string]string{
 	"github.com/google/go-cmp":            "tests only: readable differences of structs",
 	"github.com/googleapis/gax-go/v2":     "type of the storage client's backoff",
 	"github.com/klauspost/compress":       "gzip and zstd, the fastest in Go; asked for",
+	"github.com/parquet-go/parquet-go":    "tables that data tools read, typed and compressed",
 	"github.com/prometheus/client_golang": "/metrics in the format that monitoring reads",
 	"github.com/schollz/progressbar/v3":   "progress bars on a terminal",
 	"github.com/spf13/cobra":              "commands and their help",
