@@ -58,15 +58,16 @@ func asDefault(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 }
 
-// flinkWorker is a script that Flink starts as worker: the program in this test binary.
-func flinkWorker(t *testing.T) string {
+// flinkWorker is a script that Flink starts as worker: the program in this test binary,
+// with variables NAME=VALUE of its own.
+func flinkWorker(t *testing.T, variables ...string) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	script := filepath.Join(t.TempDir(), "worker")
-	text := fmt.Sprintf("#!/bin/sh\n%s=1 exec '%s' \"$@\"\n", asMain, self)
+	text := fmt.Sprintf("#!/bin/sh\n%s exec '%s' \"$@\"\n", strings.Join(append(variables, asMain+"=1"), " "), self)
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -163,6 +164,7 @@ var timed = map[string][]string{
 	"ledger/files/*.json": { // when a file was written and read: what spares reading it again
 		"generation", "mod_time", "hashed",
 	},
+	"ledger/reprocess/*.json": {"generation", "mod_time"}, // of the scan's file
 }
 
 // withoutTimes reads a store without what timed names.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"noisystudent/io/store"
+	"noisystudent/runners"
+	"noisystudent/runners/flink"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/incoming"
@@ -224,6 +226,24 @@ func TestReprocessTakesNewModels(t *testing.T) {
 	}
 	if p := c.reprocess(); p.New != 2 || len(p.Models) != 1 {
 		t.Errorf("the next run brings the rest up to date: %+v", p)
+	}
+}
+
+// A worker can open its order where nobody has heard of the cluster.
+func TestOrderNeedsNoCluster(t *testing.T) {
+	c := newClinic(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // no cluster of this user's
+	t.Setenv("HOME", t.TempDir())
+	l, err := openLabeller(t.Context(), Options{Store: c.st.Root()}, c.q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for parallelism, want := range map[int]int{0: 1, 2: 2, 9: 5} {
+		l.Runner = runners.Options{Runner: "flink", Flink: flink.Options{Parallelism: parallelism}}
+		w, err := ordered(t.Context(), l.order(5))
+		if err != nil || w.cases != want || w.memory() != workerBytes {
+			t.Errorf("--parallelism %d: %v, %+v", parallelism, err, w)
+		}
 	}
 }
 
