@@ -41,7 +41,7 @@ func openLabeller(ctx context.Context, o Options, q ReprocessRequest) (*labeller
 		if err != nil {
 			return nil, err
 		}
-		l.request.Output = out.Root()
+		l.request.Output, l.outputs = out.Root(), []*store.Store{out}
 	}
 	return l, l.replan(ctx)
 }

@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -226,6 +227,31 @@ func TestReprocessTakesNewModels(t *testing.T) {
 	}
 	if p := c.reprocess(); p.New != 2 || len(p.Models) != 1 {
 		t.Errorf("the next run brings the rest up to date: %+v", p)
+	}
+}
+
+// What a killed run has left half-written goes with the next run that does something,
+// from the store and from where copies go.
+func TestReprocessTidies(t *testing.T) {
+	c := newClinic(t)
+	c.q.Output = t.TempDir()
+	left := []string{filepath.Join(c.st.Root(), "predictions", "x", ".store-"+rand.Text()), filepath.Join(c.q.Output, ".store-"+rand.Text())}
+	for _, file := range left {
+		put(t, file, []byte("half"))
+		if err := os.Chtimes(file, time.Time{}, time.Now().Add(-2*abandoned)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for scans := range 2 {
+		if p := c.reprocess(); p.New != scans {
+			t.Errorf("%+v", p)
+		}
+		for _, file := range left {
+			if _, err := os.Stat(file); (err == nil) != (scans == 0) {
+				t.Errorf("%d scans, and %s: %v", scans, file, err)
+			}
+		}
+		c.put("a", 1)
 	}
 }
 
