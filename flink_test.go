@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path"
@@ -134,6 +135,32 @@ func TestFlink(t *testing.T) {
 	if err != nil || !bytes.Contains(workers, []byte("starts as ")) {
 		t.Errorf("the workers' log does not tell of them: %v\n%s", err, workers)
 	}
+}
+
+// TestFlinkListensHereOnly knocks at the cluster's ports, which ask for no password, by
+// every other address of this machine.
+func TestFlinkListensHereOnly(t *testing.T) {
+	state := flinkCluster(t)
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, a := range addresses {
+		ip, _, err := net.ParseCIDR(a.String())
+		if err != nil || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
+			continue
+		}
+		_, job, _ := net.SplitHostPort(state.Endpoint)
+		_, rest, _ := net.SplitHostPort(state.REST)
+		for _, port := range []string{job, rest, "8098", "8097"} {
+			tried++
+			if address := net.JoinHostPort(ip.String(), port); cluster.Answers(t.Context(), address) {
+				t.Errorf("%s answers", address)
+			}
+		}
+	}
+	t.Logf("%d ports of other addresses refuse", tried)
 }
 
 // workerPool starts a pool and returns its address.
