@@ -292,5 +292,11 @@ func TestFlinkReprocess(t *testing.T) {
 	storetest.Bucket(t, "data")
 	prism := newClinic(t, "gs://data/prism").days()
 	worker := flinkWorker(t, "STORAGE_EMULATOR_HOST="+os.Getenv("STORAGE_EMULATOR_HOST"))
-	same(t, prism, newClinic(t, "gs://data/flink", "--runner", "flink", "--environment-config", worker, "--parallelism", "2").days())
+	flink := newClinic(t, "gs://data/flink", "--runner", "flink", "--environment-config", worker, "--parallelism", "2")
+	same(t, prism, flink.days())
+	watching := flink.start("--watch", "--watch-for", "30s", "--interval", "1s")
+	flink.put("arrives", 7)
+	if p := watching(); p.New != 1 || p.Scans != 7 {
+		t.Errorf("watching: %+v", p)
+	}
 }

@@ -301,6 +301,15 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%v", now)
 		}
 	}
+	for _, id := range []string{"early", "late", "twin"} {
+		if err := os.Remove(filepath.Join(c.folder, id+"_0000.nii.gz")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.q.WatchFor = 2 * time.Second
+	if p := c.reprocess(); len(p.Removed) != 3 || p.Scans != 0 {
+		t.Errorf("an empty place: %+v", p)
+	}
 }
 
 func TestReprocessMisuse(t *testing.T) {
@@ -323,19 +332,5 @@ func TestReprocessMisuse(t *testing.T) {
 	}
 	if h, err := manifest.HolderOf(t.Context(), c.st, lockName); err != nil || !h.Released {
 		t.Errorf("the lock is still held: %+v, %v", h, err)
-	}
-}
-
-func TestGlob(t *testing.T) {
-	folder := t.TempDir()
-	file := filepath.Join(folder, "a.nii.gz")
-	put(t, file, nil)
-	for input, want := range map[string]string{
-		"in/*.nii.gz": "in/*.nii.gz", folder: folder + "/*", folder + "/": folder + "/*", file: file,
-		folder + "/pre": folder + "/pre*", "gs://b/in": "gs://b/in/*", "gs://b/in/": "gs://b/in/*", "gs://b/*/ct.nii.gz": "gs://b/*/ct.nii.gz",
-	} {
-		if got := glob(input); got != want {
-			t.Errorf("%s: %s, want %s", input, got, want)
-		}
 	}
 }
