@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,6 +142,8 @@ func TestFlink(t *testing.T) {
 // every other address of this machine.
 func TestFlinkListensHereOnly(t *testing.T) {
 	state := flinkCluster(t)
+	_, rest, _ := net.SplitHostPort(state.REST)
+	ports := append(jobServerPorts(t), rest)
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
@@ -151,16 +154,36 @@ func TestFlinkListensHereOnly(t *testing.T) {
 		if err != nil || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
 			continue
 		}
-		_, job, _ := net.SplitHostPort(state.Endpoint)
-		_, rest, _ := net.SplitHostPort(state.REST)
-		for _, port := range []string{job, rest, "8098", "8097"} {
+		for _, port := range ports {
 			tried++
 			if address := net.JoinHostPort(ip.String(), port); cluster.Answers(t.Context(), address) {
 				t.Errorf("%s answers", address)
 			}
 		}
 	}
-	t.Logf("%d ports of other addresses refuse", tried)
+	t.Logf("%d ports %v of other addresses refuse", tried, ports)
+}
+
+// jobServerPorts are those of jobs, artifacts and expansion, as its command line has them.
+func jobServerPorts(t *testing.T) (ports []string) {
+	t.Helper()
+	s, err := cluster.Look(t.Context(), os.Getenv("NOISYSTUDENT_FLINK"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.Processes {
+		args, err := exec.Command("ps", "-ww", "-o", "args=", "-p", strconv.Itoa(p.PID)).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`--[a-z]+-port=(\d+)`).FindAllSubmatch(args, -1) {
+			ports = append(ports, string(m[1]))
+		}
+	}
+	if len(ports) != 3 {
+		t.Fatalf("ports %v, want three", ports)
+	}
+	return ports
 }
 
 // workerPool starts a pool and returns its address.
@@ -338,6 +361,7 @@ func TestFlinkInterrupt(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	waitFor(t, filepath.Join(st, "models/teacher/fold_*/latest"), out)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)

@@ -171,7 +171,7 @@ func TestNothingIsLeft(t *testing.T) {
 // waitFor waits for a file.
 func waitFor(t *testing.T, pattern string, out *output) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(5 * time.Millisecond) { // the first job of a Flink cluster loads its classes
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			return
 		}

@@ -3,7 +3,7 @@
 //
 // Beam's own way (package universal) takes what to submit from variables of the
 // process, and leaves an empty file in the folder of temporary files for each pipeline
-// that runs in the process. Here both are arguments, and no file is made: workers are
+// that runs in the process. Here it is an argument, and no file is made: workers are
 // this binary, wherever they are, so nothing has to be shipped to them.
 package portable
 
