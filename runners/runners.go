@@ -59,14 +59,17 @@ func (o Options) Local() bool { return o.InProcess() || o.name() == "flink" && o
 // InProcess reports whether DoFns run in this process.
 func (o Options) InProcess() bool { return o.name() == "prism" }
 
-// AtOnce limits how many bundles a process works on at once; 0: no limit of the
-// runner's.
+// AtOnce is how many bundles the runner works on at once; 0: it has no limit, or nobody
+// says.
 func (o Options) AtOnce() int {
 	if o.name() == "flink" {
 		return o.Flink.AtOnce()
 	}
 	return 0
 }
+
+// Splits reports whether the runner gives a part of what a worker has left to another one.
+func (o Options) Splits() bool { return o.name() != "flink" }
 
 // Cloud reports whether DoFns run where only buckets can be reached.
 func (o Options) Cloud() bool { return o.name() == "dataflow" }

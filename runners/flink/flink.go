@@ -76,8 +76,13 @@ func (o Options) Local() bool {
 	return o.environment() == "LOOPBACK" || err == nil && state.Local && o.environment() == "PROCESS"
 }
 
-// AtOnce is how many bundles are worked on at once.
-func (o Options) AtOnce() int { return max(o.Parallelism, 1) } // parallelism.default of package cluster
+// AtOnce is how many bundles are worked on at once; 0: what the cluster's default is.
+func (o Options) AtOnce() int {
+	if state, err := o.cluster(); o.Parallelism == 0 && err == nil && state.Slots > 0 {
+		return 1 // parallelism.default of package cluster
+	}
+	return o.Parallelism
+}
 
 // one job at a time: Beam takes what to submit from variables.
 var one sync.Mutex

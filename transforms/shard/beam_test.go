@@ -1,6 +1,7 @@
 package shard_test
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"sync"
@@ -19,7 +20,7 @@ import (
 func TestMain(m *testing.M) { ptest.Main(m) }
 
 func init() {
-	register.DoFn3x2[*sdf.LockRTracker, string, func(int), sdf.ProcessContinuation, error](&napFn{})
+	register.DoFn4x2[context.Context, *sdf.LockRTracker, string, func(int), sdf.ProcessContinuation, error](&napFn{})
 	register.Emitter1[int]()
 }
 
@@ -33,8 +34,8 @@ var asleep struct {
 	now, most int
 }
 
-func (*napFn) ProcessElement(rt *sdf.LockRTracker, cases string, emit func(int)) (sdf.ProcessContinuation, error) {
-	return shard.Each(rt, cases, func(c int) error {
+func (*napFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, cases string, emit func(int)) (sdf.ProcessContinuation, error) {
+	return shard.Each(ctx, rt, cases, func(c int) error {
 		asleep.Lock()
 		asleep.now++
 		asleep.most = max(asleep.most, asleep.now)
