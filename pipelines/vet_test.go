@@ -37,5 +37,6 @@ func TestVet(t *testing.T) {
 		if _, err := vet.Execute(t.Context(), graph); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		allRead(t, name, graph)
 	}
 }
