@@ -19,28 +19,36 @@ const spareShards = 8
 
 // deal divides work into shards by what the headers of its cases say that it costs. What
 // the ledger knows, and what cannot be read, costs nothing: it is told of in no time.
-// Prism and Dataflow split a shard whose worker has too much left; Flink does not, so
-// that its shards take from a heap, which over clears.
 func deal[T any](ctx context.Context, r *run, c predict.Config, list []cases.Case, work []T, standing map[string]bool) []shard.Shard {
-	costs := passes(ctx, c, list, standing)
-	n := r.Shards
-	switch {
-	case n > 0:
-	case r.Runner.InProcess():
-		n = c.Options.Networks
-	case r.Runner.AtOnce() > 0:
-		n = r.Runner.AtOnce()
-	default:
-		n = shardsElsewhere
-	}
-	if n > 1 && !r.Runner.Splits() && slices.Max(costs) > 0 {
-		heap, shards, err := shard.Pile(ctx, r.store, work, costs, n, n*spareShards)
-		r.heap = &heap
-		if err == nil {
-			return shards
+	costs, workers := passes(ctx, c, list, standing), r.labellers(c)
+	shards := shard.Deal(work, costs, workers)
+	if workers > 1 && !r.Runner.Splits() && slices.Max(costs) > 0 {
+		n := spareShards * workers
+		if r.Runner.InProcess() {
+			n = workers + 1 // each at work reads a case before it has a network
+		}
+		heap, piled, err := shard.Pile(ctx, r.store, work, costs, workers, n)
+		if r.heap = &heap; err == nil {
+			shards = piled
 		} // if the store is ill, the work itself will tell
 	}
-	return shard.Deal(work, costs, n, r.Runner.InProcess())
+	if r.Runner.InProcess() {
+		shard.Apart(shards)
+	}
+	return shards
+}
+
+// labellers is how many workers label at once.
+func (r *run) labellers(c predict.Config) int {
+	switch n := r.Runner.AtOnce(); {
+	case r.Shards > 0:
+		return r.Shards
+	case r.Runner.InProcess():
+		return c.Options.Networks
+	case n > 0:
+		return n
+	}
+	return shardsElsewhere
 }
 
 // clearHeap removes what deal has put into the store.

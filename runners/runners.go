@@ -68,8 +68,9 @@ func (o Options) AtOnce() int {
 	return 0
 }
 
-// Splits reports whether the runner gives a part of what a worker has left to another one.
-func (o Options) Splits() bool { return o.name() != "flink" }
+// Splits reports whether the runner gives a part of what a worker has left to another
+// one that is idle. Prism splits too, but asks who is slow, not who is idle.
+func (o Options) Splits() bool { return o.name() == "dataflow" }
 
 // Cloud reports whether DoFns run where only buckets can be reached.
 func (o Options) Cloud() bool { return o.name() == "dataflow" }

@@ -55,7 +55,7 @@ func dealt(t *testing.T, n int) (texts []string, want []any) {
 	for i := range 24 {
 		list, want = append(list, i), append(want, i)
 	}
-	for _, s := range shard.Deal(list, make([]float64, len(list)), n, true) {
+	for _, s := range shard.Apart(shard.Deal(list, make([]float64, len(list)), n)) {
 		text, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)

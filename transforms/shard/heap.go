@@ -49,7 +49,7 @@ func Pile[T any](ctx context.Context, st *store.Store, list []T, costs []float64
 	work := pieces(dear, prices, workers)
 	h := Heap{Store: st.Root(), Key: heaps + rand.Text() + "/", Pieces: len(work)}
 	shards := make([]Shard, n)
-	copy(shards, Deal(free, make([]float64, len(free)), n, false))
+	copy(shards, Deal(free, make([]float64, len(free)), n))
 	for k := range shards {
 		own := h
 		own.Shard = k

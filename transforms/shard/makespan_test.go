@@ -303,7 +303,7 @@ func TestMakespan(t *testing.T) {
 func makespan(t *testing.T, list []sized, costs []float64, workers int, splits bool) string {
 	const gib = 1 << 30
 	f := &fleet{splits: splits, budget: max(12, 5*int64(workers)) * gib}
-	shards := shard.Deal(list, costs, workers, true)
+	shards := shard.Deal(list, costs, workers)
 	if !splits {
 		var err error
 		if _, shards, err = shard.Pile(t.Context(), open(t), list, costs, workers, 8*workers); err != nil {

@@ -32,8 +32,8 @@ type Shard struct {
 const apart = 30 * time.Millisecond
 
 // Deal makes at most n shards of cases with their predicted costs, in any unit. Cases
-// of equal cost stay in their order. Shards come back apart where a runner needs it.
-func Deal[T any](list []T, costs []float64, n int, comeBack bool) []Shard {
+// of equal cost stay in their order.
+func Deal[T any](list []T, costs []float64, n int) []Shard {
 	order, _ := byCost(costs)
 	shards := make([]Shard, min(max(n, 1), len(list)))
 	sums, counts := make([]float64, len(shards)), make([]int, len(shards))
@@ -48,8 +48,13 @@ func Deal[T any](list []T, costs []float64, n int, comeBack bool) []Shard {
 		counts[least]++
 		shards[least].Cases = append(shards[least].Cases, encode(list[i]))
 	}
+	return shards
+}
+
+// Apart makes shards come back each in its turn, which a single one need not.
+func Apart(shards []Shard) []Shard {
 	for k := range shards {
-		if comeBack {
+		if len(shards) > 1 {
 			shards[k].Wait = time.Duration(k+1) * apart
 		}
 	}
