@@ -59,6 +59,10 @@ func (o Options) Local() bool { return o.InProcess() || o.name() == "flink" && o
 // InProcess reports whether DoFns run in this process.
 func (o Options) InProcess() bool { return o.name() == "prism" }
 
+// SharedProcess reports whether the bundles of a machine are worked on in one process
+// that the runner has started.
+func (o Options) SharedProcess() bool { return o.name() == "flink" && o.Flink.Process() }
+
 // AtOnce is how many bundles the runner works on at once; 0: it has no limit, or nobody
 // says.
 func (o Options) AtOnce() int {

@@ -76,6 +76,9 @@ func (o Options) Local() bool {
 	return o.environment() == "LOOPBACK" || err == nil && state.Local && o.environment() == "PROCESS"
 }
 
+// Process reports whether Flink starts the workers, one for each TaskManager.
+func (o Options) Process() bool { return o.environment() == "PROCESS" }
+
 // AtOnce is how many bundles are worked on at once; 0: what the cluster's default is.
 func (o Options) AtOnce() int {
 	if state, err := o.cluster(); o.Parallelism == 0 && err == nil && state.Slots > 0 {
