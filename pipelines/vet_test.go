@@ -28,6 +28,7 @@ func TestVet(t *testing.T) {
 		"plan":        fingerprintGraph(fingerprint.Config{}, list),
 		"preprocess":  preprocessGraph(resample.Options{}, list),
 		"train":       trainGraph([]fit.Job{{Role: fit.Teacher, Epochs: 1}}, fit.Options{}),
+		"train whole": trainGraph([]fit.Job{{Role: fit.Teacher, Epochs: 1}}, fit.Options{Whole: true}),
 		"pseudolabel": pseudolabelGraph(pseudo.Config{}, shard.Deal([]pseudo.Prepared{{Case: "a"}}, []float64{1}, 1)),
 		"predict":     predictGraph(predict.Config{}, shard.Deal(list, make([]float64, len(list)), 2)),
 		"reprocess":   reprocessGraph("{}", []incoming.Group{{}}),

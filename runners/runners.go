@@ -63,6 +63,10 @@ func (o Options) InProcess() bool { return o.name() == "prism" }
 // that the runner has started.
 func (o Options) SharedProcess() bool { return o.name() == "flink" && o.Flink.Process() }
 
+// Whole reports whether elements should be worked on to their end rather than in steps
+// of a splittable DoFn, whose steps the runner deals out by a hash.
+func (o Options) Whole() bool { return o.name() == "flink" }
+
 // AtOnce is how many bundles the runner works on at once; 0: it has no limit, or nobody
 // says.
 func (o Options) AtOnce() int {
