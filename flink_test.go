@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path"
@@ -346,6 +347,59 @@ func TestFlinkRecovers(t *testing.T) {
 			t.Errorf("workers %v have outlived their job", left)
 		}
 	}
+}
+
+// TestFlinkSpreadsFolds trains as many folds as there are slots: each has one of them.
+func TestFlinkSpreadsFolds(t *testing.T) {
+	state := flinkCluster(t)
+	asDefault(t)
+	const folds = 4
+	folder := t.TempDir()
+	cohort := filepath.Join(folder, "cohort")
+	run(t, command.Done, "phantom", "--out", cohort, "--labelled", "8", "--unlabelled", "0", "--test", "0", "--shape", "9,16,22", "--spacing", "10,15,15")
+	args := append([]string{"--dataset", cohort, "--store", filepath.Join(folder, "store")}, smallPlan(fmt.Sprintf("training.folds=%d", folds))...)
+	run(t, command.Done, append([]string{"preprocess"}, args...)...)
+	run(t, command.Done, slices.Concat([]string{"train"}, args, []string{"--runner", "flink", "--environment-config", flinkWorker(t), "--parallelism", strconv.Itoa(folds), "--threads", strconv.Itoa(folds)})...)
+	if got := readBySlot(t, state, "fit.Jobs"); !slices.Equal(got, []int{1, 1, 1, 1}) {
+		t.Errorf("slots got %v folds", got)
+	}
+}
+
+// flinkJob is what Flink's REST interface tells of a job, or of many.
+type flinkJob struct {
+	ID       string `json:"jid"`
+	Start    int64  `json:"start-time"`
+	Jobs     []flinkJob
+	Vertices []struct{ ID, Name string }
+	Subtasks []struct {
+		Metrics struct {
+			Read int `json:"read-records"`
+		}
+	}
+}
+
+// readBySlot asks how many elements each slot has read in a stage of the last job.
+func readBySlot(t *testing.T, state cluster.State, stage string) (read []int) {
+	t.Helper()
+	ask := func(path string) (answer flinkJob) {
+		r, err := http.Get("http://" + state.REST + path)
+		if err == nil {
+			err = errors.Join(json.NewDecoder(r.Body).Decode(&answer), r.Body.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	last := slices.MaxFunc(ask("/jobs/overview").Jobs, func(a, b flinkJob) int { return cmp.Compare(a.Start, b.Start) })
+	for _, v := range ask("/jobs/" + last.ID).Vertices {
+		if strings.Contains(v.Name, stage) {
+			for _, sub := range ask("/jobs/" + last.ID + "/vertices/" + v.ID).Subtasks {
+				read = append(read, sub.Metrics.Read)
+			}
+		}
+	}
+	return read
 }
 
 // TestFlinkInterrupt interrupts a command: its job must not go on without it, or the

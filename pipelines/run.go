@@ -14,6 +14,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/plan"
+	"noisystudent/transforms/shard"
 )
 
 // Rejected is a case that a stage refused.
@@ -39,6 +40,7 @@ type run struct {
 	met      map[string]bool         // cases that preprocessing was asked for
 	models   map[string]TrainedModel // by folder
 	noted    map[string]bool         // what people were told: images by their headers, and lines of once
+	heap     *shard.Heap             // of the work that is on the runner, or nil
 	pool     []fit.Ref               // pseudo-labelled cases a student may learn from
 	pseudo   Pseudolabelled
 }

@@ -84,7 +84,7 @@ func pseudolabelCommand(c *session) *cobra.Command {
 		Use:   "pseudolabel",
 		Short: "Label the unlabelled cases with the ensemble of the teachers",
 		Example: `  noisystudent pseudolabel --dataset Dataset022_FLARE22 --store store
-  noisystudent pseudolabel --dataset gs://b/D --store gs://b/store --runner flink --endpoint localhost:8099 --parallelism 16 --shards 16`,
+  noisystudent pseudolabel --dataset gs://b/D --store gs://b/store --runner flink --endpoint localhost:8099 --parallelism 16`,
 		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Pseudolabel(ctx, o)

@@ -75,8 +75,16 @@ func (o Options) Local() bool {
 	return o.environment() == "LOOPBACK" || err == nil && state.Local && o.environment() == "PROCESS"
 }
 
-// AtOnce is how many bundles are worked on at once.
-func (o Options) AtOnce() int { return max(o.Parallelism, 1) } // parallelism.default of package cluster
+// Process reports whether Flink starts the workers, one for each TaskManager.
+func (o Options) Process() bool { return o.environment() == "PROCESS" }
+
+// AtOnce is how many bundles are worked on at once; 0: what the cluster's default is.
+func (o Options) AtOnce() int {
+	if state, err := o.cluster(); o.Parallelism == 0 && err == nil && state.Slots > 0 {
+		return 1 // parallelism.default of package cluster
+	}
+	return o.Parallelism
+}
 
 // dialling is how long the job server may take to answer.
 const dialling = 2 * time.Minute

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { beamtest.Main(m) }
 func TestCohortTransform(t *testing.T) {
 	o := small(t.TempDir()) // a runner may work in another process
 	p, s := beam.NewPipelineWithRoot()
-	written := Cohort(s, o)
+	written, _ := Cohort(s, o)
 	passert.EqualsList(s, written, []Written{
 		{"labelled_0000", "labelled", false},
 		{"labelled_0001", "labelled", false},

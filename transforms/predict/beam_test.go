@@ -45,7 +45,7 @@ func scans(t *testing.T) []cases.Case {
 // dealt makes elements of scans.
 func dealt(s beam.Scope, list []cases.Case, shards int) beam.PCollection {
 	var texts []string
-	for _, one := range shard.Deal(list, make([]float64, len(list)), shards, true) {
+	for _, one := range shard.Apart(shard.Deal(list, make([]float64, len(list)), shards)) {
 		text, err := json.Marshal(one)
 		if err != nil {
 			panic(err)

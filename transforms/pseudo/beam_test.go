@@ -47,7 +47,7 @@ func TestLabelsUnderPrism(t *testing.T) {
 // dealt makes elements of prepared cases.
 func dealt(t *testing.T, list []Prepared, shards int) (texts []string) {
 	t.Helper()
-	for _, one := range shard.Deal(list, make([]float64, len(list)), shards, true) {
+	for _, one := range shard.Apart(shard.Deal(list, make([]float64, len(list)), shards)) {
 		text, err := json.Marshal(one)
 		if err != nil {
 			t.Fatal(err)
