@@ -1,0 +1,259 @@
+package dicom
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"noisystudent/io/store"
+)
+
+// Place is where the slices of series lie: a folder with all below it, a bucket's
+// prefix, or a zip archive.
+type Place struct {
+	address string
+	info    store.Info // of all its files together
+	files   []file
+	headers []*header // nil until they are read
+}
+
+// file is one file of a place.
+type file struct {
+	name string // below the place
+	size int64
+	// read returns n bytes from off on.
+	read func(ctx context.Context, off, n int64) ([]byte, error)
+}
+
+// Address names one series of a place.
+func Address(place, series string) string { return place + "#" + series }
+
+var uidPattern = regexp.MustCompile(`^[0-9.]{1,64}$`)
+
+// Cut takes the address of a series apart; false where it is none.
+func Cut(address string) (place, series string, ok bool) {
+	at := strings.LastIndexByte(address, '#')
+	if at < 1 || !uidPattern.MatchString(address[at+1:]) {
+		return "", "", false
+	}
+	return address[:at], address[at+1:], true
+}
+
+// IsArchive reports whether a name is that of a zip archive.
+func IsArchive(name string) bool { return strings.EqualFold(path.Ext(name), ".zip") }
+
+// Candidate reports whether the file at a key may be a slice: its name ends as those
+// of slices do, or has no ending but a number.
+func Candidate(key string) bool {
+	for element := range strings.SplitSeq(key, "/") {
+		if strings.HasPrefix(element, ".") || strings.EqualFold(path.Ext(element), ".zarr") {
+			return false
+		}
+	}
+	name := path.Base(key)
+	return named(name) || !strings.EqualFold(name, "DICOMDIR") && !strings.ContainsFunc(path.Ext(name), isLetter)
+}
+
+// named reports whether a name says that the file is a slice.
+func named(name string) bool {
+	return slices.Contains([]string{".dcm", ".dicom", ".ima"}, strings.ToLower(path.Ext(name)))
+}
+
+func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
+
+// Folder is the place of objects of a store that were listed already, all with keys
+// that begin with the folder's and a slash; the folder is "" for the root.
+func Folder(st *store.Store, folder string, infos []store.Info) *Place {
+	p := &Place{address: st.Address(folder)}
+	if folder == "" {
+		p.address = st.Root()
+	}
+	var candidates []store.Info
+	for _, info := range infos {
+		if !Candidate(info.Key) {
+			continue
+		}
+		candidates = append(candidates, info)
+		p.files = append(p.files, file{
+			name: strings.TrimPrefix(strings.TrimPrefix(info.Key, folder), "/"), size: info.Size,
+			read: func(ctx context.Context, off, n int64) ([]byte, error) { return st.ReadRange(ctx, info.Key, off, n) },
+		})
+	}
+	p.info = together(candidates)
+	return p
+}
+
+// together describes files as one: any change to one of them, or to their number,
+// changes size, generation or time.
+func together(infos []store.Info) store.Info {
+	var sum store.Info
+	h := sha256.New()
+	for _, info := range infos {
+		sum.Size += info.Size
+		if info.ModTime.After(sum.ModTime) {
+			sum.ModTime = info.ModTime
+		}
+		fmt.Fprintf(h, "%q %d %d\n", info.Key, info.Size, info.Generation)
+	}
+	sum.Generation = max(int64(binary.LittleEndian.Uint64(h.Sum(nil))>>1), 1)
+	return sum
+}
+
+// Open finds the place of an address, which may name one of its series. A folder
+// without files is fs.ErrNotExist.
+func Open(ctx context.Context, address string) (*Place, error) {
+	if place, _, ok := Cut(address); ok {
+		address = place
+	}
+	if IsArchive(address) {
+		return Archive(ctx, address)
+	}
+	st, err := store.Open(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	infos, err := st.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	p := Folder(st, "", infos)
+	if len(p.files) == 0 {
+		return nil, fmt.Errorf("dicom: open %s: no files: %w", address, fs.ErrNotExist)
+	}
+	return p, nil
+}
+
+// Info describes all files of the place together, so that a slice that is added,
+// replaced or still growing shows. Its key is empty.
+func (p *Place) Info() store.Info { return p.info }
+
+// Series returns the instance UIDs of the series that have slices here, ascending.
+// Files that are not DICOM are passed over; where no other is there the list is empty.
+func (p *Place) Series(ctx context.Context) ([]string, error) {
+	if err := p.readHeaders(ctx); err != nil {
+		return nil, fmt.Errorf("dicom: read %s: %w", p.address, err)
+	}
+	found := map[string]bool{}
+	for _, h := range p.headers {
+		if h.series != "" {
+			found[h.series] = true
+		}
+	}
+	if fault := p.unknown(); len(found) == 0 && fault != nil {
+		return nil, fmt.Errorf("dicom: read %s: %w", p.address, fault)
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// unknown is what is wrong with a file whose series cannot be told; nil where each
+// file tells its own.
+func (p *Place) unknown() error {
+	for _, h := range p.headers {
+		if h.series == "" {
+			return h.fault
+		}
+	}
+	return nil
+}
+
+// headerReaders is how many headers are read at once: a bucket answers in tens of
+// milliseconds.
+const headerReaders = 16
+
+// readHeaders reads the headers of all files, once.
+func (p *Place) readHeaders(ctx context.Context) error {
+	if p.headers != nil {
+		return nil
+	}
+	headers := make([]*header, len(p.files))
+	err := each(len(p.files), headerReaders, func(i int) error {
+		h, err := readHeader(ctx, p.files[i])
+		if errors.Is(err, errNotDICOM) {
+			if named(p.files[i].name) {
+				headers[i] = &header{file: p.files[i], fault: fmt.Errorf("%s: %w: it does not begin as a DICOM file", p.files[i].name, ErrTruncated)}
+			}
+			return nil
+		}
+		if err == nil && !uidPattern.MatchString(h.series) {
+			h.fault = cmp.Or(h.fault, fmt.Errorf("%s: %w: SeriesInstanceUID is %.70q", h.file.name, ErrHeader, h.series))
+			h.series = ""
+		}
+		headers[i] = h
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	headers = slices.DeleteFunc(headers, func(h *header) bool { return h == nil })
+	if !slices.ContainsFunc(headers, func(h *header) bool { return h.transfer != "" || h.fault == nil }) {
+		headers = []*header{} // nothing here is DICOM, whatever the names say
+	}
+	p.headers = headers
+	return nil
+}
+
+// series returns the headers of one series, or of the only one where series is empty.
+// A file whose series cannot be told is held against each: a slice may be missing.
+func (p *Place) series(ctx context.Context, series string) ([]*header, error) {
+	list, err := p.Series(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(list) == 0 || series != "" && !slices.Contains(list, series):
+		return nil, fmt.Errorf("%w: %s", ErrNone, series)
+	case series == "" && len(list) > 1:
+		return nil, fmt.Errorf("%w: %s", ErrSeveral, strings.Join(list, ", "))
+	case series == "":
+		series = list[0]
+	}
+	if fault := p.unknown(); fault != nil {
+		return nil, fmt.Errorf("%w; it may be a slice of this series", fault)
+	}
+	var mine []*header
+	for _, h := range p.headers {
+		if h.series != series {
+			continue
+		}
+		if h.fault != nil {
+			return nil, h.fault
+		}
+		mine = append(mine, h)
+	}
+	return mine, nil
+}
+
+// each calls f for 0 to n-1, so many at once, and returns the error of the lowest.
+func each(n, at int, f func(i int) error) error {
+	errs := make([]error, n)
+	slots := make(chan struct{}, at)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range n {
+			slots <- struct{}{}
+			go func() {
+				errs[i] = f(i)
+				<-slots
+			}()
+		}
+		for range at {
+			slots <- struct{}{}
+		}
+	}()
+	<-done
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
