@@ -108,8 +108,9 @@ func together(infos []store.Info) store.Info {
 	return sum
 }
 
-// Open finds the place of an address, which may name one of its series. A folder
-// without files is fs.ErrNotExist.
+// Open finds the place of an address, which may name one of its series. A folder whose
+// name ends in "/." is meant without the folders below it. One without files is
+// fs.ErrNotExist.
 func Open(ctx context.Context, address string) (*Place, error) {
 	if place, _, ok := Cut(address); ok {
 		address = place
@@ -117,7 +118,8 @@ func Open(ctx context.Context, address string) (*Place, error) {
 	if IsArchive(address) {
 		return Archive(ctx, address)
 	}
-	st, err := store.Open(ctx, address)
+	folder, flat := strings.CutSuffix(address, "/.")
+	st, err := store.Open(ctx, folder)
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +127,48 @@ func Open(ctx context.Context, address string) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
+	if flat {
+		infos = slices.DeleteFunc(infos, func(info store.Info) bool { return strings.Contains(info.Key, "/") })
+	}
 	p := Folder(st, "", infos)
 	if len(p.files) == 0 {
 		return nil, fmt.Errorf("dicom: open %s: no files: %w", address, fs.ErrNotExist)
 	}
 	return p, nil
+}
+
+// Exists reports whether the series of an address has slices in its place.
+func Exists(ctx context.Context, address string) (bool, error) {
+	p, err := Open(ctx, address)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, series, _ := Cut(address)
+	list, err := p.Series(ctx)
+	return slices.Contains(list, series), err
+}
+
+// Digest returns the sha256, in hex, of the sorted sums of a series' files: the same
+// slices under other names, or packed, have the same.
+func (p *Place) Digest(ctx context.Context, series string) (string, error) {
+	list, err := p.series(ctx, series)
+	if err != nil {
+		return "", fmt.Errorf("dicom: digest: %w", err)
+	}
+	sums := make([]string, len(list))
+	err = each(len(list), sliceReaders, func(i int) error {
+		b, err := list[i].file.read(ctx, 0, list[i].file.size)
+		sums[i] = fmt.Sprintf("%x", sha256.Sum256(b))
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("dicom: digest: %w", err)
+	}
+	slices.Sort(sums)
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(sums, "\n")))), nil
 }
 
 // Info describes all files of the place together, so that a slice that is added,
