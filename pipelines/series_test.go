@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -196,5 +197,49 @@ func TestPredictRefusesSeries(t *testing.T) {
 	rows, err := manifest.Rows(t.Context(), c.st, "reprocess")
 	if err != nil || rows["anna#222222"].Reason != cases.Localizer {
 		t.Errorf("%+v, %v", rows["anna#222222"], err)
+	}
+}
+
+// TestRealSeries labels the public DICOM series; SimpleITK must find the labels in the
+// same place as the series that it reads itself.
+func TestRealSeries(t *testing.T) {
+	ct, python := os.Getenv("NOISYSTUDENT_CT"), os.Getenv("NOISYSTUDENT_PYTHON")
+	if ct == "" {
+		t.Skip("needs the real CT: set NOISYSTUDENT_CT")
+	}
+	if python == "" {
+		t.Skip("needs Python peers: set NOISYSTUDENT_PYTHON (testdata/peers/setup makes one)")
+	}
+	packed := filepath.Join(ct, "crlm_ct_1004_dicom.tar.xz")
+	if _, err := os.Stat(packed); err != nil {
+		t.Skipf("needs the real DICOM series: %v", err)
+	}
+	if testing.Short() {
+		t.Skip("seconds of prediction: not with -short")
+	}
+	c := newClinic(t)
+	folder, out := filepath.Join(c.folder, "crlm"), t.TempDir()
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := exec.Command("tar", "-xJf", packed, "-C", folder).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	p, err := Predict(t.Context(), Options{Store: c.st.Root(), Progress: &notes{}}, PredictRequest{Input: c.folder, Output: out})
+	if err != nil || p.New != 1 || len(p.Rejected) > 0 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	const script = `
+import glob, os, sys, numpy as np, SimpleITK as sitk
+reader = sitk.ImageSeriesReader()
+folder, = {os.path.dirname(f) for f in glob.glob(sys.argv[1] + "/**/*.dcm", recursive=True)}
+reader.SetFileNames(reader.GetGDCMSeriesFileNames(folder))
+scan, labels = reader.Execute(), sitk.ReadImage(sys.argv[2])
+assert scan.GetSize() == labels.GetSize() == (512, 512, 41), labels.GetSize()
+for of in ("GetSpacing", "GetOrigin", "GetDirection"):
+    assert np.allclose(getattr(scan, of)(), getattr(labels, of)(), atol=1e-4), (of, getattr(labels, of)())
+`
+	if text, err := exec.Command(python, "-c", script, folder, filepath.Join(out, "crlm.nii.gz")).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, text)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"math"
 	"path"
 	"strings"
 
@@ -17,10 +18,10 @@ import (
 	"noisystudent/io/store"
 )
 
-// maxEntries bounds the files of an archive, maxExpansion what one may hold of its
-// compressed bytes: deflate reaches 1032:1.
+// maxDirectory bounds an archive's list of files, in bytes; a file takes some hundred.
+// maxExpansion bounds what one may hold of its compressed bytes: deflate reaches 1032:1.
 const (
-	maxEntries   = 1 << 16
+	maxDirectory = 16 << 20
 	maxExpansion = 1040
 )
 
@@ -41,8 +42,9 @@ func Archive(ctx context.Context, address string) (*Place, error) {
 		return nil, err
 	}
 	p := &Place{address: address, info: info}
-	source := &ranges{ctx: ctx, st: st, key: key, size: info.Size}
+	source := &ranges{ctx: ctx, st: st, key: key, size: info.Size, left: maxDirectory}
 	z, err := zip.NewReader(source, info.Size)
+	source.left = math.MaxInt64
 	if err == nil {
 		err = checkEntries(z, info.Size)
 	}
@@ -59,14 +61,14 @@ func Archive(ctx context.Context, address string) (*Place, error) {
 
 // checkEntries refuses an archive that was not made by packing files.
 func checkEntries(z *zip.Reader, size int64) error {
-	if len(z.File) > maxEntries {
-		return fmt.Errorf("%w: %d files, more than %d", ErrArchive, len(z.File), maxEntries)
-	}
 	var packed uint64
 	for _, f := range z.File {
-		name := strings.TrimSuffix(f.Name, "/")
+		name, folder := strings.CutSuffix(f.Name, "/")
 		if !fs.ValidPath(name) || strings.ContainsAny(name, "\\:") {
 			return fmt.Errorf("%w: the name %.60q leads out of it", ErrArchive, f.Name)
+		}
+		if !folder && !f.Mode().IsRegular() {
+			return fmt.Errorf("%w: %s is a link, or no file either", ErrArchive, path.Base(name))
 		}
 		if f.UncompressedSize64 > maxExpansion*f.CompressedSize64+maxExpansion {
 			return fmt.Errorf("%w: %s claims %d bytes from %d", ErrArchive, path.Base(name), f.UncompressedSize64, f.CompressedSize64)
@@ -141,12 +143,18 @@ type ranges struct {
 	st   *store.Store
 	key  string
 	size int64
+	left int64 // bytes that may be read, while there is one reader
 }
 
 func (r *ranges) ReadAt(p []byte, off int64) (int, error) {
 	n := min(int64(len(p)), r.size-off)
-	if n <= 0 {
+	if off < 0 || n <= 0 {
 		return 0, io.EOF
+	}
+	if r.left < math.MaxInt64 {
+		if r.left -= n; r.left < 0 {
+			return 0, fmt.Errorf("%w: its list of files has more than %d bytes", ErrArchive, maxDirectory)
+		}
 	}
 	data, err := r.st.ReadRange(r.ctx, r.key, off, n)
 	if err != nil {

@@ -208,8 +208,11 @@ func (p *Place) unknown() error {
 // milliseconds.
 const headerReaders = 16
 
-// readHeaders reads the headers of all files, once.
+// readHeaders reads the headers of all files, unless this process knows them.
 func (p *Place) readHeaders(ctx context.Context) error {
+	if p.headers == nil {
+		p.headers = known.get(p)
+	}
 	if p.headers != nil {
 		return nil
 	}
@@ -237,6 +240,7 @@ func (p *Place) readHeaders(ctx context.Context) error {
 		headers = []*header{} // nothing here is DICOM, whatever the names say
 	}
 	p.headers = headers
+	known.put(p)
 	return nil
 }
 
