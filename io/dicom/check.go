@@ -10,19 +10,27 @@ import (
 	"github.com/suyashkumar/dicom/pkg/uid"
 )
 
-// rle is the one compressed syntax that is decoded.
-const rle = "1.2.840.10008.1.2.5"
+// unpackers decode compressed pixel data of one frame to little-endian words.
+var unpackers = map[string]func(b []byte, h *header) ([]byte, error){
+	"1.2.840.10008.1.2.5":    unpackRLE,
+	"1.2.840.10008.1.2.4.57": unpackJPEG,
+	"1.2.840.10008.1.2.4.70": unpackJPEG,
+}
+
+// compressed reports whether the pixel data are, in a way that is decoded here.
+func (h *header) compressed() bool { return unpackers[h.transfer] != nil }
+
+// maxRatio is more than RLE and lossless JPEG can reach: 128 bytes from 2.
+const maxRatio = 64
 
 // refusedSyntaxes are compressed ones by name, and what turns them into plain ones.
 var refusedSyntaxes = []struct{ prefix, name, remedy string }{
-	{"1.2.840.10008.1.2.4.57", "JPEG lossless", "dcmdjpeg OLD NEW"},
-	{"1.2.840.10008.1.2.4.70", "JPEG lossless", "dcmdjpeg OLD NEW"},
 	{"1.2.840.10008.1.2.4.80", "JPEG-LS", "dcmdjpls OLD NEW"},
 	{"1.2.840.10008.1.2.4.81", "JPEG-LS, lossy", "dcmdjpls OLD NEW"},
 	{"1.2.840.10008.1.2.4.9", "JPEG 2000", "gdcmconv --raw OLD NEW"},
 	{"1.2.840.10008.1.2.4.20", "high-throughput JPEG 2000", "gdcmconv --raw OLD NEW"},
 	{"1.2.840.10008.1.2.4.10", "video", "nothing: it is no CT"},
-	{"1.2.840.10008.1.2.4.", "JPEG", "dcmdjpeg OLD NEW"},
+	{"1.2.840.10008.1.2.4.", "lossy JPEG", "dcmdjpeg OLD NEW"},
 	{"", "unknown", "gdcmconv --raw OLD NEW"},
 }
 
@@ -68,7 +76,7 @@ func (h *header) checkKind() error {
 		return ErrNoPixels
 	case h.pixels.tag != tag.PixelData:
 		return fmt.Errorf("%w: floating point", ErrPixels)
-	case slices.Contains(plainSyntaxes, h.transfer) || h.transfer == rle:
+	case slices.Contains(plainSyntaxes, h.transfer) || h.compressed():
 		return nil
 	}
 	for _, s := range refusedSyntaxes {
@@ -95,11 +103,11 @@ func (h *header) checkPixels() error {
 		return fmt.Errorf("%w: %d bits allocated", ErrPixels, h.allocated)
 	case h.stored < 1 || h.stored > h.allocated || h.high < h.stored-1 || h.high >= h.allocated:
 		return fmt.Errorf("%w: %d bits stored up to bit %d of %d", ErrHeader, h.stored, h.high, h.allocated)
-	case (h.transfer == rle) != h.pixels.hasNoLength:
+	case h.compressed() != h.pixels.hasNoLength:
 		return fmt.Errorf("%w: the transfer syntax %s does not go with the pixel data", ErrHeader, h.transfer)
-	case h.transfer == rle && n > held*maxRun:
+	case h.compressed() && n > held*maxRatio:
 		return fmt.Errorf("%w: %d bytes cannot hold %dx%d pixels", ErrTruncated, held, h.columns, h.rows)
-	case h.transfer == rle:
+	case h.compressed():
 		return nil
 	case int64(h.pixels.length) != n+n%2 && int64(h.pixels.length) != n:
 		return fmt.Errorf("%w: %d bytes of pixel data for %dx%d pixels of %d bits", ErrMismatch, h.pixels.length, h.columns, h.rows, h.allocated)

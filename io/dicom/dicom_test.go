@@ -26,7 +26,7 @@ func small() dicomtest.Series {
 }
 
 // put stores slices in a bucket in memory and returns its address.
-func put(t *testing.T, list []dicomtest.Slice) string {
+func put(t testing.TB, list []dicomtest.Slice) string {
 	t.Helper()
 	files := map[string][]byte{}
 	for i, s := range list {
@@ -37,7 +37,7 @@ func put(t *testing.T, list []dicomtest.Slice) string {
 
 var buckets atomic.Int64
 
-func putFiles(t *testing.T, files map[string][]byte) string {
+func putFiles(t testing.TB, files map[string][]byte) string {
 	t.Helper()
 	address := fmt.Sprintf("mem://dicom%d/series", buckets.Add(1))
 	st, err := store.Open(t.Context(), address)
@@ -114,7 +114,8 @@ func TestTransferSyntaxes(t *testing.T) {
 	s.Value = func(z, y, x int) int { return 300*z - 200*(y%2) + x/3 }
 	var want []float32
 	for _, syntax := range []string{
-		uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian, dicomtest.RLE,
+		uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian,
+		dicomtest.RLE, dicomtest.JPEG, dicomtest.SV1,
 	} {
 		s.Syntax = syntax
 		v, _, err := Read(t.Context(), put(t, s.Slices()), Options{})
@@ -133,8 +134,8 @@ func TestTransferSyntaxes(t *testing.T) {
 
 func TestRefusedSyntaxes(t *testing.T) {
 	for syntax, want := range map[string]string{
-		"1.2.840.10008.1.2.4.50":  "JPEG (1.2.840.10008.1.2.4.50)",
-		"1.2.840.10008.1.2.4.70":  "JPEG lossless",
+		"1.2.840.10008.1.2.4.50":  "lossy JPEG (1.2.840.10008.1.2.4.50)",
+		"1.2.840.10008.1.2.4.51":  "dcmdjpeg",
 		"1.2.840.10008.1.2.4.80":  "dcmdjpls",
 		"1.2.840.10008.1.2.4.90":  "JPEG 2000",
 		"1.2.840.10008.1.2.4.201": "high-throughput",
@@ -325,7 +326,7 @@ func TestTolerances(t *testing.T) {
 }
 
 func TestTruncatedFiles(t *testing.T) {
-	for _, syntax := range []string{uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian, dicomtest.RLE} {
+	for _, syntax := range []string{uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian, dicomtest.RLE, dicomtest.SV1} {
 		s := small()
 		s.Syntax = syntax
 		list := s.Slices()

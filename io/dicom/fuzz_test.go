@@ -15,7 +15,7 @@ import (
 func FuzzRead(f *testing.F) {
 	for _, syntax := range []string{
 		uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian, dicomtest.RLE,
-		"1.2.840.10008.1.2.4.70",
+		dicomtest.SV1, "1.2.840.10008.1.2.4.80",
 	} {
 		s := small()
 		s.Syntax = syntax

@@ -71,6 +71,7 @@ func TestPeer(t *testing.T) {
 	none := func(int, dicomtest.Slice) {}
 	for _, syntax := range []string{
 		uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian, dicomtest.RLE,
+		dicomtest.JPEG, dicomtest.SV1,
 	} {
 		add(dicomtest.Series{Syntax: syntax}, none)
 	}

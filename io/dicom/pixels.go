@@ -74,15 +74,15 @@ func (h *header) word(raw uint32) int {
 // unpacked returns the slice's pixels as plain words of an order.
 func (h *header) unpacked(ctx context.Context) ([]byte, binary.ByteOrder, error) {
 	at, n := int64(h.pixels.value), int64(h.bytes())
-	switch h.transfer {
-	case rle:
+	switch {
+	case h.compressed():
 		b, err := h.file.read(ctx, at, h.file.size-at)
 		if err != nil {
 			return nil, nil, err
 		}
-		b, err = unpackRLE(b, int(n), h.allocated/8)
+		b, err = unpackers[h.transfer](b, h)
 		return b, binary.LittleEndian, err
-	case uid.DeflatedExplicitVRLittleEndian:
+	case h.transfer == uid.DeflatedExplicitVRLittleEndian:
 		b, err := h.file.read(ctx, 0, h.file.size)
 		if err != nil {
 			return nil, nil, err

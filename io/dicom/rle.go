@@ -7,12 +7,10 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 )
 
-// maxRun bounds what run-length coding can reach: 128 bytes from 2.
-const maxRun = 64
-
 // unpackRLE decodes the encapsulated pixel data of one frame (PS3.5, annexes A.4 and
-// G) to n bytes of little-endian words of width bytes.
-func unpackRLE(b []byte, n, width int) ([]byte, error) {
+// G).
+func unpackRLE(b []byte, h *header) ([]byte, error) {
+	width := h.allocated / 8
 	frame, err := fragments(b)
 	if err != nil {
 		return nil, err
@@ -24,7 +22,7 @@ func unpackRLE(b []byte, n, width int) ([]byte, error) {
 	if count := le.Uint32(frame); count != uint32(width) {
 		return nil, fmt.Errorf("%w: %d RLE segments for pixels of %d bytes", ErrHeader, count, width)
 	}
-	out := make([]byte, n)
+	out := make([]byte, h.bytes())
 	for s := range width { // the first segment holds the most significant bytes
 		start, end := int64(le.Uint32(frame[4+4*s:])), int64(len(frame))
 		if s+1 < width {

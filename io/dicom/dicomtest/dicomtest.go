@@ -16,8 +16,12 @@ import (
 	"github.com/suyashkumar/dicom/pkg/uid"
 )
 
-// RLE is the transfer syntax of run-length coding.
-const RLE = "1.2.840.10008.1.2.5"
+// Transfer syntaxes of compressed pixel data.
+const (
+	RLE  = "1.2.840.10008.1.2.5"
+	JPEG = "1.2.840.10008.1.2.4.57" // lossless, with any predictor
+	SV1  = "1.2.840.10008.1.2.4.70" // lossless, with predictor 1
+)
 
 // Series describes a CT series: axial slices of int16 unless said otherwise.
 type Series struct {
@@ -155,6 +159,9 @@ func (s Slice) pixels(syntax string) lib.PixelDataInfo {
 	switch syntax {
 	case RLE:
 		return Encapsulated(PackRLE(b, width))
+	case JPEG, SV1:
+		rows, columns, bits := s[tag.Rows].([]int)[0], s[tag.Columns].([]int)[0], s[tag.BitsStored].([]int)[0]
+		return Encapsulated(PackJPEG(b, rows, columns, JPEGOptions{Predictor: 1, Precision: bits}))
 	case uid.ExplicitVRBigEndian:
 		swapped := slices.Clone(b)
 		for i := 0; i+width <= len(b); i += width {
@@ -165,10 +172,13 @@ func (s Slice) pixels(syntax string) lib.PixelDataInfo {
 	return lib.PixelDataInfo{IntentionallyUnprocessed: true, UnprocessedValueData: b}
 }
 
-// Encapsulated is compressed pixel data in fragments.
+// Encapsulated is compressed pixel data in fragments, each filled up to an even length.
 func Encapsulated(fragments ...[]byte) lib.PixelDataInfo {
 	info := lib.PixelDataInfo{IsEncapsulated: true}
 	for _, b := range fragments {
+		if len(b)%2 == 1 {
+			b = append(slices.Clone(b), 0)
+		}
 		info.Frames = append(info.Frames, &frame.Frame{Encapsulated: true, EncapsulatedData: frame.EncapsulatedFrame{Data: b}})
 	}
 	return info
