@@ -1,6 +1,7 @@
 package dicom
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -101,6 +102,8 @@ func (h *header) checkPixels() error {
 		return fmt.Errorf("%w: %d samples a pixel", ErrPixels, h.samples)
 	case h.allocated != 8 && h.allocated != 16 && h.allocated != 32:
 		return fmt.Errorf("%w: %d bits allocated", ErrPixels, h.allocated)
+	case h.allocated == 8 && h.order == binary.BigEndian && h.pixels.vr == "OW":
+		return fmt.Errorf("%w: bytes in words of the other byte order", ErrPixels)
 	case h.stored < 1 || h.stored > h.allocated || h.high < h.stored-1 || h.high >= h.allocated:
 		return fmt.Errorf("%w: %d bits stored up to bit %d of %d", ErrHeader, h.stored, h.high, h.allocated)
 	case h.compressed() != h.pixels.hasNoLength:

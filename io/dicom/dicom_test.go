@@ -264,6 +264,10 @@ func TestRefusals(t *testing.T) {
 		{"no pixel data", ErrNoPixels, all(func(s dicomtest.Slice) { delete(s, tag.PixelData) })},
 		{"colour", ErrPixels, all(func(s dicomtest.Slice) { s[tag.SamplesPerPixel] = []int{3} })},
 		{"12 bits allocated", ErrPixels, all(set(tag.BitsAllocated, []int{12}))},
+		{"bytes in words of the other byte order", ErrPixels, all(func(s dicomtest.Slice) {
+			s[tag.BitsAllocated], s[tag.BitsStored], s[tag.HighBit] = []int{8}, []int{8}, []int{7}
+			s[tag.TransferSyntaxUID], s[tag.PixelData] = []string{uid.ExplicitVRBigEndian}, make([]byte, 30)
+		})},
 		{"bits beyond", ErrHeader, all(set(tag.BitsStored, []int{17}))},
 		{"high bit below", ErrHeader, all(set(tag.HighBit, []int{3}))},
 		{"no rows", ErrDimensions, all(set(tag.Rows, []int{0}))},
@@ -398,10 +402,28 @@ func TestSeries(t *testing.T) {
 	if _, _, err := ReadHeader(t.Context(), Address(putFiles(t, files), "1.2.9"), Options{}); !errors.Is(err, ErrTruncated) {
 		t.Errorf("a damaged slice: %v", err)
 	}
+	delete(files, "damaged.dcm")
+	files["done"] = nil // a mark, not a slice
+	if _, _, err := ReadHeader(t.Context(), Address(putFiles(t, files), "1.2.9"), Options{}); err != nil {
+		t.Error(err)
+	}
+	files["IM7"] = nil // a slice that was not copied
+	if _, _, err := ReadHeader(t.Context(), Address(putFiles(t, files), "1.2.9"), Options{}); !errors.Is(err, ErrTruncated) {
+		t.Errorf("an empty slice: %v", err)
+	}
+	for n := preambleSize; n < 200; n++ { // one file, cut within what comes before its data
+		p, err := Open(t.Context(), putFiles(t, map[string][]byte{"IM": files["a/0/0.0"][:n]}))
+		if err == nil {
+			_, err = p.Series(t.Context())
+		}
+		if !errors.Is(err, ErrMalformed) {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+	}
 	if _, err := Open(t.Context(), "mem://dicom0/nothing"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an empty folder: %v", err)
 	}
-	for _, names := range [][]string{{"a.dcm", "b.dcm"}, {"a", "b"}} {
+	for _, names := range [][]string{{"a.dcm", "b.dcm"}, {"a", "b"}, {"a.ct", "b1"}} {
 		p, err := Open(t.Context(), putFiles(t, map[string][]byte{names[0]: []byte("text"), names[1]: nil}))
 		if err == nil {
 			list, err = p.Series(t.Context())

@@ -27,7 +27,7 @@ const (
 // wanted are the elements that are decoded. No other leaves scan, names of patients
 // least of all.
 var wanted = map[tag.Tag]bool{
-	tag.SOPClassUID: true, tag.SOPInstanceUID: true, tag.Modality: true, tag.ImageType: true,
+	tag.SOPClassUID: true, tag.Modality: true, tag.ImageType: true,
 	tag.SeriesInstanceUID: true, tag.FrameOfReferenceUID: true,
 	tag.ImagePositionPatient: true, tag.ImageOrientationPatient: true, tag.PixelSpacing: true, tag.SliceThickness: true,
 	tag.GantryDetectorTilt: true,
@@ -43,22 +43,23 @@ type header struct {
 	transfer string // transfer syntax
 	order    binary.ByteOrder
 	pixels   element
+	begun    bool  // the file begins as DICOM files do
 	fault    error // why the rest could not be read
 
-	class, instance, series, modality string
-	imageType, reference              string
-	placed                            bool          // the position is declared
-	position                          [3]float64    // LPS mm, of the first pixel's centre
-	axes                              [2][3]float64 // LPS, along a row and down a column
-	spacing                           [2]float64    // mm, between rows and between columns
-	thickness, tilt                   float64       // mm, degrees; 0 where not said
-	rows, columns, frames, samples    int
-	allocated, stored, high           int // bits
-	signed                            bool
-	padding                           [2]int // lowest and highest stored value
-	padded                            bool   // padding is declared
-	slope, inter                      float64
-	unscaled                          bool // no slope and intercept
+	class, series, modality        string
+	imageType, reference           string
+	placed                         bool          // the position is declared
+	position                       [3]float64    // LPS mm, of the first pixel's centre
+	axes                           [2][3]float64 // LPS, along a row and down a column
+	spacing                        [2]float64    // mm, between rows and between columns
+	thickness, tilt                float64       // mm, degrees; 0 where not said
+	rows, columns, frames, samples int
+	allocated, stored, high        int // bits
+	signed                         bool
+	padding                        [2]int // lowest and highest stored value
+	padded                         bool   // padding is declared
+	slope, inter                   float64
+	unscaled                       bool // no slope and intercept
 }
 
 // errNotDICOM marks a file that does not begin as DICOM files do.
@@ -100,6 +101,7 @@ func parse(b []byte, f file) (*header, error) {
 	if len(b) < preambleSize || string(b[preambleSize-4:preambleSize]) != "DICM" {
 		return nil, errNotDICOM
 	}
+	h.begun = true
 	at, err := h.parseMeta(b)
 	if err != nil {
 		return h, err
@@ -200,7 +202,7 @@ func (h *header) decode(s syntax, elements []byte) error {
 
 // take fills the header from decoded elements.
 func (h *header) take(d *decoder) {
-	h.class, h.instance, h.series = d.text(tag.SOPClassUID), d.text(tag.SOPInstanceUID), d.text(tag.SeriesInstanceUID)
+	h.class, h.series = d.text(tag.SOPClassUID), d.text(tag.SeriesInstanceUID)
 	h.modality, h.reference = d.text(tag.Modality), d.text(tag.FrameOfReferenceUID)
 	h.imageType = strings.Join(d.texts(tag.ImageType), `\`)
 	h.placed = d.has(tag.ImagePositionPatient)

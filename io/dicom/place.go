@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"noisystudent/io/store"
 )
@@ -51,8 +53,8 @@ func Cut(address string) (place, series string, ok bool) {
 // IsArchive reports whether a name is that of a zip archive.
 func IsArchive(name string) bool { return strings.EqualFold(path.Ext(name), ".zip") }
 
-// Candidate reports whether the file at a key may be a slice: its name ends as those
-// of slices do, or has no ending but a number.
+// Candidate reports whether the file at a key may be a slice. Only content tells, so
+// that it is any file whose name does not say that it is something else.
 func Candidate(key string) bool {
 	for element := range strings.SplitSeq(key, "/") {
 		if strings.HasPrefix(element, ".") || strings.EqualFold(path.Ext(element), ".zarr") {
@@ -60,15 +62,23 @@ func Candidate(key string) bool {
 		}
 	}
 	name := path.Base(key)
-	return named(name) || !strings.EqualFold(name, "DICOMDIR") && !strings.ContainsFunc(path.Ext(name), isLetter)
+	return !strings.EqualFold(name, "DICOMDIR") && !slices.Contains(others, strings.ToLower(path.Ext(name)))
 }
 
-// named reports whether a name says that the file is a slice.
-func named(name string) bool {
-	return slices.Contains([]string{".dcm", ".dicom", ".ima"}, strings.ToLower(path.Ext(name)))
-}
+// others are endings of what lies beside slices: reports, viewers, other images, and
+// files that are still being written.
+var others = strings.Fields(`.txt .md .json .xml .csv .tsv .xls .xlsx .doc .docx .pdf .htm .html .css .js .log .yaml .yml .ini .inf .cfg
+	.exe .dll .jar .class .bat .sh .py .go .db .lnk .jpg .jpeg .png .gif .bmp .ico .svg .tif .tiff .avi .mp4
+	.nii .gz .zip .7z .rar .tar .tgz .xz .bz2 .zst .nrrd .nhdr .mha .mhd .mgz .b2nd .npy .npz .mat .stl .safetensors .parquet
+	.part .partial .tmp .crdownload`)
 
-func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
+// meant reports whether a file that does not begin as a slice is a damaged one rather
+// than something else: it is named like slices, or empty as a broken copy leaves it.
+func (f file) meant() bool {
+	name := path.Base(f.name)
+	return slices.Contains([]string{".dcm", ".dicom", ".ima"}, strings.ToLower(path.Ext(name))) ||
+		f.size == 0 && strings.ContainsAny(name, "0123456789")
+}
 
 // Folder is the place of objects of a store that were listed already, all with keys
 // that begin with the folder's and a slash; the folder is "" for the root.
@@ -220,8 +230,8 @@ func (p *Place) readHeaders(ctx context.Context) error {
 	err := each(len(p.files), headerReaders, func(i int) error {
 		h, err := readHeader(ctx, p.files[i])
 		if errors.Is(err, errNotDICOM) {
-			if named(p.files[i].name) {
-				headers[i] = &header{file: p.files[i], fault: fmt.Errorf("%s: %w: it does not begin as a DICOM file", p.files[i].name, ErrTruncated)}
+			if f := p.files[i]; f.meant() {
+				headers[i] = &header{file: f, fault: fmt.Errorf("%s: %w: it does not begin as a DICOM file", f.name, ErrTruncated)}
 			}
 			return nil
 		}
@@ -236,7 +246,7 @@ func (p *Place) readHeaders(ctx context.Context) error {
 		return err
 	}
 	headers = slices.DeleteFunc(headers, func(h *header) bool { return h == nil })
-	if !slices.ContainsFunc(headers, func(h *header) bool { return h.transfer != "" || h.fault == nil }) {
+	if !slices.ContainsFunc(headers, func(h *header) bool { return h.begun }) {
 		headers = []*header{} // nothing here is DICOM, whatever the names say
 	}
 	p.headers = headers
@@ -274,29 +284,22 @@ func (p *Place) series(ctx context.Context, series string) ([]*header, error) {
 	return mine, nil
 }
 
-// each calls f for 0 to n-1, so many at once, and returns the error of the lowest.
+// each calls f for 0 to n-1, so many at once, and returns the error of the lowest. After
+// an error it begins no more.
 func each(n, at int, f func(i int) error) error {
 	errs := make([]error, n)
+	var failed atomic.Bool
+	var group sync.WaitGroup
 	slots := make(chan struct{}, at)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := range n {
-			slots <- struct{}{}
-			go func() {
-				errs[i] = f(i)
-				<-slots
-			}()
-		}
-		for range at {
-			slots <- struct{}{}
-		}
-	}()
-	<-done
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+	for i := 0; i < n && !failed.Load(); i++ {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			if errs[i] = f(i); errs[i] != nil {
+				failed.Store(true)
+			}
+		})
 	}
-	return nil
+	group.Wait()
+	return cmp.Or(errs...)
 }

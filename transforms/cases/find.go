@@ -94,6 +94,9 @@ func (f *finder) direct(ctx context.Context, st *store.Store, folder string, inf
 		case nested && !ignored(below): // it has the name of a scan
 			refused[below] = true
 			f.reject(folderID(below), UnsupportedType, address(below), "put the file itself in its place", errors.New("it is a folder"))
+		case nested && scans && dicom.IsArchive(key):
+			refused[below] = true
+			f.reject(below, UnsupportedType, address(key), "move archives of slices one folder up", errors.New("it lies in a folder"))
 		case ignored(key):
 		case !nested:
 			files = append(files, file{name: key, address: address(key)})

@@ -45,7 +45,7 @@ func TestSeriesAreScans(t *testing.T) {
 	objects := map[string][]byte{
 		"n_0000.nii.gz": nil, "carl.zip": archive("1.2.3"), "texts.zip": dicomtest.Zip(map[string][]byte{"a.txt": nil}), "cut.zip": archive("1.2.3")[:300],
 		"anna/DICOMDIR": []byte("x"), "anna/report.txt": []byte("x"), "notes/README": []byte("x"), "notes/1": []byte("x"), ".cache/IM1": slicesOf("1.2.3")[0],
-		"bad/1.dcm": []byte("text"), "broken/IM1": slicesOf("1.2.3")[0][:180], "st/preprocessed/a.zarr/c/0": []byte("x"),
+		"bad/1.dcm": []byte("text"), "deep/er.zip": archive("1.2.3"), "labels/readme.pdf": nil, "broken/IM1": slicesOf("1.2.3")[0][:180], "st/preprocessed/a.zarr/c/0": []byte("x"),
 	}
 	series(objects, "anna/study/1/", "1.2.3")
 	series(objects, "bert/", "1.2.840.111111")
@@ -73,7 +73,7 @@ func TestSeriesAreScans(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	_, refused := short(nil, l.Rejected)
-	if diff := cmp.Diff([]string{"unsupported-type:bad", "truncated:broken", "bad-archive:cut", "unsupported-type:texts"}, refused); diff != "" {
+	if diff := cmp.Diff([]string{"unsupported-type:bad", "truncated:broken", "bad-archive:cut", "unsupported-type:deep", "unsupported-type:texts"}, refused); diff != "" {
 		t.Errorf("rejected (-want +got)\n%s", diff)
 	}
 	for _, c := range l.Cases {
