@@ -214,6 +214,9 @@ func TestRealSeries(t *testing.T) {
 	if _, err := os.Stat(packed); err != nil {
 		t.Skipf("needs the real DICOM series: %v", err)
 	}
+	if _, err := exec.LookPath("xz"); err != nil {
+		t.Skipf("needs tar and xz: %v", err)
+	}
 	if testing.Short() {
 		t.Skip("seconds of prediction: not with -short")
 	}

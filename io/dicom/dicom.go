@@ -15,7 +15,7 @@
 //
 // The library suyashkumar/dicom decodes the values of elements; where elements lie,
 // and the pixels, is found here, because the library takes lengths on their word.
-// Only the elements listed in header.go are decoded: nothing about the patient.
+// Only the elements listed in values.go are decoded: nothing about the patient.
 //
 // Standard: DICOM PS3.3 (C.7.6.2, C.8.2.1), PS3.5, PS3.10.
 package dicom

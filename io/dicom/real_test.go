@@ -25,6 +25,9 @@ func realSeries(t *testing.T) string {
 	if _, err := os.Stat(packed); err != nil {
 		t.Skipf("needs the real DICOM series: %v", err)
 	}
+	if _, err := exec.LookPath("xz"); err != nil {
+		t.Skipf("needs tar and xz: %v", err)
+	}
 	if out, err := exec.Command("tar", "-xJf", packed, "-C", to).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
