@@ -13,6 +13,7 @@ import (
 	"noisystudent/io/dicom/dicomtest"
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
+	"noisystudent/io/store/storetest"
 )
 
 // slicesOf are the files of a small series.
@@ -92,10 +93,25 @@ func TestSeriesAreScans(t *testing.T) {
 }
 
 func TestSeriesByAddress(t *testing.T) {
+	storetest.Bucket(t, "addresses")
+	for _, root := range []string{"mem://addresses", "gs://addresses", t.TempDir()} {
+		testAddresses(t, root)
+	}
+}
+
+func testAddresses(t *testing.T, root string) {
 	objects := map[string][]byte{"pool/a.zip": archive("1.1")}
 	series(objects, "pool/p1/ct/", "1.2.3")
 	series(objects, "pool/p2/ct/", "1.2.4")
-	st := memory(t, "addresses", objects)
+	st, err := store.Open(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, b := range objects {
+		if err := st.Write(t.Context(), key, b); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for address, want := range map[string][]string{
 		"pool":       {"a", "p1", "p2"},
 		"pool/p1/ct": {"ct"},
@@ -110,9 +126,12 @@ func TestSeriesByAddress(t *testing.T) {
 		var ids []string
 		for _, c := range found {
 			ids = append(ids, c.ID)
+			if v, _, err := ReadImage(t.Context(), c, nifti.RAS, 0); err != nil || v.Voxels() != 60 {
+				t.Errorf("%s: %s: %v", st.Address(address), c.ID, err)
+			}
 		}
 		if err != nil || len(rejected) > 0 || !slices.Equal(ids, want) {
-			t.Errorf("%s: %v, %v, %v", address, ids, rejected, err)
+			t.Errorf("%s: %v, %v, %v", st.Address(address), ids, rejected, err)
 		}
 	}
 	// Two patients' folders of one name are two cases of one id.
