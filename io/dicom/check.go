@@ -63,14 +63,14 @@ func (h *header) check() error {
 
 func (h *header) checkKind() error {
 	switch {
+	case h.modality != "CT":
+		return fmt.Errorf("%w: the modality is %.16q", ErrModality, h.modality)
 	case multiFrame[h.class] != "" || h.frames > 1:
 		name := multiFrame[h.class]
 		if name == "" {
 			name = fmt.Sprintf("%d frames", h.frames)
 		}
 		return fmt.Errorf("%w: %s: take it apart into slices, for example with dcm4che's emf2sf, or convert it with dcm2niix", ErrMultiFrame, name)
-	case h.modality != "CT":
-		return fmt.Errorf("%w: the modality is %.16q", ErrModality, h.modality)
 	case strings.Contains(h.imageType, "LOCALIZER"):
 		return fmt.Errorf("%w: ImageType is %.60q", ErrLocalizer, h.imageType)
 	case h.pixels.start == 0:

@@ -1,6 +1,7 @@
 package dicom
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -350,6 +351,41 @@ func TestTruncatedFiles(t *testing.T) {
 			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrNoPixels) {
 				t.Fatalf("%s: %d of %d bytes: %v", syntax, n, len(whole), err)
 			}
+		}
+	}
+}
+
+// Elements that some program passed on without knowing them are of representation UN.
+func TestUnknownRepresentations(t *testing.T) {
+	for _, syntax := range []string{uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian} {
+		s := small()
+		s.Syntax = syntax
+		files := map[string][]byte{}
+		for i, slice := range s.Slices() {
+			b := slice.Bytes()
+			order := syntax != uid.ExplicitVRBigEndian
+			for _, e := range []struct{ tag, vr string }{{"\x28\x00\x53\x10", "DS"}, {"\x28\x00\x10\x00", "US"}, {"\x20\x00\x0e\x00", "UI"}} {
+				name := []byte(e.tag)
+				if !order {
+					name[0], name[1], name[2], name[3] = name[1], name[0], name[3], name[2]
+				}
+				at := bytes.Index(b, append(name, e.vr...))
+				length := int(b[at+6]) + int(b[at+7]) // one of them is 0
+				size := []byte{byte(length), 0, 0, 0}
+				value := slices.Clone(b[at+8 : at+8+length])
+				if !order {
+					size = []byte{0, 0, 0, byte(length)}
+					if e.vr == "US" {
+						slices.Reverse(value)
+					}
+				}
+				b = slices.Concat(b[:at+4], []byte("UN\x00\x00"), size, value, b[at+8+length:])
+			}
+			files[fmt.Sprint(i)] = b
+		}
+		v, _, err := Read(t.Context(), putFiles(t, files), Options{Orientation: nifti.Stored})
+		if err != nil || v.Shape != [3]int{4, 5, 6} || v.Data[119] != 345 {
+			t.Errorf("%s: %v", syntax, err)
 		}
 	}
 }

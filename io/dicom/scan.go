@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
 )
@@ -150,15 +151,36 @@ func (s syntax) scan(b []byte, at int, size int64) (scanned, error) {
 		if !wanted[e.tag] {
 			continue
 		}
-		if e.length > maxValue || e.vr != "" && !plain[e.vr] {
+		if e.length > maxValue || e.vr != "" && e.vr != "UN" && !plain[e.vr] {
 			return found, fmt.Errorf("%w: element %v with %d bytes of %s", ErrHeader, e.tag, e.length, e.vr)
 		}
 		if at > len(b) {
 			return found, errShort
 		}
+		if e.vr == "UN" { // written by who did not know the element
+			found.wanted = append(found.wanted, s.represented(b, e)...)
+			continue
+		}
 		found.wanted = append(found.wanted, b[e.start:at]...)
 	}
 	return found, nil
+}
+
+// represented writes an element of unknown representation with the dictionary's. Its
+// value is little-endian in every syntax, which for text makes no difference.
+func (s syntax) represented(b []byte, e element) []byte {
+	info, err := tag.Find(e.tag)
+	if err != nil {
+		return nil
+	}
+	out := slices.Concat(b[e.start:e.start+4], []byte(info.VRs[0]), []byte{0, 0}, b[e.value:e.end()])
+	s.order.PutUint16(out[6:], uint16(e.length))
+	if s.order == binary.BigEndian && info.VRs[0] == "US" {
+		for i := 8; i+1 < len(out); i += 2 {
+			out[i], out[i+1] = out[i+1], out[i]
+		}
+	}
+	return out
 }
 
 // pixelTags end the header: the pixel data, and those of floating point images.
