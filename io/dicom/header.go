@@ -91,22 +91,37 @@ func parse(b []byte, f file) (*header, error) {
 	if err != nil {
 		return h, err
 	}
-	s, size := syntax{h.order, h.transfer == uid.ImplicitVRLittleEndian}, f.size
+	s := syntax{h.order, h.transfer == uid.ImplicitVRLittleEndian}
+	var found scanned
 	if h.transfer == uid.DeflatedExplicitVRLittleEndian {
-		if b, err = inflate(b[at:], maxHeader); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return h, err
-		}
-		at, size = 0, math.MaxInt64
-		if err == nil {
-			size = int64(len(b))
-		}
+		found, err = s.scanDeflated(b[at:])
+	} else {
+		found, err = s.scan(b, at, f.size)
 	}
-	found, err := s.scan(b, at, size)
 	h.pixels = found.pixels
 	if e := h.decode(s, found.wanted); e != nil && err == nil {
 		err = e
 	}
 	return h, err
+}
+
+// scanDeflated scans the compressed data set at the beginning of b, of which it
+// decompresses no more than it needs, by and by.
+func (s syntax) scanDeflated(b []byte) (scanned, error) {
+	for limit := int64(firstBytes); ; limit *= 8 {
+		data, err := inflate(b, limit)
+		size := int64(len(data))
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			size, err = math.MaxInt64, nil // more may come
+		}
+		if err != nil {
+			return scanned{}, err
+		}
+		found, err := s.scan(data, 0, size)
+		if !errors.Is(err, errShort) || int64(len(data)) < limit || limit >= maxHeader {
+			return found, err
+		}
+	}
 }
 
 // parseMeta finds the transfer syntax and where the data set begins.
