@@ -44,6 +44,7 @@ var confined = []struct {
 	{"github.com/ebitengine/purego", `^model/cuda/`},
 	{"cloud.google.com", `^(io/store|runners/dataflow)/`},
 	{"github.com/spf13/cobra", `^pipelines/command/`},
+	{"github.com/suyashkumar/dicom", `^io/dicom/`},
 	{"github.com/prometheus", `^pipelines/command/`},
 	{"flag", `^(main\.go|runners/.*)$`},
 }
@@ -62,6 +63,7 @@ var allowed = map[string]string{
 	"github.com/prometheus/client_golang": "/metrics in the format that monitoring reads",
 	"github.com/schollz/progressbar/v3":   "progress bars on a terminal",
 	"github.com/spf13/cobra":              "commands and their help",
+	"github.com/suyashkumar/dicom":        "values of DICOM elements, their dictionary, and the writer of tests",
 	"golang.org/x/sys":                    "CPU features, huge pages, memory of this process",
 	"golang.org/x/term":                   "is the output a terminal",
 	"google.golang.org/api":               "options of the storage client",

@@ -101,6 +101,7 @@ func predictCommand(c *session) *cobra.Command {
 		Use:   "predict",
 		Short: "Label scans with a model of the store",
 		Example: `  noisystudent predict --store store --input 'new/*.nii.gz' --output labels
+  noisystudent predict --store store --input incoming --output labels    # also folders and .zip archives of DICOM slices
   noisystudent predict --store gs://b/store --input gs://b/new --output gs://b/labels --model ensemble`,
 		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
@@ -110,7 +111,7 @@ func predictCommand(c *session) *cobra.Command {
 	}
 	c.pipelineFlags(cmd, "seed")
 	f := cmd.Flags()
-	f.StringVar(&q.Input, "input", "", "scans: a glob, a folder or a gs:// prefix")
+	f.StringVar(&q.Input, "input", "", "scans, NIfTI or DICOM: a glob, a folder or a gs:// prefix")
 	f.StringVar(&q.Output, "output", "", "folder or gs:// prefix for <case>.nii.gz")
 	modelFlags(cmd, &q)
 	require(cmd, "store", "input", "output")
