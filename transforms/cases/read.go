@@ -24,12 +24,17 @@ func (d Dataset) Scheme() Scheme { return Scheme{Classes: d.Classes(), Ignore: d
 // ReadGeometry reads the grid of a case's image from its header, which is enough
 // to predict the memory that the case takes.
 func ReadGeometry(ctx context.Context, c Case, orientation string) (volume.Geometry, error) {
-	var g volume.Geometry
-	err := read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
-		g, _, err = nifti.ReadHeader(r, nifti.Options{Orientation: orientation})
+	g, _, err := ReadHeader(ctx, c, orientation)
+	return g, err
+}
+
+// ReadHeader is ReadGeometry that gives the header's frame, too.
+func ReadHeader(ctx context.Context, c Case, orientation string) (g volume.Geometry, f nifti.Frame, err error) {
+	err = read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
+		g, f, err = nifti.ReadHeader(r, nifti.Options{Orientation: orientation})
 		return err
 	})
-	return g, err
+	return g, f, err
 }
 
 // ReadImage reads a case's image in the orientation "ras" or "stored". Its voxels
