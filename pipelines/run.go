@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
@@ -28,6 +29,8 @@ type run struct {
 	refused  []Rejected // by every stage so far
 	progress Progress
 	clock    clock
+	outputs  []*store.Store // that are written beside the store
+	tidied   bool
 
 	plan     plan.Plan
 	planned  bool // by this run
@@ -78,6 +81,23 @@ func (r *run) writable(ctx context.Context) error {
 	}
 	w.Abort()
 	return nil
+}
+
+// abandoned is how old a temporary file must be to be taken for a killed run's.
+const abandoned = time.Hour
+
+// tidy removes what killed runs have left half-written, once a run that does something.
+// It is not what the run is for, so its errors are passed over.
+func (r *run) tidy(ctx context.Context) {
+	if r.tidied {
+		return
+	}
+	r.tidied = true
+	for _, st := range append([]*store.Store{r.store}, r.outputs...) {
+		if n, _ := st.Prune(ctx, abandoned); n > 0 {
+			r.progress.Note(fmt.Sprintf("store: removed %d half-written files in %s, of runs that were killed", n, st.Root()))
+		}
+	}
 }
 
 // openDataset opens a run that reads a dataset.

@@ -32,7 +32,7 @@ func TestVet(t *testing.T) {
 		"pseudolabel": pseudolabelGraph(pseudo.Config{}, shard.Deal([]pseudo.Prepared{{Case: "a"}}, []float64{1}, 1)),
 		"predict":     predictGraph(predict.Config{}, shard.Deal(list, make([]float64, len(list)), 2)),
 		"reprocess":   reprocessGraph("{}", []incoming.Group{{}}),
-		"watch":       watchGraph("{}", "/nowhere/*", time.Second, time.Now()),
+		"watch":       watchGraph("{}", time.Second, time.Now()),
 		"evaluate":    scoreGraph(score.Config{Name: "vet"}, []score.Pair{{Case: "a"}}),
 	} {
 		if _, err := vet.Execute(t.Context(), graph); err != nil {

@@ -15,13 +15,14 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
 	"noisystudent/io/store"
+	"noisystudent/transforms/beamtest"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asPool) != "" {
 		servePool()
 	}
-	ptest.Main(m)
+	beamtest.Main(m)
 }
 
 // jobs returns sealed jobs of some folds in the store of the first.

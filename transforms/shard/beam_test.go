@@ -14,10 +14,11 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
+	"noisystudent/transforms/beamtest"
 	"noisystudent/transforms/shard"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) { beamtest.Main(m) }
 
 func init() {
 	register.DoFn4x2[context.Context, *sdf.LockRTracker, string, func(int), sdf.ProcessContinuation, error](&napFn{})
