@@ -31,7 +31,11 @@ func (r *run) headerNotes(ctx context.Context, o outcome) {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			if note := headerNote(ctx, c); note != "" {
+			note, known := r.notes[c.Image]
+			if !known {
+				note = headerNote(ctx, c)
+			}
+			if note != "" {
 				mu.Lock()
 				defer mu.Unlock()
 				byNote[note] = append(byNote[note], c.ID)

@@ -39,6 +39,7 @@ type run struct {
 	prepared map[string]preparedCase // by id
 	met      map[string]bool         // cases that preprocessing was asked for
 	models   map[string]TrainedModel // by folder
+	notes    map[string]string       // of headers that were read, by image
 	noted    map[string]bool         // what people were told: images by their headers, and lines of once
 	heap     *shard.Heap             // of the work that is on the runner, or nil
 	pool     []fit.Ref               // pseudo-labelled cases a student may learn from
@@ -61,7 +62,7 @@ func open(ctx context.Context, o Options) (*run, error) {
 	}
 	r := &run{
 		Options: o, store: st, progress: o.Progress, refused: []Rejected{},
-		prepared: map[string]preparedCase{}, met: map[string]bool{}, models: map[string]TrainedModel{}, noted: map[string]bool{},
+		prepared: map[string]preparedCase{}, met: map[string]bool{}, models: map[string]TrainedModel{}, noted: map[string]bool{}, notes: map[string]string{},
 	}
 	if r.progress == nil {
 		r.progress = silent{}

@@ -41,7 +41,7 @@ func BenchmarkBeam(b *testing.B) {
 			var beam, loop []spent
 			for range b.N * turns {
 				beam = append(beam, timed(b, config, func() error {
-					r := &run{store: mustOpen(b, config.Store)}
+					r := &run{store: mustOpen(b, config.Store), notes: map[string]string{}}
 					err := runners.Run(b.Context(), predictGraph(config, deal(b.Context(), r, config, list, list, nil)), runners.Options{})
 					return cmp.Or(err, r.clearHeap(b.Context()))
 				}))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"noisystudent/io/nifti"
 	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/predict"
@@ -20,7 +21,7 @@ const spareShards = 8
 // deal divides work into shards by what the headers of its cases say that it costs. What
 // the ledger knows, and what cannot be read, costs nothing: it is told of in no time.
 func deal[T any](ctx context.Context, r *run, c predict.Config, list []cases.Case, work []T, standing map[string]bool) []shard.Shard {
-	costs, workers := passes(ctx, c, list, standing), r.labellers(c)
+	costs, workers := r.passes(ctx, c, list, standing), r.labellers(c)
 	shards := shard.Deal(work, costs, workers)
 	if workers > 1 && !r.Runner.Splits() && slices.Max(costs) > 0 {
 		n := spareShards * workers
@@ -60,11 +61,13 @@ func (r *run) clearHeap(ctx context.Context) error {
 	return r.heap.Clear(context.WithoutCancel(ctx), r.store)
 }
 
-// passes tells what each case costs, see predict.Config.Passes.
-func passes(ctx context.Context, c predict.Config, list []cases.Case, standing map[string]bool) []float64 {
+// passes tells what each case costs, see predict.Config.Passes, and keeps the headers' notes.
+func (r *run) passes(ctx context.Context, c predict.Config, list []cases.Case, standing map[string]bool) []float64 {
 	missing := slices.DeleteFunc(slices.Clone(list), func(x cases.Case) bool { return standing[x.ID] })
 	known := map[string]float64{}
-	headers(ctx, missing, c.Plan.Orientation, func(x cases.Case, g volume.Geometry) { known[x.ID] = c.Passes(g) })
+	headers(ctx, missing, c.Plan.Orientation, func(x cases.Case, g volume.Geometry, f nifti.Frame) {
+		known[x.ID], r.notes[x.Image] = c.Passes(g), f.Note
+	})
 	costs := make([]float64, len(list))
 	for i, x := range list {
 		costs[i] = known[x.ID]
