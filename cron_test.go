@@ -10,38 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"noisystudent/io/store"
 	"noisystudent/pipelines/command"
-	"noisystudent/transforms/fit"
-	"noisystudent/transforms/fit/fittest"
-	"noisystudent/transforms/plan"
 )
-
-// ward makes a store with a model and a folder of scans.
-func ward(t *testing.T, folder string, scans int) (root, input string) {
-	t.Helper()
-	root, input = filepath.Join(folder, "the store"), filepath.Join(folder, "in")
-	st, err := store.Open(t.Context(), root)
-	if err == nil {
-		err = plan.Save(t.Context(), st, fittest.Plan())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	model := fit.Folder(fit.Finetuned, 0)
-	fittest.Weights(t, st, fittest.Plan(), model+"/epoch_00001/weights.safetensors", 1)
-	latest, err := json.Marshal(fit.Latest{Format: 1, Epochs: 1, Inputs: "test", Done: true})
-	if err == nil {
-		err = st.Write(t.Context(), model+"/latest", latest)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for k := range scans {
-		fittest.File(t, input, fmt.Sprintf("case%d", k), k, 1)
-	}
-	return root, input
-}
 
 // TestCron starts the line that `schedule cron` writes as cron does, twice at the same
 // time: the work is done once.
@@ -50,13 +20,16 @@ func TestCron(t *testing.T) {
 		t.Skip("needs sh")
 	}
 	folder := t.TempDir()
-	_, input := ward(t, folder, 3)
+	c := newClinic(t, folder)
+	for k := range 3 {
+		c.put(fmt.Sprintf("case%d", k), k)
+	}
 	binary := filepath.Join(folder, "noisystudent")
 	if err := os.WriteFile(binary, []byte("#!/bin/sh\n"+asMain+"=1 exec '"+os.Args[0]+"' \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(folder)
-	cmd, _ := program("schedule", "cron", "--every", "15m", "--binary", binary, "--", "reprocess", "--store", "the store", "--input", filepath.Join(input, "*.nii.gz"), "--settle", "1s", "--json")
+	cmd, _ := program("schedule", "cron", "--every", "15m", "--binary", binary, "--", "reprocess", "--store", "the store", "--input", filepath.Join(c.input, "*.nii.gz"), "--settle", "1s", "--json")
 	cmd.Stdout = nil
 	text, err := cmd.Output()
 	if err != nil {

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,15 +61,16 @@ func asDefault(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 }
 
-// flinkWorker is a script that Flink starts as worker: the program in this test binary.
-func flinkWorker(t *testing.T) string {
+// flinkWorker is a script that Flink starts as worker: the program in this test binary,
+// with variables NAME=VALUE of its own.
+func flinkWorker(t *testing.T, variables ...string) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	script := filepath.Join(t.TempDir(), "worker")
-	text := fmt.Sprintf("#!/bin/sh\n%s=1 exec '%s' \"$@\"\n", asMain, self)
+	text := fmt.Sprintf("#!/bin/sh\n%s exec '%s' \"$@\"\n", strings.Join(append(variables, asMain+"=1"), " "), self)
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +139,54 @@ func TestFlink(t *testing.T) {
 	}
 }
 
+// TestFlinkListensHereOnly knocks at the cluster's ports, which ask for no password, by
+// every other address of this machine.
+func TestFlinkListensHereOnly(t *testing.T) {
+	state := flinkCluster(t)
+	_, rest, _ := net.SplitHostPort(state.REST)
+	ports := append(jobServerPorts(t), rest)
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, a := range addresses {
+		ip, _, err := net.ParseCIDR(a.String())
+		if err != nil || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
+			continue
+		}
+		for _, port := range ports {
+			tried++
+			if address := net.JoinHostPort(ip.String(), port); cluster.Answers(t.Context(), address) {
+				t.Errorf("%s answers", address)
+			}
+		}
+	}
+	t.Logf("%d ports %v of other addresses refuse", tried, ports)
+}
+
+// jobServerPorts are those of jobs, artifacts and expansion, as its command line has them.
+func jobServerPorts(t *testing.T) (ports []string) {
+	t.Helper()
+	s, err := cluster.Look(t.Context(), os.Getenv("NOISYSTUDENT_FLINK"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.Processes {
+		args, err := exec.Command("ps", "-ww", "-o", "args=", "-p", strconv.Itoa(p.PID)).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`--[a-z]+-port=(\d+)`).FindAllSubmatch(args, -1) {
+			ports = append(ports, string(m[1]))
+		}
+	}
+	if len(ports) != 3 {
+		t.Fatalf("ports %v, want three", ports)
+	}
+	return ports
+}
+
 // workerPool starts a pool and returns its address.
 func workerPool(t *testing.T) string {
 	t.Helper()
@@ -163,6 +215,7 @@ var timed = map[string][]string{
 	"ledger/files/*.json": { // when a file was written and read: what spares reading it again
 		"generation", "mod_time", "hashed",
 	},
+	"ledger/reprocess/*.json": {"generation", "mod_time"}, // of the scan's file
 }
 
 // withoutTimes reads a store without what timed names.
@@ -296,6 +349,59 @@ func TestFlinkRecovers(t *testing.T) {
 	}
 }
 
+// TestFlinkSpreadsFolds trains as many folds as there are slots: each has one of them.
+func TestFlinkSpreadsFolds(t *testing.T) {
+	state := flinkCluster(t)
+	asDefault(t)
+	const folds = 4
+	folder := t.TempDir()
+	cohort := filepath.Join(folder, "cohort")
+	run(t, command.Done, "phantom", "--out", cohort, "--labelled", "8", "--unlabelled", "0", "--test", "0", "--shape", "9,16,22", "--spacing", "10,15,15")
+	args := append([]string{"--dataset", cohort, "--store", filepath.Join(folder, "store")}, smallPlan(fmt.Sprintf("training.folds=%d", folds))...)
+	run(t, command.Done, append([]string{"preprocess"}, args...)...)
+	run(t, command.Done, slices.Concat([]string{"train"}, args, []string{"--runner", "flink", "--environment-config", flinkWorker(t), "--parallelism", strconv.Itoa(folds), "--threads", strconv.Itoa(folds)})...)
+	if got := readBySlot(t, state, "fit.Jobs"); !slices.Equal(got, []int{1, 1, 1, 1}) {
+		t.Errorf("slots got %v folds", got)
+	}
+}
+
+// flinkJob is what Flink's REST interface tells of a job, or of many.
+type flinkJob struct {
+	ID       string `json:"jid"`
+	Start    int64  `json:"start-time"`
+	Jobs     []flinkJob
+	Vertices []struct{ ID, Name string }
+	Subtasks []struct {
+		Metrics struct {
+			Read int `json:"read-records"`
+		}
+	}
+}
+
+// readBySlot asks how many elements each slot has read in a stage of the last job.
+func readBySlot(t *testing.T, state cluster.State, stage string) (read []int) {
+	t.Helper()
+	ask := func(path string) (answer flinkJob) {
+		r, err := http.Get("http://" + state.REST + path)
+		if err == nil {
+			err = errors.Join(json.NewDecoder(r.Body).Decode(&answer), r.Body.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	last := slices.MaxFunc(ask("/jobs/overview").Jobs, func(a, b flinkJob) int { return cmp.Compare(a.Start, b.Start) })
+	for _, v := range ask("/jobs/" + last.ID).Vertices {
+		if strings.Contains(v.Name, stage) {
+			for _, sub := range ask("/jobs/" + last.ID + "/vertices/" + v.ID).Subtasks {
+				read = append(read, sub.Metrics.Read)
+			}
+		}
+	}
+	return read
+}
+
 // TestFlinkInterrupt interrupts a command: its job must not go on without it, or the
 // next run of the command would train beside it.
 func TestFlinkInterrupt(t *testing.T) {
@@ -309,6 +415,7 @@ func TestFlinkInterrupt(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	waitFor(t, filepath.Join(st, "models/teacher/fold_*/latest"), out)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)

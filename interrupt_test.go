@@ -132,10 +132,46 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// TestNothingIsLeft ends the program in every way there is: the folder for temporary
+// files is as empty as before.
+func TestNothingIsLeft(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("needs signals")
+	}
+	folder, scratch := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", scratch)
+	cohort, st := filepath.Join(folder, "cohort"), filepath.Join(folder, "store")
+	run(t, command.Done, "phantom", "--out", cohort, "--labelled", "2", "--unlabelled", "1", "--test", "1", "--shape", "9,16,22", "--spacing", "10,15,15")
+	run(t, command.Failed, "predict", "--store", st, "--input", cohort, "--output", filepath.Join(folder, "labels"))
+	for _, end := range []struct {
+		signal os.Signal
+		at     string // once this file is there
+		code   int
+	}{
+		{os.Interrupt, "fingerprint/*.json", command.Interrupted}, // while a pipeline is young, see package prism
+		{os.Interrupt, "models/teacher/fold_*/latest", command.Interrupted},
+		{os.Kill, "models/student/fold_*/latest", -1},
+	} {
+		cmd, out := program(loopArgs(cohort, st)...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, filepath.Join(st, end.at), out)
+		if err := cmd.Process.Signal(end.signal); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		left, err := os.ReadDir(scratch)
+		if code := cmd.ProcessState.ExitCode(); code != end.code || len(left) > 0 || err != nil {
+			t.Errorf("%v at %s: exit code %d, %v is left, %v", end.signal, end.at, code, left, err)
+		}
+	}
+}
+
 // waitFor waits for a file.
 func waitFor(t *testing.T, pattern string, out *output) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(5 * time.Millisecond) { // the first job of a Flink cluster loads its classes
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			return
 		}

@@ -38,8 +38,8 @@ type cost struct {
 
 // outcome is what commands print with --json; those that count otherwise leave Cases 0.
 type outcome struct {
-	Cases, New, Kept, Dropped int
-	Rejected                  []struct{ Case, Stage, Reason, File, Message string }
+	Cases, Scans, New, Kept, Dropped int
+	Rejected                         []struct{ Case, Stage, Reason, File, Message string }
 }
 
 func newMany(t testing.TB, unlabelled int) many {
@@ -134,6 +134,53 @@ func BenchmarkMany(b *testing.B) {
 	checkBadInput(newMany(b, count), count)
 }
 
+// BenchmarkReprocess keeps a thousand small scans labelled, in whole processes: the first
+// run over all but ten; runs over the same, with no weights left, so that no network can
+// have run; and the run that finds the ten:
+//
+//	go test . -run '^$' -bench Reprocess -benchtime 1x -v -timeout 1h
+func BenchmarkReprocess(b *testing.B) {
+	const count, late, turns = 1000, 10, 6
+	for range b.N {
+		m := newMany(b, count)
+		place, elsewhere := filepath.Join(m.cohort, "imagesUn"), b.TempDir()
+		move := func(from, to string) {
+			for i := range late {
+				name := fmt.Sprintf("unlabelled_%04d_0000.nii.gz", i*count/late)
+				if err := os.Rename(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		reprocess := func(what string, scans, fresh int) cost {
+			b.Helper()
+			o, c := m.run(command.Done, "reprocess", "--store", m.store, "--input", place, "--settle", "1s")
+			if o.Scans != scans || o.New != fresh {
+				b.Errorf("%s: %+v", what, o)
+			}
+			b.Logf("%s: %v; load %s", what, c, load())
+			return c
+		}
+		move(place, elsewhere)
+		reprocess("first run", count-late, count-late)
+		models := m.removeWeights()
+		var idle []float64
+		for range turns {
+			idle = append(idle, reprocess("nothing new", count-late, 0).wall.Seconds())
+		}
+		for file, data := range models {
+			if err := os.WriteFile(file, data, 0o666); err != nil {
+				b.Fatal(err)
+			}
+		}
+		move(elsewhere, place)
+		c := reprocess("ten new", count, late)
+		slices.Sort(idle)
+		b.ReportMetric(idle[turns/2], "s-nothing-new")
+		b.ReportMetric(c.wall.Seconds(), "s-ten-new")
+	}
+}
+
 func (c cost) String() string {
 	return fmt.Sprintf("%.2f s, %.2f s of CPU, %d MiB", c.wall.Seconds(), c.cpu.Seconds(), c.rss>>20)
 }
@@ -152,17 +199,22 @@ func (m many) forget() {
 	}
 }
 
-func (m many) removeWeights() {
+// removeWeights takes the weights of all models away and returns them by file.
+func (m many) removeWeights() map[string][]byte {
 	m.Helper()
+	models := map[string][]byte{}
 	files, err := filepath.Glob(filepath.Join(m.store, "models", "*", "*", "*", "weights.safetensors"))
 	if err != nil || len(files) == 0 {
 		m.Fatal(files, err)
 	}
 	for _, file := range files {
-		if err := os.Remove(file); err != nil {
+		data, err := os.ReadFile(file)
+		if err = errors.Join(err, os.Remove(file)); err != nil {
 			m.Fatal(err)
 		}
+		models[file] = data
 	}
+	return models
 }
 
 // load is the machine's, of the last minute.

@@ -69,7 +69,7 @@ var badNames = []struct {
 	{[]string{"a_0000.nrrd"}, "a", cases.UnsupportedType, "convert it to .nii.gz"},
 	{[]string{"b_0000.mha"}, "b", cases.UnsupportedType, "convert it to .nii.gz"},
 	{[]string{"c_0000.tif"}, "c", cases.UnsupportedType, "convert it to .nii.gz"},
-	{[]string{"series/1.dcm", "series/2.dcm"}, "series", cases.UnsupportedType, "convert a DICOM series"},
+	{[]string{"series/1.dcm", "series/2.dcm"}, "series", cases.UnsupportedType, "put the slices of a CT series there"},
 }
 
 // told is what people must have been told about a case.

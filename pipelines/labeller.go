@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"noisystudent/io/store"
+	"noisystudent/runners"
 	"noisystudent/transforms/incoming"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/plan"
@@ -40,7 +41,7 @@ func openLabeller(ctx context.Context, o Options, q ReprocessRequest) (*labeller
 		if err != nil {
 			return nil, err
 		}
-		l.request.Output = out.Root()
+		l.request.Output, l.outputs = out.Root(), []*store.Store{out}
 	}
 	return l, l.replan(ctx)
 }
@@ -134,10 +135,17 @@ type order struct {
 	Cases   int
 }
 
-// order encodes the labeller for a pipeline that labels so many cases.
+// order encodes the labeller for a pipeline that labels so many cases. A worker knows
+// nothing of the cluster that it is part of, so what follows from the runner is said here.
 func (l *labeller) order(cases int) string {
 	o := l.Options
-	o.Progress = nil
+	if n := o.Runner.AtOnce(); n > 0 {
+		cases = min(cases, n)
+	} else if !o.Runner.Local() {
+		cases = 1
+	}
+	o.MemoryBytes, o.Threads = o.memory(), o.threads()
+	o.Runner, o.Progress = runners.Options{}, nil
 	return encoded([]order{{rand.Text(), o, l.request, cases}})[0]
 }
 

@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,7 @@ func (r *run) over(ctx context.Context, w caseWork) (outcome, error) {
 	err = r.stage(ctx, s, func(ctx context.Context) (t tally, err error) {
 		if missing || !r.Runner.Dataflow.DryRun { // a dry run is to come to the first job that has something to do
 			err = runners.Run(ctx, w.graph(ctx, standing), r.runnerFor(w.name, w.network))
+			err = cmp.Or(err, r.clearHeap(ctx))
 		}
 		if err != nil {
 			now, _ := r.generations(context.WithoutCancel(ctx), w) // an interrupted run has done something, too

@@ -168,7 +168,7 @@ func (r *run) fitOptions(jobs int) (fit.Options, error) {
 	}
 	at, rest, err := r.share(jobs, true, n.train)
 	err = r.noRoom(err, "a training step", func(n networks) int64 { return n.train })
-	return fit.Options{Device: r.Device, Kernels: r.Kernels, Threads: r.threads(), Jobs: at, Memory: rest}, err
+	return fit.Options{Device: r.Device, Kernels: r.Kernels, Threads: r.threads(), Jobs: at, Memory: rest, Whole: r.Runner.Whole()}, err
 }
 
 // predictOptions is how this machine labels that many cases.

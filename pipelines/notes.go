@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"noisystudent/io/nifti"
-	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 )
 
@@ -32,7 +31,11 @@ func (r *run) headerNotes(ctx context.Context, o outcome) {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			if note := headerNote(ctx, c); note != "" {
+			note, known := r.notes[c.Image]
+			if !known {
+				note = headerNote(ctx, c)
+			}
+			if note != "" {
 				mu.Lock()
 				defer mu.Unlock()
 				byNote[note] = append(byNote[note], c.ID)
@@ -49,12 +52,7 @@ func (r *run) headerNotes(ctx context.Context, o outcome) {
 // headerNote reads one header again; the case was read whole a moment ago, so that
 // what is wrong now is not worth a word.
 func headerNote(ctx context.Context, c cases.Case) string {
-	f, err := store.OpenAddress(ctx, c.Image)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	_, frame, err := nifti.ReadHeader(f, nifti.Options{})
+	_, frame, err := cases.ReadHeader(ctx, c, nifti.RAS)
 	if err != nil {
 		return ""
 	}

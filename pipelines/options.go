@@ -129,6 +129,16 @@ func (o Options) threads() int {
 	return runtime.GOMAXPROCS(0)
 }
 
+// TakeTurns says that bundles of one process would wait for one another's networks;
+// empty where they would not, or nobody knows.
+func (o Options) TakeTurns() string {
+	n := o.threads()
+	if n == 0 || !o.Runner.SharedProcess() || o.Runner.AtOnce() <= n {
+		return ""
+	}
+	return fmt.Sprintf("flink: bundles take turns, %d at once in a worker process of %d threads", o.Runner.AtOnce(), n)
+}
+
 // workerBytes is what workers elsewhere may use where nobody says: their machines
 // are not this one.
 const workerBytes = 6 << 30

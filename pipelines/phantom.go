@@ -131,7 +131,8 @@ func (c Cohort) make(ctx context.Context, st *store.Store, o Options, q phantom.
 
 func phantomGraph(o phantom.Options) *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
-	read(s, phantom.Cohort(s, o))
+	written, described := phantom.Cohort(s, o)
+	read(s, written, described)
 	return p
 }
 

@@ -81,7 +81,7 @@ func Predict(ctx context.Context, o Options, q PredictRequest) (Predicted, error
 	if err != nil {
 		return Predicted{}, err
 	}
-	c.Output = out.Root()
+	c.Output, r.outputs = out.Root(), []*store.Store{out}
 	done, err := r.predict(ctx, "predict", "", c, list)
 	return Predicted{name, c.Digest(), c.Output, len(done.good), len(done.fresh), r.refused}, err
 }

@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"noisystudent/io/store"
+	"noisystudent/runners"
+	"noisystudent/runners/flink"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/incoming"
@@ -227,6 +230,49 @@ func TestReprocessTakesNewModels(t *testing.T) {
 	}
 }
 
+// What a killed run has left half-written goes with the next run that does something,
+// from the store and from where copies go.
+func TestReprocessTidies(t *testing.T) {
+	c := newClinic(t)
+	c.q.Output = t.TempDir()
+	left := []string{filepath.Join(c.st.Root(), "predictions", "x", ".store-"+rand.Text()), filepath.Join(c.q.Output, ".store-"+rand.Text())}
+	for _, file := range left {
+		put(t, file, []byte("half"))
+		if err := os.Chtimes(file, time.Time{}, time.Now().Add(-2*abandoned)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for scans := range 2 {
+		if p := c.reprocess(); p.New != scans {
+			t.Errorf("%+v", p)
+		}
+		for _, file := range left {
+			if _, err := os.Stat(file); (err == nil) != (scans == 0) {
+				t.Errorf("%d scans, and %s: %v", scans, file, err)
+			}
+		}
+		c.put("a", 1)
+	}
+}
+
+// A worker can open its order where nobody has heard of the cluster.
+func TestOrderNeedsNoCluster(t *testing.T) {
+	c := newClinic(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // no cluster of this user's
+	t.Setenv("HOME", t.TempDir())
+	l, err := openLabeller(t.Context(), Options{Store: c.st.Root()}, c.q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for parallelism, want := range map[int]int{0: 1, 2: 2, 9: 5} {
+		l.Runner = runners.Options{Runner: "flink", Flink: flink.Options{Parallelism: parallelism}}
+		w, err := ordered(t.Context(), l.order(5))
+		if err != nil || w.cases != want || w.memory() != workerBytes {
+			t.Errorf("--parallelism %d: %v, %+v", parallelism, err, w)
+		}
+	}
+}
+
 func TestWatch(t *testing.T) {
 	if testing.Short() {
 		t.Skip("seconds of watching: not with -short")
@@ -255,6 +301,15 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%v", now)
 		}
 	}
+	for _, id := range []string{"early", "late", "twin"} {
+		if err := os.Remove(filepath.Join(c.folder, id+"_0000.nii.gz")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.q.WatchFor = 2 * time.Second
+	if p := c.reprocess(); len(p.Removed) != 3 || p.Scans != 0 {
+		t.Errorf("an empty place: %+v", p)
+	}
 }
 
 func TestReprocessMisuse(t *testing.T) {
@@ -277,19 +332,5 @@ func TestReprocessMisuse(t *testing.T) {
 	}
 	if h, err := manifest.HolderOf(t.Context(), c.st, lockName); err != nil || !h.Released {
 		t.Errorf("the lock is still held: %+v, %v", h, err)
-	}
-}
-
-func TestGlob(t *testing.T) {
-	folder := t.TempDir()
-	file := filepath.Join(folder, "a.nii.gz")
-	put(t, file, nil)
-	for input, want := range map[string]string{
-		"in/*.nii.gz": "in/*.nii.gz", folder: folder + "/*", folder + "/": folder + "/*", file: file,
-		folder + "/pre": folder + "/pre*", "gs://b/in": "gs://b/in/*", "gs://b/in/": "gs://b/in/*", "gs://b/*/ct.nii.gz": "gs://b/*/ct.nii.gz",
-	} {
-		if got := glob(input); got != want {
-			t.Errorf("%s: %s, want %s", input, got, want)
-		}
 	}
 }

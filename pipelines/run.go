@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/plan"
+	"noisystudent/transforms/shard"
 )
 
 // Rejected is a case that a stage refused.
@@ -27,6 +29,8 @@ type run struct {
 	refused  []Rejected // by every stage so far
 	progress Progress
 	clock    clock
+	outputs  []*store.Store // that are written beside the store
+	tidied   bool
 
 	plan     plan.Plan
 	planned  bool // by this run
@@ -35,7 +39,9 @@ type run struct {
 	prepared map[string]preparedCase // by id
 	met      map[string]bool         // cases that preprocessing was asked for
 	models   map[string]TrainedModel // by folder
+	notes    map[string]string       // of headers that were read, by image
 	noted    map[string]bool         // what people were told: images by their headers, and lines of once
+	heap     *shard.Heap             // of the work that is on the runner, or nil
 	pool     []fit.Ref               // pseudo-labelled cases a student may learn from
 	pseudo   Pseudolabelled
 }
@@ -56,7 +62,7 @@ func open(ctx context.Context, o Options) (*run, error) {
 	}
 	r := &run{
 		Options: o, store: st, progress: o.Progress, refused: []Rejected{},
-		prepared: map[string]preparedCase{}, met: map[string]bool{}, models: map[string]TrainedModel{}, noted: map[string]bool{},
+		prepared: map[string]preparedCase{}, met: map[string]bool{}, models: map[string]TrainedModel{}, noted: map[string]bool{}, notes: map[string]string{},
 	}
 	if r.progress == nil {
 		r.progress = silent{}
@@ -75,6 +81,23 @@ func (r *run) writable(ctx context.Context) error {
 	}
 	w.Abort()
 	return nil
+}
+
+// abandoned is how old a temporary file must be to be taken for a killed run's.
+const abandoned = time.Hour
+
+// tidy removes what killed runs have left half-written, once a run that does something.
+// It is not what the run is for, so its errors are passed over.
+func (r *run) tidy(ctx context.Context) {
+	if r.tidied {
+		return
+	}
+	r.tidied = true
+	for _, st := range append([]*store.Store{r.store}, r.outputs...) {
+		if n, _ := st.Prune(ctx, abandoned); n > 0 {
+			r.progress.Note(fmt.Sprintf("store: removed %d half-written files in %s, of runs that were killed", n, st.Root()))
+		}
+	}
 }
 
 // openDataset opens a run that reads a dataset.

@@ -3,6 +3,7 @@
 package pipelines
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -21,7 +22,6 @@ import (
 	"noisystudent/transforms/phantom"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/predict"
-	"noisystudent/transforms/shard"
 )
 
 // BenchmarkBeam labels scans on Prism and in a plain loop over the same function, by
@@ -41,7 +41,9 @@ func BenchmarkBeam(b *testing.B) {
 			var beam, loop []spent
 			for range b.N * turns {
 				beam = append(beam, timed(b, config, func() error {
-					return runners.Run(b.Context(), predictGraph(config, shard.Deal(list, make([]float64, count), threads, true)), runners.Options{})
+					r := &run{store: mustOpen(b, config.Store), notes: map[string]string{}}
+					err := runners.Run(b.Context(), predictGraph(config, deal(b.Context(), r, config, list, list, nil)), runners.Options{})
+					return cmp.Or(err, r.clearHeap(b.Context()))
 				}))
 				loop = append(loop, timed(b, config, func() error {
 					return scanAll(b.Context(), config, list, threads)

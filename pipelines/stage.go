@@ -33,6 +33,7 @@ func (r *run) stage(ctx context.Context, s stage, work func(context.Context) (ta
 	r.clock.spent(s.name, time.Since(start), before > 0, t.added > 0)
 	if t.added > 0 {
 		r.clock.write(ctx, r.store)
+		r.tidy(ctx)
 	}
 	return err
 }

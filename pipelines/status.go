@@ -60,7 +60,7 @@ type ReprocessStatus struct {
 }
 
 // notStages are folders of the ledger that hold no rows of stages.
-var notStages = map[string]bool{"files": true, "models": true, "locks": true, runningStage: true, incoming.Stage: true}
+var notStages = map[string]bool{"files": true, "index": true, "models": true, "locks": true, runningStage: true, incoming.Stage: true}
 
 // silence is after how long a process that does not beat is not believed to live.
 const silence = 6 * beat

@@ -39,6 +39,9 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.reprocess()
+	if err := c.st.Write(t.Context(), "ledger/index/predict-of-many.json", []byte("{}")); err != nil { // rows, but no stage
+		t.Fatal(err)
+	}
 	_, before := contents(t, c.st.Root())
 	s, text := c.status()
 	r := s.Reprocess
@@ -47,6 +50,9 @@ func TestStatus(t *testing.T) {
 	}
 	if len(s.Models) != 1 || s.Models[0].Model != "finetuned/fold_0" || !s.Models[0].Done {
 		t.Errorf("%+v", s.Models)
+	}
+	if strings.Contains(text, "index") {
+		t.Errorf("index is no stage:\n%s", text)
 	}
 	refused := map[string]string{}
 	for _, x := range s.Refused {

@@ -28,14 +28,16 @@ func TestVet(t *testing.T) {
 		"plan":        fingerprintGraph(fingerprint.Config{}, list),
 		"preprocess":  preprocessGraph(resample.Options{}, list),
 		"train":       trainGraph([]fit.Job{{Role: fit.Teacher, Epochs: 1}}, fit.Options{}),
-		"pseudolabel": pseudolabelGraph(pseudo.Config{}, shard.Deal([]pseudo.Prepared{{Case: "a"}}, []float64{1}, 1, true)),
-		"predict":     predictGraph(predict.Config{}, shard.Deal(list, make([]float64, len(list)), 2, false)),
+		"train whole": trainGraph([]fit.Job{{Role: fit.Teacher, Epochs: 1}}, fit.Options{Whole: true}),
+		"pseudolabel": pseudolabelGraph(pseudo.Config{}, shard.Deal([]pseudo.Prepared{{Case: "a"}}, []float64{1}, 1)),
+		"predict":     predictGraph(predict.Config{}, shard.Deal(list, make([]float64, len(list)), 2)),
 		"reprocess":   reprocessGraph("{}", []incoming.Group{{}}),
-		"watch":       watchGraph("{}", "/nowhere/*", time.Second, time.Now()),
+		"watch":       watchGraph("{}", time.Second, time.Now()),
 		"evaluate":    scoreGraph(score.Config{Name: "vet"}, []score.Pair{{Case: "a"}}),
 	} {
 		if _, err := vet.Execute(t.Context(), graph); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		allRead(t, name, graph)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"noisystudent/io/nifti"
 	"noisystudent/io/volume"
 	"noisystudent/runners"
 	"noisystudent/runners/dataflow"
@@ -34,7 +35,7 @@ func (r *run) makeRoom(ctx context.Context, list []cases.Case) error {
 	}
 	c := predict.Config{Plan: r.plan, Models: make([]predict.ModelRef, max(r.plan.Training.Folds, 1))}
 	r.largest = max(r.largest, n.train)
-	headers(ctx, list, r.plan.Orientation, func(_ cases.Case, g volume.Geometry) {
+	headers(ctx, list, r.plan.Orientation, func(_ cases.Case, g volume.Geometry, _ nifti.Frame) {
 		r.largest = max(r.largest, n.infer+c.ScanBytes(g))
 	})
 	return ctx.Err()
@@ -42,7 +43,7 @@ func (r *run) makeRoom(ctx context.Context, list []cases.Case) error {
 
 // headers reads the headers of cases, several at once, and gives those that can be read to do, one
 // after the other in any order.
-func headers(ctx context.Context, list []cases.Case, orientation string, do func(cases.Case, volume.Geometry)) {
+func headers(ctx context.Context, list []cases.Case, orientation string, do func(cases.Case, volume.Geometry, nifti.Frame)) {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	slots := make(chan struct{}, headerReaders)
@@ -50,13 +51,13 @@ func headers(ctx context.Context, list []cases.Case, orientation string, do func
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			g, err := cases.ReadGeometry(ctx, x, orientation)
+			g, frame, err := cases.ReadHeader(ctx, x, orientation)
 			if err != nil {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			do(x, g)
+			do(x, g, frame)
 		})
 	}
 	group.Wait()

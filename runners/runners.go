@@ -59,14 +59,26 @@ func (o Options) Local() bool { return o.InProcess() || o.name() == "flink" && o
 // InProcess reports whether DoFns run in this process.
 func (o Options) InProcess() bool { return o.name() == "prism" }
 
-// AtOnce limits how many bundles a process works on at once; 0: no limit of the
-// runner's.
+// SharedProcess reports whether the bundles of a machine are worked on in one process
+// that the runner has started.
+func (o Options) SharedProcess() bool { return o.name() == "flink" && o.Flink.Process() }
+
+// Whole reports whether elements should be worked on to their end rather than in steps
+// of a splittable DoFn, whose steps the runner deals out by a hash.
+func (o Options) Whole() bool { return o.name() == "flink" }
+
+// AtOnce is how many bundles the runner works on at once; 0: it has no limit, or nobody
+// says.
 func (o Options) AtOnce() int {
 	if o.name() == "flink" {
 		return o.Flink.AtOnce()
 	}
 	return 0
 }
+
+// Splits reports whether the runner gives a part of what a worker has left to another
+// one that is idle. Prism splits too, but asks who is slow, not who is idle.
+func (o Options) Splits() bool { return o.name() == "dataflow" }
 
 // Cloud reports whether DoFns run where only buckets can be reached.
 func (o Options) Cloud() bool { return o.name() == "dataflow" }

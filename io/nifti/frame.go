@@ -14,7 +14,7 @@ type Frame struct {
 	Shape   [3]int      `json:"shape"`          // as stored, (z, y, x) = (k, j, i)
 	Axes    volume.Axes `json:"axes"`           // how the data in memory follow from the stored ones
 	Unit    uint8       `json:"unit"`           // spatial unit's code: 0 not said, 1 m, 2 mm, 3 micron
-	Source  string      `json:"source"`         // where Affine comes from: sform, qform, pixdim; "" for a new frame
+	Source  string      `json:"source"`         // where Affine comes from: sform, qform, pixdim, or dicom for a series; "" for a new frame
 	Note    string      `json:"note,omitempty"` // what a person should know about the header
 	Affine  Affine      `json:"affine"`         // in Unit
 	Pixdim  [3]float64  `json:"pixdim"`         // (i, j, k), positive, in Unit

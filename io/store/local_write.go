@@ -43,6 +43,7 @@ func (l *local) create(_ context.Context, key string, generation, _ int64) (uplo
 		}
 		return nil, err
 	}
+	tryLock(u.file) // tells prune that the writer lives; without locks prune removes nothing
 	return u, nil
 }
 
@@ -113,9 +114,6 @@ func (u *localUpload) publish() (int64, error) {
 	if err := u.file.Sync(); err != nil {
 		return 0, err
 	}
-	if err := u.file.Close(); err != nil {
-		return 0, err
-	}
 	folder, err := u.root.Open(path.Dir(u.key))
 	if err != nil {
 		return 0, err
@@ -136,6 +134,9 @@ func (u *localUpload) rename(folder *os.File) (int64, error) {
 		defer unlock()
 	} else if u.condition != anyGeneration {
 		return 0, fmt.Errorf("lock the folder: %w", err)
+	}
+	if err := u.file.Close(); err != nil { // not before the folder is locked: see prune
+		return 0, err
 	}
 	current, err := u.current()
 	if err != nil {

@@ -19,3 +19,8 @@ func lockFolder(folder *os.File) (unlock func(), err error) {
 	}
 	return func() { syscall.Flock(fd, syscall.LOCK_UN) }, err
 }
+
+// tryLock locks a file until it is closed, or its process dies, unless somebody else has locked it.
+func tryLock(f *os.File) bool {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}

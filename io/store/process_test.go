@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"noisystudent/io/store"
 )
@@ -102,12 +104,9 @@ func hang(s *store.Store) error {
 	select {}
 }
 
-func TestKilledWriter(t *testing.T) {
-	root := t.TempDir()
-	s := mustOpen(t, root)
-	if err := s.Write(t.Context(), "d/x", []byte("old")); err != nil {
-		t.Fatal(err)
-	}
+// hanging is a process that has half-written d/x.
+func hanging(t *testing.T, root string) *exec.Cmd {
+	t.Helper()
 	cmd := process(t, "hang", root)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -116,13 +115,89 @@ func TestKilledWriter(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	if _, err := io.ReadFull(out, make([]byte, 4)); err != nil {
 		t.Fatal(err)
 	}
+	return cmd
+}
+
+func killed(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Wait()
+}
+
+// prune prunes and counts the temporary files that are left.
+func prune(t *testing.T, s *store.Store, age time.Duration) (removed, left int) {
+	t.Helper()
+	removed, err := s.Prune(t.Context(), age)
+	if err != nil {
+		t.Error(err)
+	}
+	files, err := filepath.Glob(filepath.Join(s.Root(), "d", ".store-*"))
+	if err != nil {
+		t.Error(err)
+	}
+	return removed, len(files)
+}
+
+// TestPrune looks at temporary files of a writer that was killed, of one that lives, and
+// of one that is stopped, and at a file of a user's.
+func TestPrune(t *testing.T) {
+	root := t.TempDir()
+	s := mustOpen(t, root)
+	if err := s.Write(t.Context(), "d/x", []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "d", ".store-of-mine"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	dead, stopped := hanging(t, root), hanging(t, root)
+	killed(t, dead)
+	if err := stopped.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	mine, err := s.Create(t.Context(), "d/mine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if removed, left := prune(t, s, time.Hour); removed != 0 || left != 4 {
+		t.Errorf("%d young files were removed, %d are left", removed, left)
+	}
+	files, _ := filepath.Glob(filepath.Join(root, "d", ".store-*"))
+	for _, file := range files {
+		if err := os.Chtimes(file, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if removed, left := prune(t, s, time.Hour); removed != 1 || left != 3 {
+		t.Errorf("%d files were removed, %d are left, want that of the dead writer gone", removed, left)
+	}
+	if err := mine.Commit(); err != nil {
+		t.Error(err)
+	}
+	killed(t, stopped)
+	if removed, left := prune(t, s, time.Hour); removed != 1 || left != 1 {
+		t.Errorf("%d files were removed, %d are left", removed, left)
+	}
+	if got := keys(t, s, ""); !slices.Equal(got, []string{"d/mine", "d/x"}) {
+		t.Errorf("listed %q", got)
+	}
+	if removed, err := mustOpen(t, filepath.Join(root, "none")).Prune(t.Context(), 0); removed != 0 || err != nil {
+		t.Errorf("a store that is not there: %d, %v", removed, err)
+	}
+}
+
+func TestKilledWriter(t *testing.T) {
+	root := t.TempDir()
+	s := mustOpen(t, root)
+	if err := s.Write(t.Context(), "d/x", []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	killed(t, hanging(t, root))
 	if n := len(entries(t, root)); n != 2 {
 		t.Errorf("%d files, want the object and what the dead writer left", n)
 	}

@@ -3,7 +3,7 @@
 //
 // The one idea: an object is there completely or not at all. A write goes to a place nobody reads, and one atomic step
 // makes it visible: a rename in a folder, the closing request in a bucket. A run that is killed anywhere leaves whole objects and
-// temporary names that List never shows and no reader ever opens.
+// temporary names that List never shows, no reader ever opens, and Prune removes.
 //
 // Keys are slash paths that fs.ValidPath accepts, without backslashes, control characters or the reserved element prefix
 // ".store-"; anything else is ErrKey. A key may not be a folder of another key: a bucket would allow it, a folder cannot.
@@ -192,6 +192,22 @@ func (s *Store) Remove(ctx context.Context, key string) error {
 		return fmt.Errorf("store: remove %s: %w", s.Address(key), err)
 	}
 	return nil
+}
+
+// Prune removes what writers have left that were killed longer ago than an age, and returns how many files that were. The
+// temporary file of a writer that lives stays, however old it is. Only folders keep such files.
+func (s *Store) Prune(ctx context.Context, age time.Duration) (removed int, err error) {
+	l, ok := s.backend.(*local)
+	if !ok {
+		return 0, nil
+	}
+	if err = s.ready(ctx, "remove", ""); err == nil {
+		removed, err = l.prune(ctx, time.Now().Add(-age))
+	}
+	if err != nil {
+		return removed, fmt.Errorf("store: prune %s: %w", s.root, err)
+	}
+	return removed, nil
 }
 
 // check refuses a bad key and a context that has ended, and lets a test inject its fault.

@@ -45,8 +45,8 @@ func (c *session) pipelineFlags(cmd *cobra.Command, idle ...string) {
 	f.StringVar(&o.Kernels, "cpu", "", "kernels of the CPU: avx512, avx2 or generic (default NOISYSTUDENT_CPU, or the best there are)")
 	f.StringVar(&o.Precision, "precision", "", "fp32, bf16, fp16 (the paper's mixed precision, on a card), or auto: label in 16 bits where that changes the DSC on validation cases by at most 0.001 (default the plan's)")
 	f.BoolVar(&c.exact, "exact", false, "multiply in float32 as it is defined, without transformed products")
-	f.IntVar(&o.Threads, "threads", 0, "threads to use (default all)")
-	f.IntVar(&o.Shards, "shards", 0, "shards that cases to label are dealt into, the largest cases first (default as many as are labelled at once, 64 where the runner deals them out)")
+	f.IntVar(&o.Threads, "threads", 0, "threads to use (default all); flink: of the one worker process of a TaskManager, at least --parallelism of them")
+	f.IntVar(&o.Shards, "shards", 0, "workers that cases to label are dealt to, the largest cases first (default as many as label at once, 64 where nobody says)")
 	f.StringVar(&c.memory, "memory", "", "memory to use, such as 6GiB (default three quarters of what the machine or the container allows)")
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of everything random")
 	f.BoolVar(&c.json, "json", false, "print the result as JSON on standard output")
@@ -129,6 +129,9 @@ func (c *session) options(cmd *cobra.Command) (pipelines.Options, error) {
 	}
 	if o.Threads > 0 {
 		runtime.GOMAXPROCS(o.Threads) // for all that is not a network
+	}
+	if turns := o.TakeTurns(); turns != "" {
+		c.tell(turns, "remedy", fmt.Sprintf("give --threads %d", o.Runner.Flink.Parallelism))
 	}
 	o.Progress = newProgress(c.log)
 	if c.events != nil {

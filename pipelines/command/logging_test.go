@@ -138,3 +138,20 @@ func TestCardMetrics(t *testing.T) {
 		}
 	}
 }
+
+// Who gives Flink more bundles than its worker process has threads is told so once.
+func TestBundlesTakeTurns(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // no cluster
+	args := strings.Fields("plan --dataset nowhere --store s --runner flink --endpoint nowhere:1 --threads 1 --parallelism")
+	for n, want := range map[string]int{"1": 0, "2": 1} {
+		for _, format := range []string{"text", "json"} {
+			_, _, log := command(t, append(args, n, "--log-format", format)...)
+			if strings.Count(log, "flink: bundles take turns, 2 at once in a worker process of 1 threads") != want || want > 0 && !strings.Contains(log, "give --threads 2") {
+				t.Errorf("--parallelism %s, %s:\n%s", n, format, log)
+			}
+		}
+	}
+	if _, _, log := command(t, append(args, "2", "--environment", "LOOPBACK")...); strings.Contains(log, "take turns") {
+		t.Errorf("in LOOPBACK:\n%s", log)
+	}
+}

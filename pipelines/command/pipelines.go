@@ -84,7 +84,7 @@ func pseudolabelCommand(c *session) *cobra.Command {
 		Use:   "pseudolabel",
 		Short: "Label the unlabelled cases with the ensemble of the teachers",
 		Example: `  noisystudent pseudolabel --dataset Dataset022_FLARE22 --store store
-  noisystudent pseudolabel --dataset gs://b/D --store gs://b/store --runner flink --endpoint localhost:8099 --parallelism 16 --shards 16`,
+  noisystudent pseudolabel --dataset gs://b/D --store gs://b/store --runner flink --endpoint localhost:8099 --parallelism 16`,
 		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Pseudolabel(ctx, o)
@@ -101,6 +101,7 @@ func predictCommand(c *session) *cobra.Command {
 		Use:   "predict",
 		Short: "Label scans with a model of the store",
 		Example: `  noisystudent predict --store store --input 'new/*.nii.gz' --output labels
+  noisystudent predict --store store --input incoming --output labels    # also folders and .zip archives of DICOM slices
   noisystudent predict --store gs://b/store --input gs://b/new --output gs://b/labels --model ensemble`,
 		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
@@ -110,7 +111,7 @@ func predictCommand(c *session) *cobra.Command {
 	}
 	c.pipelineFlags(cmd, "seed")
 	f := cmd.Flags()
-	f.StringVar(&q.Input, "input", "", "scans: a glob, a folder or a gs:// prefix")
+	f.StringVar(&q.Input, "input", "", "scans, NIfTI or DICOM: a glob, a folder or a gs:// prefix")
 	f.StringVar(&q.Output, "output", "", "folder or gs:// prefix for <case>.nii.gz")
 	modelFlags(cmd, &q)
 	require(cmd, "store", "input", "output")
@@ -145,6 +146,33 @@ func evaluateCommand(c *session) *cobra.Command {
 	f.StringVar(&q.Dataset, "dataset-json", "", "dataset.json that names the labels (default beside the references' folder)")
 	f.StringVar(&q.Rules, "rules", "flare22", "flare22, flare22-2024 or nnunet")
 	require(cmd, "predictions", "references")
+	return cmd
+}
+
+func statisticsCommand(c *session) *cobra.Command {
+	var q pipelines.StatisticsRequest
+	cmd := &cobra.Command{
+		Use:   "statistics",
+		Short: "Measure the organs of labelled scans, and flag what a person should look at",
+		Long: `statistics measures volume, HU, place and pieces of every organ of scans that have
+labels, and writes statistics.csv and statistics.parquet. Flags are about organs that
+are missing though the scan reaches where they lie, smaller or larger than in the
+labelled cases of --dataset, on the wrong side, or in several large pieces. The
+labelled cases are measured once; later runs find them in the store.`,
+		Example: `  noisystudent statistics --store store --dataset Dataset022_FLARE22 --input 'new/*.nii.gz' --labels labels
+  noisystudent statistics --store gs://b/store --input gs://b/new --labels gs://b/labels`,
+		Args: noArgs,
+		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
+			r, err := pipelines.Statistics(ctx, o, q)
+			return r, r.Rejected, err
+		}),
+	}
+	c.pipelineFlags(cmd, "device", "seed", "cpu", "precision", "exact", "shards")
+	f := cmd.Flags()
+	f.StringVar(&c.shared.Dataset, "dataset", "", "folder or gs:// prefix whose labelled cases say what is usual (default those of the run before, if any)")
+	f.StringVar(&q.Input, "input", "", "scans: a glob, a folder or a gs:// prefix")
+	f.StringVar(&q.Labels, "labels", "", "folder or gs:// prefix of <case>.nii.gz")
+	require(cmd, "store", "input", "labels")
 	return cmd
 }
 

@@ -22,9 +22,10 @@ changed there, and what was labelled by an older model, plan or version. It is m
 to be started again and again (see noisystudent schedule): where nothing has changed
 it computes nothing, and where another run is at work on the store it does nothing.
 
-A new file is labelled once two looks, --settle apart, find it unchanged. A scan that
-comes under two names is labelled once; the second gets a copy. Of a scan that was
-removed the labels stay.`,
+A new file is labelled once two looks, --settle apart, find it unchanged, a DICOM series
+once its whole folder is, in the number and size of its slices. A scan that comes under
+two names is labelled once; the second gets a copy. Of a scan that was removed the
+labels stay.`,
 		Example: `  noisystudent reprocess --store store --input 'incoming/*.nii.gz'
   noisystudent reprocess --store gs://b/store --input gs://b/incoming --output gs://b/labels --only-missing
   noisystudent reprocess --store store --input incoming --watch --watch-for 8h --interval 1m`,
@@ -40,7 +41,7 @@ removed the labels stay.`,
 	c.pipelineFlags(cmd, "seed")
 	f := cmd.Flags()
 	modelFlags(cmd, &q.PredictRequest)
-	f.StringVar(&q.Input, "input", "", "scans: a glob, a folder or a gs:// prefix")
+	f.StringVar(&q.Input, "input", "", "scans, NIfTI or DICOM: a glob, a folder or a gs:// prefix")
 	f.StringVar(&q.Output, "output", "", "folder or gs:// prefix for copies of the labels (default only the store's predictions)")
 	f.StringVar(&q.Policy.Since, "since-model", "", "label again what a model older than this digest of predictions/ has labelled (default latest)")
 	f.BoolVar(&q.Policy.OnlyMissing, "only-missing", false, "label only what is new or has changed, whatever model labelled the rest")

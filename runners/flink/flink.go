@@ -2,25 +2,24 @@
 //
 // Workers are this same binary: PROCESS starts it on every worker host (it must
 // sit there under the same path), EXTERNAL asks a pool for it (see Pool), LOOPBACK
-// runs the DoFns in this process. Nothing is staged but a file of a few bytes.
+// runs the DoFns in this process. Nothing is staged.
 package flink
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/universal"
+	jobpb "github.com/apache/beam/sdks/v2/go/pkg/beam/model/jobmanagement_v1"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/util/grpcx"
 
 	"noisystudent/runners/flink/cluster"
+	"noisystudent/runners/portable"
 )
 
 // Options name a cluster.
@@ -76,17 +75,23 @@ func (o Options) Local() bool {
 	return o.environment() == "LOOPBACK" || err == nil && state.Local && o.environment() == "PROCESS"
 }
 
-// AtOnce is how many bundles are worked on at once.
-func (o Options) AtOnce() int { return max(o.Parallelism, 1) } // parallelism.default of package cluster
+// Process reports whether Flink starts the workers, one for each TaskManager.
+func (o Options) Process() bool { return o.environment() == "PROCESS" }
 
-// one job at a time: Beam takes what to submit from variables.
-var one sync.Mutex
+// AtOnce is how many bundles are worked on at once; 0: what the cluster's default is.
+func (o Options) AtOnce() int {
+	if state, err := o.cluster(); o.Parallelism == 0 && err == nil && state.Slots > 0 {
+		return 1 // parallelism.default of package cluster
+	}
+	return o.Parallelism
+}
+
+// dialling is how long the job server may take to answer.
+const dialling = 2 * time.Minute
 
 // Run submits a pipeline and waits for its end. Once ctx is done the job is
 // cancelled, on a cluster that `noisystudent flink up` has started; others keep it.
 func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
-	one.Lock()
-	defer one.Unlock()
 	at, err := o.cluster()
 	if err != nil {
 		return err
@@ -94,35 +99,24 @@ func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
 	if !cluster.Answers(ctx, at.Endpoint) {
 		return fmt.Errorf("flink: no job server answers at %s; `noisystudent flink status` says more, `noisystudent flink up` starts what is missing", at.Endpoint)
 	}
-	name, config, err := o.workers()
+	workers, err := o.workers()
 	if err != nil {
 		return err
 	}
-	if o.environment() == "LOOPBACK" {
-		pool, err := OpenPool(ctx, 0)
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		name, config = "EXTERNAL", pool.Address()
-	}
-	staged, err := stagedFile()
+	conn, err := grpcx.Dial(ctx, at.Endpoint, dialling)
 	if err != nil {
-		return err
+		return fmt.Errorf("flink: %w", err)
 	}
-	defer os.Remove(staged)
-	job := fmt.Sprintf("noisystudent%dx%d", os.Getpid(), time.Now().UnixNano()) // Beam's job server would change other letters
-	*jobopts.Endpoint, *jobopts.JobName, *jobopts.WorkerBinary = at.Endpoint, job, staged
-	*jobopts.EnvironmentType, *jobopts.EnvironmentConfig = name, config
-	*jobopts.Parallelism = -1
-	if o.Parallelism > 0 {
-		*jobopts.Parallelism = o.Parallelism
+	defer conn.Close()
+	job := portable.Job{
+		Name:        fmt.Sprintf("noisystudent%dx%d", os.Getpid(), time.Now().UnixNano()), // Beam's job server would change other letters
+		Parallelism: o.Parallelism, Workers: workers,
 	}
-	_, err = universal.Execute(ctx, p)
+	err = portable.Run(ctx, jobpb.NewJobServiceClient(conn), p, job)
 	if ctx.Err() != nil {
 		err = ctx.Err()
 		if at.REST != "" {
-			err = errors.Join(err, cluster.Cancel(context.WithoutCancel(ctx), at, job))
+			err = errors.Join(err, cluster.Cancel(context.WithoutCancel(ctx), at, job.Name))
 		}
 	}
 	if err != nil {
@@ -131,20 +125,19 @@ func Run(ctx context.Context, p *beam.Pipeline, o Options) error {
 	return nil
 }
 
-// workers describes the environment of the workers to Beam.
-func (o Options) workers() (name, config string, err error) {
-	if o.environment() != "PROCESS" {
-		return o.environment(), o.Config, nil
+// workers are where DoFns run.
+func (o Options) workers() (portable.Workers, error) {
+	switch o.environment() {
+	case "LOOPBACK":
+		return portable.Workers{}, nil
+	case "EXTERNAL":
+		return portable.External(o.Config), nil
 	}
 	binary, err := workerBinary(o.Config)
 	if err != nil {
-		return "", "", err
+		return portable.Workers{}, err
 	}
-	quoted, err := json.Marshal(map[string]string{"command": binary})
-	if err != nil {
-		return "", "", fmt.Errorf("flink: describe worker: %w", err)
-	}
-	return "PROCESS", string(quoted), nil
+	return portable.Process(binary)
 }
 
 func workerBinary(path string) (string, error) {
@@ -156,16 +149,4 @@ func workerBinary(path string) (string, error) {
 		return "", fmt.Errorf("flink: find this binary: %w; name it with --environment-config", err)
 	}
 	return self, nil
-}
-
-// stagedFile makes the file that Beam ships to workers as their binary. Ours have it.
-func stagedFile() (string, error) {
-	f, err := os.CreateTemp("", "noisystudent-staged-*")
-	if err != nil {
-		return "", fmt.Errorf("flink: %w", err)
-	}
-	if _, err := f.WriteString("workers are there already\n"); err != nil {
-		return "", errors.Join(err, f.Close(), os.Remove(f.Name()))
-	}
-	return f.Name(), f.Close()
 }

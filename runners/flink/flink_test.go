@@ -65,14 +65,3 @@ func TestNobodyAnswers(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
-
-func TestStagedFileIsSmall(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	name, err := stagedFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Stat(name); err != nil || info.Size() == 0 || info.Size() > 100 {
-		t.Errorf("%v, %v", info, err)
-	}
-}

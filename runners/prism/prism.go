@@ -6,12 +6,15 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	jobpb "github.com/apache/beam/sdks/v2/go/pkg/beam/model/jobmanagement_v1"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
+
+	"noisystudent/runners/portable"
 )
 
 // starting is how long a pipeline is left alone: Beam 2.77 panics where a worker is
@@ -21,23 +24,29 @@ const starting = 2 * time.Second
 // ending is how long an interrupted pipeline may take to let go of its DoFns.
 const ending = 2 * time.Second
 
+// server is the one of this process, which all of its pipelines share.
+var server = sync.OnceValues(func() (jobpb.JobServiceClient, error) {
+	return prism.CreateJobServer(context.Background(), prism.Options{})
+})
+
+// submitted counts the pipelines of this process, for their names.
+var submitted atomic.Int64
+
 // Run executes a pipeline and waits for its end. Once ctx is done the pipeline is
 // cut off, and what it was doing goes on for some seconds at most.
 func Run(ctx context.Context, p *beam.Pipeline) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("prism: %w", err)
 	}
-	leave, err := process.enter()
+	client, err := server()
 	if err != nil {
 		return fmt.Errorf("prism: %w", err)
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	started, done := time.Now(), make(chan error, 1)
 	go func() {
-		defer leave()
 		defer stop()
-		_, err := prism.Execute(work, p)
-		done <- err
+		done <- portable.Run(work, client, p, portable.Job{Name: fmt.Sprintf("noisystudent-%d-%d", os.Getpid(), submitted.Add(1))})
 	}()
 	select {
 	case err := <-done:
@@ -57,51 +66,4 @@ func Run(ctx context.Context, p *beam.Pipeline) error {
 		}
 	}
 	return fmt.Errorf("prism: %w", ctx.Err())
-}
-
-// scratch is where the process's pipelines put temporary files. Beam 2.77 leaves an
-// empty file behind for each pipeline (runnerlib.Execute), in the folder that TMPDIR
-// names: it gets a folder of its own, which is tidied after the last pipeline at
-// work. Files of anybody else who used the folder meanwhile stay; so does Beam's where
-// the process ends in the midst of it.
-type scratch struct {
-	mu      sync.Mutex
-	running int
-	folder  string
-	tmpdir  string // TMPDIR as it was
-	had     bool
-}
-
-var process scratch
-
-func (s *scratch) enter() (leave func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running == 0 {
-		if s.folder, err = os.MkdirTemp("", "noisystudent-"); err != nil {
-			return nil, err
-		}
-		s.tmpdir, s.had = os.LookupEnv("TMPDIR")
-		os.Setenv("TMPDIR", s.folder)
-	}
-	s.running++
-	return s.leave, nil
-}
-
-func (s *scratch) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running--; s.running > 0 {
-		return
-	}
-	if s.had {
-		os.Setenv("TMPDIR", s.tmpdir)
-	} else {
-		os.Unsetenv("TMPDIR")
-	}
-	left, _ := filepath.Glob(filepath.Join(s.folder, "beamloopbackworker-*"))
-	for _, file := range left {
-		os.Remove(file)
-	}
-	os.Remove(s.folder) // if it is empty
 }

@@ -2,7 +2,8 @@
 //
 // A dataset is nnU-Net v2's raw layout as it is (dataset.json, imagesTr,
 // labelsTr, imagesTs, labelsTs) plus imagesUn/ for the unlabelled pool. Image
-// files are <case>_0000.nii.gz, label files <case>.nii.gz.
+// files are <case>_0000.nii.gz, label files <case>.nii.gz. A folder or archive of DICOM
+// slices, <case>_0000/ or <case>_0000.zip, may stand for an image (see io/dicom).
 package cases
 
 // Set is the part of a dataset that a case belongs to.
@@ -14,7 +15,8 @@ const (
 	Test       Set = "test" // labels, where there are any, are read by evaluate only
 )
 
-// Case is one patient scan with its files; paths are local or gs:// addresses.
+// Case is one patient scan with its files; paths are local or gs:// addresses. An image
+// that is a DICOM series is the address of its place with # and its UID.
 type Case struct {
 	ID     string `json:"id"`
 	Set    Set    `json:"set"`

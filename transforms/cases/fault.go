@@ -28,6 +28,21 @@ const (
 	NotWritten      Kind = "not-written"      // the output could not be stored
 )
 
+// Kinds of faults of DICOM series, beside those above.
+const (
+	GantryTilt        Kind = "gantry-tilt"                 // slices are sheared
+	MissingSlices     Kind = "missing-slices"              // there is a gap
+	DuplicateSlices   Kind = "duplicate-slices"            // two in one place
+	MixedSlices       Kind = "mixed-slices"                // several sizes, orientations or spacings
+	SeveralReferences Kind = "several-frames-of-reference" // the patient has moved between slices
+	OtherModality     Kind = "other-modality"              // MR, PET, a report
+	Localizer         Kind = "localizer"                   // a scout view
+	NoPixelData       Kind = "no-pixel-data"               // no images
+	MultiFrame        Kind = "multi-frame"                 // all slices in one file
+	TransferSyntax    Kind = "transfer-syntax"             // a compression that is not read
+	BadArchive        Kind = "bad-archive"                 // a .zip that is damaged or meant to harm
+)
+
 // Fault is an error of one case: the rest of the batch goes on.
 type Fault struct {
 	Kind   Kind

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"noisystudent/io/dicom"
 	"noisystudent/io/store"
 )
 
@@ -32,22 +33,23 @@ func (f *finder) reject(id string, kind Kind, file, remedy string, cause error) 
 	f.rejected = append(f.rejected, r)
 }
 
-// file is one object that may be a scan or labels.
+// file is one object that may be a scan or labels, or a series of slices.
 type file struct {
-	name    string // last element of the key
+	name    string // last element of the key; of a series, the name of its place
 	address string
+	series  bool
 }
 
 // folder adds the cases of one of the dataset's image folders, with their labels.
 func (f *finder) folder(ctx context.Context, st *store.Store, set Set, images, labels string) error {
-	scans, err := f.files(ctx, st, images)
+	scans, err := f.files(ctx, st, images, true)
 	if err != nil {
 		return err
 	}
 	found := f.images(scans, set != Unlabelled)
 	masks := map[string]string{}
 	if labels != "" {
-		files, err := f.files(ctx, st, labels)
+		files, err := f.files(ctx, st, labels, false)
 		if err != nil {
 			return err
 		}
@@ -65,40 +67,46 @@ func (f *finder) folder(ctx context.Context, st *store.Store, set Set, images, l
 }
 
 // files lists a folder's images and refuses what lies in folders below it.
-func (f *finder) files(ctx context.Context, st *store.Store, folder string) ([]file, error) {
+func (f *finder) files(ctx context.Context, st *store.Store, folder string, scans bool) ([]file, error) {
 	infos, err := st.List(ctx, folder+"/")
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]string, len(infos))
-	for i, info := range infos {
-		keys[i] = strings.TrimPrefix(info.Key, folder+"/")
-	}
-	return f.direct(keys, func(key string) string { return st.Address(folder + "/" + key) }), nil
+	return f.direct(ctx, st, folder+"/", infos, scans, false)
 }
 
-// direct keeps the keys without a slash and refuses each folder that holds images or is
-// named like one, once.
-func (f *finder) direct(keys []string, address func(key string) string) []file {
-	var files []file
-	refused := map[string]bool{}
-	for _, key := range keys {
+// direct keeps the files that lie in a folder, "" or with a slash at its end, and,
+// where scans are looked for, series of slices. It refuses each other folder that holds
+// images or is named like one, once.
+func (f *finder) direct(ctx context.Context, st *store.Store, folder string, infos []store.Info, scans, loose bool) (files []file, err error) {
+	refused := map[string]bool{} // folders that are done with
+	if scans {
+		if files, refused, err = f.series(ctx, st, folder, infos, loose); err != nil {
+			return nil, err
+		}
+	}
+	for _, info := range infos {
+		key := strings.TrimPrefix(info.Key, folder)
+		address := func(name string) string { return st.Address(folder + name) }
 		below, _, nested := strings.Cut(key, "/")
 		switch {
-		case refused[below] && nested:
+		case refused[below] && nested, refused["."] && !nested && dicom.Candidate(key):
 		case nested && !ignored(below): // it has the name of a scan
 			refused[below] = true
 			f.reject(folderID(below), UnsupportedType, address(below), "put the file itself in its place", errors.New("it is a folder"))
+		case nested && scans && dicom.IsArchive(key):
+			refused[below] = true
+			f.reject(below, UnsupportedType, address(key), "move archives of slices one folder up", errors.New("it lies in a folder"))
 		case ignored(key):
 		case !nested:
-			files = append(files, file{key, address(key)})
+			files = append(files, file{name: key, address: address(key)})
 		default:
 			refused[below] = true
-			f.reject(below, UnsupportedType, address(below), "convert a DICOM series to one <case>_0000.nii.gz; move NIfTI files one folder up",
-				errors.New("folders of images are not read"))
+			f.reject(below, UnsupportedType, address(below), "put the slices of a CT series there, or move NIfTI files one folder up",
+				errors.New("the folder holds images that are no DICOM slices"))
 		}
 	}
-	return files
+	return files, nil
 }
 
 // folderID is the id that a folder's name would give a scan.
@@ -131,7 +139,7 @@ func (f *finder) images(files []file, strict bool) map[string]string {
 		case numbered && (strict || first[id]):
 			channels[id] = file.address
 		case strict:
-			f.reject(stem, Missing, file.address, "name the image "+stem+"_0000.nii.gz", errors.New("the name has no channel number"))
+			f.reject(stem, Missing, file.address, "name the image "+stem+"_0000"+file.ending(), errors.New("the name has no channel number"))
 		default:
 			byID[stem] = append(byID[stem], file.address)
 		}
@@ -185,15 +193,31 @@ func (f *finder) labels(files []file, images map[string]string) map[string]strin
 	return found
 }
 
-// stem returns a NIfTI file's name without its ending, or refuses the file.
+// ending is what the names of such files end in.
+func (f file) ending() string {
+	if f.series {
+		return ""
+	}
+	return ".nii.gz"
+}
+
+// stem returns a NIfTI file's name without its ending, or the name of a series, or
+// refuses the file.
 func (f *finder) stem(file file) (string, bool) {
 	stem, ok := cutEnding(file.name)
+	if file.series {
+		stem, ok = file.name, true
+	}
 	if !ok {
 		id := strings.TrimSuffix(file.name, path.Ext(file.name))
 		if cut, _, numbered := cutChannel(id); numbered {
 			id = cut
 		}
-		f.reject(id, UnsupportedType, file.address, "convert it to .nii.gz", nil)
+		remedy := "convert it to .nii.gz"
+		if dicom.Candidate(file.name) {
+			remedy = "put the slices of each CT series into a folder of their own"
+		}
+		f.reject(id, UnsupportedType, file.address, remedy, nil)
 		return "", false
 	}
 	if err := CheckID(stem); err != nil {
@@ -207,7 +231,11 @@ func (f *finder) stem(file file) (string, bool) {
 func firstChannels(files []file) map[string]bool {
 	found := map[string]bool{}
 	for _, file := range files {
-		if stem, ok := cutEnding(file.name); ok {
+		stem, ok := cutEnding(file.name)
+		if file.series {
+			stem, ok = file.name, true
+		}
+		if ok {
 			if id, channel, ok := cutChannel(stem); ok && channel == "0000" {
 				found[id] = true
 			}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 
+	"noisystudent/io/dicom"
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
 	"noisystudent/io/volume"
@@ -24,12 +25,24 @@ func (d Dataset) Scheme() Scheme { return Scheme{Classes: d.Classes(), Ignore: d
 // ReadGeometry reads the grid of a case's image from its header, which is enough
 // to predict the memory that the case takes.
 func ReadGeometry(ctx context.Context, c Case, orientation string) (volume.Geometry, error) {
-	var g volume.Geometry
-	err := read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
-		g, _, err = nifti.ReadHeader(r, nifti.Options{Orientation: orientation})
+	g, _, err := ReadHeader(ctx, c, orientation)
+	return g, err
+}
+
+// ReadHeader is ReadGeometry with the frame, which says what a person should know.
+func ReadHeader(ctx context.Context, c Case, orientation string) (g volume.Geometry, frame nifti.Frame, err error) {
+	if isSeries(c.Image) {
+		err = attempt(ctx, c.Image, orientation, func() (err error) {
+			g, frame, err = dicom.ReadHeader(ctx, c.Image, dicom.Options{Orientation: orientation})
+			return err
+		})
+		return g, frame, err
+	}
+	err = read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
+		g, frame, err = nifti.ReadHeader(r, nifti.Options{Orientation: orientation})
 		return err
 	})
-	return g, err
+	return g, frame, err
 }
 
 // ReadImage reads a case's image in the orientation "ras" or "stored". Its voxels
@@ -37,12 +50,7 @@ func ReadGeometry(ctx context.Context, c Case, orientation string) (volume.Geome
 // bound) and is checked before memory is taken. What is wrong with the file is
 // a *Fault; any other error is not the case's.
 func ReadImage(ctx context.Context, c Case, orientation string, budgetBytes int64) (*volume.Volume, nifti.Frame, error) {
-	var v *volume.Volume
-	var frame nifti.Frame
-	err := read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
-		v, frame, err = nifti.Read(r, nifti.Options{Orientation: orientation, MaxVoxels: voxels(budgetBytes, 4)})
-		return err
-	})
+	v, frame, err := readVoxels(ctx, c, orientation, voxels(budgetBytes, 4))
 	if err != nil {
 		return nil, frame, err
 	}
@@ -50,6 +58,21 @@ func ReadImage(ctx context.Context, c Case, orientation string, budgetBytes int6
 		return nil, frame, &Fault{Kind: Empty, File: c.Image, Remedy: "every voxel is zero; export the scan again"}
 	}
 	return v, frame, nil
+}
+
+func readVoxels(ctx context.Context, c Case, orientation string, limit int64) (v *volume.Volume, frame nifti.Frame, err error) {
+	if isSeries(c.Image) {
+		err = attempt(ctx, c.Image, orientation, func() (err error) {
+			v, frame, err = dicom.Read(ctx, c.Image, dicom.Options{Orientation: orientation, MaxVoxels: limit})
+			return err
+		})
+		return v, frame, err
+	}
+	err = read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
+		v, frame, err = nifti.Read(r, nifti.Options{Orientation: orientation, MaxVoxels: limit})
+		return err
+	})
+	return v, frame, err
 }
 
 // ReadLabels reads a case's labels, which hold nothing but the scheme's values.
@@ -123,14 +146,22 @@ func voxels(budgetBytes, each int64) int64 {
 
 // read opens an address, decodes it and names what is wrong with it.
 func read(ctx context.Context, address, orientation string, decode func(io.Reader) error) error {
+	return attempt(ctx, address, orientation, func() error {
+		r, err := store.OpenAddress(ctx, address)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		return decode(r)
+	})
+}
+
+// attempt reads what is at an address and names what is wrong with it.
+func attempt(ctx context.Context, address, orientation string, read func() error) error {
 	if orientation != nifti.RAS && orientation != nifti.Stored { // no file's fault
 		return fmt.Errorf("cases: read %s: orientation %q; want %s or %s", address, orientation, nifti.RAS, nifti.Stored)
 	}
-	r, err := store.OpenAddress(ctx, address)
-	if err == nil {
-		defer r.Close()
-		err = decode(r)
-	}
+	err := read()
 	if ctx.Err() != nil {
 		return ctx.Err() // a run that was stopped is not the file's fault
 	}
@@ -158,6 +189,25 @@ var causes = []struct {
 	{nifti.ErrFormat, UnsupportedType, "convert the file to NIfTI, .nii.gz"},
 	{nifti.ErrUnsupported, UnsupportedType, "convert the file to a 3-D NIfTI of real numbers, .nii.gz"},
 	{nifti.ErrMalformed, HeaderMismatch, "export the file again"},
+
+	{dicom.ErrTooLarge, TooLarge, "allow more memory, or crop or split the scan"},
+	{dicom.ErrTilt, GantryTilt, "give a reconstruction without tilt, or convert the series with dcm2niix, which corrects it"},
+	{dicom.ErrMissing, MissingSlices, "copy or export the whole series again"},
+	{dicom.ErrDuplicate, DuplicateSlices, "keep one slice a position; split phases and reconstructions into folders"},
+	{dicom.ErrMixed, MixedSlices, "split the series into volumes of one size, orientation and spacing"},
+	{dicom.ErrReferences, SeveralReferences, "split the series by FrameOfReferenceUID"},
+	{dicom.ErrModality, OtherModality, "remove it, or give the CT series of the study"},
+	{dicom.ErrLocalizer, Localizer, "remove it, or give the CT series of the study"},
+	{dicom.ErrNoPixels, NoPixelData, "remove it, or export the images of the series"},
+	{dicom.ErrMultiFrame, MultiFrame, "split the file into slices"},
+	{dicom.ErrSyntax, TransferSyntax, "decompress the slices"},
+	{dicom.ErrArchive, BadArchive, "pack the slices again, or give them as a folder"},
+	{dicom.ErrTruncated, Truncated, "copy or export the series again"},
+	{dicom.ErrDimensions, BadDimensions, "export the series again"},
+	{dicom.ErrGeometry, BadGeometry, "correct positions, orientation and spacing in the headers"},
+	{dicom.ErrNone, UnsupportedType, "give a place of DICOM slices, or NIfTI, .nii.gz"},
+	{dicom.ErrUnsupported, UnsupportedType, "give a CT series of grey slices"},
+	{dicom.ErrMalformed, HeaderMismatch, "export the series again"},
 }
 
 // FaultOf names what an error of opening, reading or decoding says about a file.

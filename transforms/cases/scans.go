@@ -8,19 +8,23 @@ import (
 	"slices"
 	"strings"
 
+	"noisystudent/io/dicom"
 	"noisystudent/io/store"
 )
 
 // Scans finds unlabelled scans by address: a folder or gs:// prefix (the scans
 // directly in it), one file, the beginning of file names, or a glob with *, ? and
 // [...] as path.Match has them, which may go through folders
-// ("gs://pool/*/ct.nii.gz"). Ids are file names without ending, and without the _0000
-// of nnU-Net's images. Files of other formats, ids found twice and further
-// channels are returned as rejected; no scan at all is an error.
+// ("gs://pool/*/ct.nii.gz"). A scan is a NIfTI file, or a folder or .zip of DICOM
+// slices, each series in it a case; slices in the addressed folder itself are such, too.
+// Ids are names without ending, and without the _0000 of nnU-Net's images; where a
+// folder holds several series, with # and the end of the series' UID. Files of other
+// formats, ids found twice and further channels are returned as rejected; no scan at
+// all is an error.
 func Scans(ctx context.Context, address string) ([]Case, []Rejected, error) {
 	l, err := List(ctx, address)
 	if err == nil && len(l.Cases)+len(l.Rejected) == 0 {
-		err = fmt.Errorf("cases: scans %s: no scan found; want .nii.gz or .nii files in a folder, or a quoted glob such as 'DIR/*.nii.gz'", address)
+		err = fmt.Errorf("cases: scans %s: no scan found; want .nii.gz or .nii files or folders of DICOM slices in a folder, or a quoted glob such as 'DIR/*.nii.gz'", address)
 	}
 	return l.Cases, l.Rejected, err
 }
@@ -36,7 +40,7 @@ type Listing struct {
 // time of each file.
 func List(ctx context.Context, address string) (Listing, error) {
 	f := &finder{infos: map[string]store.Info{}}
-	files, err := f.match(ctx, address)
+	files, err := f.match(ctx, address, true)
 	if err != nil {
 		return Listing{}, fmt.Errorf("cases: scans %s: %w", address, err)
 	}
@@ -52,7 +56,7 @@ func List(ctx context.Context, address string) (Listing, error) {
 // nothing more, as label files have no channel number: t_0000.nii.gz is of case t_0000.
 func Masks(ctx context.Context, address string) ([]Case, []Rejected, error) {
 	f := &finder{}
-	files, err := f.match(ctx, address)
+	files, err := f.match(ctx, address, false)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cases: masks %s: %w", address, err)
 	}
@@ -72,10 +76,10 @@ func Masks(ctx context.Context, address string) ([]Case, []Rejected, error) {
 	return f.cases, f.sorted(), nil
 }
 
-// match lists the files that an address means.
-func (f *finder) match(ctx context.Context, address string) ([]file, error) {
+// match lists the files that an address means, and the series where scans are meant.
+func (f *finder) match(ctx context.Context, address string, scans bool) ([]file, error) {
 	if at := strings.IndexAny(address, "*?["); at >= 0 {
-		return f.glob(ctx, address, at)
+		return f.glob(ctx, address, at, scans)
 	}
 	if st, err := store.Open(ctx, address); err == nil {
 		infos, err := f.list(ctx, st, "")
@@ -83,7 +87,7 @@ func (f *finder) match(ctx context.Context, address string) ([]file, error) {
 			return nil, err
 		}
 		if len(infos) > 0 {
-			return f.direct(keys(infos), st.Address), nil
+			return f.direct(ctx, st, "", infos, scans, true)
 		}
 	}
 	root, prefix, err := store.Split(address)
@@ -98,11 +102,12 @@ func (f *finder) match(ctx context.Context, address string) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.direct(keys(infos), st.Address), nil
+	return f.direct(ctx, st, "", infos, scans, false)
 }
 
-// glob matches whole keys below the last folder before the first special character.
-func (f *finder) glob(ctx context.Context, address string, special int) ([]file, error) {
+// glob matches whole keys below the last folder before the first special character,
+// and, where scans are meant, folders of slices.
+func (f *finder) glob(ctx context.Context, address string, special int, scans bool) ([]file, error) {
 	slash := strings.LastIndexByte(address[:special], '/')
 	root, pattern := ".", address
 	if slash >= 0 {
@@ -120,12 +125,43 @@ func (f *finder) glob(ctx context.Context, address string, special int) ([]file,
 		return nil, err
 	}
 	var files []file
-	for _, key := range keys(infos) {
-		if ok, _ := path.Match(pattern, key); ok && !ignored(key) {
-			files = append(files, file{path.Base(key), st.Address(key)})
+	folders := map[string][]store.Info{} // that match; a nil list is an archive
+	for _, info := range infos {
+		ok, _ := path.Match(pattern, info.Key)
+		switch folder := matching(pattern, info.Key); {
+		case ok && !ignored(info.Key):
+			files = append(files, file{name: path.Base(info.Key), address: st.Address(info.Key)})
+		case ok && dicom.IsArchive(info.Key):
+			folders[info.Key] = nil
+		case folder != "":
+			folders[folder] = append(folders[folder], info)
 		}
 	}
+	if !scans {
+		return files, nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(folders)) {
+		found, err := f.place(ctx, st, strings.TrimSuffix(key, path.Base(key)), path.Base(key), folders[key])
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, found...)
+	}
 	return files, nil
+}
+
+// matching is the folder above a key, if any, that has the form of the pattern.
+func matching(pattern, key string) string {
+	n := strings.Count(pattern, "/") + 1
+	parts := strings.SplitN(key, "/", n+1)
+	if len(parts) <= n {
+		return ""
+	}
+	folder := strings.Join(parts[:n], "/")
+	if ok, _ := path.Match(pattern, folder); !ok {
+		return ""
+	}
+	return folder
 }
 
 // list lists a store, and notes the files where somebody wants to know them.
@@ -137,12 +173,4 @@ func (f *finder) list(ctx context.Context, st *store.Store, prefix string) ([]st
 		}
 	}
 	return infos, err
-}
-
-func keys(infos []store.Info) []string {
-	list := make([]string, len(infos))
-	for i, info := range infos {
-		list[i] = info.Key
-	}
-	return list
 }

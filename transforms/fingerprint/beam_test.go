@@ -10,10 +10,11 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 	"github.com/google/go-cmp/cmp"
 
+	"noisystudent/transforms/beamtest"
 	"noisystudent/transforms/cases"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) { beamtest.Main(m) }
 
 // A damaged case is rejected and the rest gives the fingerprint that plain calls give.
 func TestCollect(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/sdf"
@@ -16,6 +17,7 @@ import (
 
 func init() {
 	register.DoFn4x2[context.Context, *sdf.LockRTracker, string, func(Trained), sdf.ProcessContinuation, error](&trainFn{})
+	register.DoFn3x1[context.Context, string, func(Trained), error](&wholeFn{})
 	register.Emitter1[Trained]()
 	beam.RegisterType(reflect.TypeOf((*Epochs)(nil)).Elem())
 	beam.RegisterType(reflect.TypeOf((*Trained)(nil)).Elem())
@@ -33,6 +35,9 @@ type Trained struct {
 // Jobs trains a PCollection<string> of jobs, JSON of Job, and gives one Trained an epoch.
 func Jobs(s beam.Scope, o Options, jobs beam.PCollection) beam.PCollection {
 	s = s.Scope("fit.Jobs")
+	if o.Whole {
+		return beam.ParDo(s, &wholeFn{Options: o}, beam.Reshuffle(s, jobs))
+	}
 	return beam.ParDo(s, &trainFn{Options: o}, beam.Reshuffle(s, jobs))
 }
 
@@ -135,4 +140,41 @@ func (f *trainFn) give(ctx context.Context, rt *sdf.LockRTracker, j Job, e Epoch
 	rt.TryClaim(commit(e.Epoch))
 	f.epochs.Inc(ctx, 1)
 	emit(Trained{Role: string(j.Role), Fold: j.Fold, Epoch: e.Epoch, Loss: e.Loss, Done: e.Epoch+1 >= j.Epochs})
+}
+
+// wholeFn trains a job to its end in one go, see Options.Whole: it does to trainFn what
+// a runner does that asks for nothing else meanwhile.
+type wholeFn struct {
+	Options Options
+	each    trainFn
+}
+
+func (f *wholeFn) Setup() {
+	f.each.Options = f.Options
+	f.each.Setup()
+}
+
+func (f *wholeFn) ProcessElement(ctx context.Context, job string, emit func(Trained)) error {
+	rest, err := f.each.CreateInitialRestriction(job)
+	for err == nil && rest.Start < rest.End {
+		var next sdf.ProcessContinuation
+		f.each.StartBundle(emit)
+		next, err = f.each.ProcessElement(ctx, f.each.CreateTracker(rest), job, func(t Trained) {
+			rest.Start = t.Epoch + 1
+			emit(t)
+		})
+		if err == nil && next.ShouldResume() {
+			err = pause(ctx, next.ResumeDelay())
+		}
+	}
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

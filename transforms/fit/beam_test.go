@@ -15,13 +15,14 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
 	"noisystudent/io/store"
+	"noisystudent/transforms/beamtest"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asPool) != "" {
 		servePool()
 	}
-	ptest.Main(m)
+	beamtest.Main(m)
 }
 
 // jobs returns sealed jobs of some folds in the store of the first.
@@ -118,10 +119,10 @@ func TestJobsUnderPrism(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, slots := range []int{0, 1, 2, 8} {
+	for slots, whole := range map[int]bool{0: false, 1: false, 2: false, 8: false, 3: true} {
 		st, list := jobs(t, 3)
 		p, s := beam.NewPipelineWithRoot()
-		o := Options{Device: "ref", Threads: 1, Jobs: slots}
+		o := Options{Device: "ref", Threads: 1, Jobs: slots, Whole: whole}
 		got := Jobs(s, o, beam.CreateList(s, texts(t, list)))
 		var want []any
 		for _, e := range expected(t, plain, list) {

@@ -33,6 +33,10 @@ type Options struct {
 	Threads int    `json:"threads"` // shared by the jobs that train at once, 0: all
 	Jobs    int    `json:"jobs"`    // trained at once in one process, at least 1
 	Memory  int64  `json:"memory"`  // bytes for cases kept in memory and patches made ahead, all jobs together
+	// Whole has whoever begins a job train it to its end. Flink deals elements out to its
+	// slots in turn, but what a splittable DoFn leaves by a hash of the element, so that
+	// two folds may share a slot while another one is idle.
+	Whole bool `json:"whole"`
 }
 
 // among shares the threads by so many jobs: at least one each.

@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/fileio"
-	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem/gcs"   // fileio opens addresses by these
-	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/io/filesystem/local" // two
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/transforms/periodic"
 
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
@@ -20,7 +18,7 @@ import (
 
 func init() {
 	register.DoFn4x1[context.Context, string, func(string), func(cases.Rejected), error](&labelFn{})
-	register.DoFn3x1[context.Context, fileio.FileMetadata, func(string), error](&lookFn{})
+	register.DoFn3x1[context.Context, []byte, func(string), error](&lookFn{})
 	register.Emitter1[string]()
 	register.Emitter1[cases.Rejected]()
 }
@@ -47,12 +45,12 @@ func Label(s beam.Scope, order string, groups beam.PCollection) (done, rejected 
 	return beam.ParDo2(s, &labelFn{Order: order}, beam.Reshuffle(s, groups))
 }
 
-// Watch looks whenever a match of files finds any, at intervals until the end, and
-// gives groups for Label, PCollection<string>. The glob is one of Beam's.
-func Watch(s beam.Scope, order, glob string, interval time.Duration, end time.Time) beam.PCollection {
+// Watch looks at intervals until the end, and gives groups for Label,
+// PCollection<string>.
+func Watch(s beam.Scope, order string, interval time.Duration, end time.Time) beam.PCollection {
 	s = s.Scope("incoming.Watch")
-	files := fileio.MatchContinuously(s, glob, interval, fileio.MatchEnd(end), fileio.MatchDuplicateAllow())
-	return beam.ParDo(s, &lookFn{Order: order, IntervalNS: int64(interval)}, files)
+	ticks := periodic.Impulse(s, time.Now(), end, interval, false)
+	return beam.ParDo(s, &lookFn{Order: order, IntervalNS: int64(interval)}, ticks)
 }
 
 type labelFn struct {
@@ -82,9 +80,8 @@ func (f *labelFn) ProcessElement(ctx context.Context, text string, done func(str
 	return err
 }
 
-// lookFn looks at the whole place once for all files that one match has found: the
-// first of them stands for all. What it has given out in this process it does not
-// give out again.
+// lookFn looks at the place at each tick, once for ticks that have waited for a look
+// that took long. What it has given out in this process it does not give out again.
 type lookFn struct {
 	Order      string
 	IntervalNS int64
@@ -96,7 +93,7 @@ func (f *lookFn) Setup(ctx context.Context) (err error) {
 	return err
 }
 
-func (f *lookFn) ProcessElement(ctx context.Context, _ fileio.FileMetadata, emit func(string)) error {
+func (f *lookFn) ProcessElement(ctx context.Context, _ []byte, emit func(string)) error {
 	w := watchOf(f.Order)
 	w.Lock()
 	defer w.Unlock()

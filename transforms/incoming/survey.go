@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"noisystudent/io/dicom"
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
@@ -208,6 +209,9 @@ func (b *book) refuse(c cases.Case, old Scan) {
 }
 
 func exists(ctx context.Context, address string) (bool, error) {
+	if _, _, series := dicom.Cut(address); series {
+		return dicom.Exists(ctx, address)
+	}
 	root, key, err := store.Split(address)
 	if err != nil {
 		return false, err

@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"noisystudent/io/dicom"
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/metrics"
@@ -47,9 +48,10 @@ func InputDigest(ctx context.Context, st *store.Store, c cases.Case) (string, er
 	return Digest(digests), nil
 }
 
-// FileDigest returns the sha256, in hex, of the bytes at an address. The ledger in
-// st keeps it with the file's size, generation and time; while those stay the same
-// the bytes are not read again.
+// FileDigest returns the sha256, in hex, of the bytes at an address, of a DICOM series
+// that of its slices' sums, whatever their names. The ledger in st keeps it with the
+// file's size, generation and time; while those stay the same the bytes are not read
+// again.
 func FileDigest(ctx context.Context, st *store.Store, address string) (string, error) {
 	row, err := fileDigest(ctx, st, address)
 	switch {
@@ -70,15 +72,7 @@ type ledgerError struct{ error }
 func (e ledgerError) Unwrap() error { return e.error }
 
 func fileDigest(ctx context.Context, st *store.Store, address string) (fileRow, error) {
-	root, key, err := store.Split(address)
-	if err != nil {
-		return fileRow{}, err
-	}
-	source, err := store.Open(ctx, root)
-	if err != nil {
-		return fileRow{}, err
-	}
-	info, err := source.Stat(ctx, key)
+	info, digest, err := source(ctx, address)
 	if err != nil {
 		return fileRow{}, err
 	}
@@ -88,7 +82,7 @@ func fileDigest(ctx context.Context, st *store.Store, address string) (fileRow, 
 		return old, nil
 	}
 	now.Hashed = time.Now().UTC()
-	if now.Digest, err = hash(ctx, source, key); err != nil {
+	if now.Digest, err = digest(ctx); err != nil {
 		return fileRow{}, err
 	}
 	data, err := json.Marshal(now)
@@ -99,6 +93,28 @@ func fileDigest(ctx context.Context, st *store.Store, address string) (fileRow, 
 		return fileRow{}, ledgerError{fmt.Errorf("manifest: note a digest: %w", err)}
 	}
 	return now, nil
+}
+
+// source describes a file, or a DICOM series by all files of its place, and says how
+// its bytes are digested.
+func source(ctx context.Context, address string) (store.Info, func(context.Context) (string, error), error) {
+	if _, series, ok := dicom.Cut(address); ok {
+		place, err := dicom.Open(ctx, address)
+		if err != nil {
+			return store.Info{}, nil, err
+		}
+		return place.Info(), func(ctx context.Context) (string, error) { return place.Digest(ctx, series) }, nil
+	}
+	root, key, err := store.Split(address)
+	if err != nil {
+		return store.Info{}, nil, err
+	}
+	from, err := store.Open(ctx, root)
+	if err != nil {
+		return store.Info{}, nil, err
+	}
+	info, err := from.Stat(ctx, key)
+	return info, func(ctx context.Context) (string, error) { return hash(ctx, from, key) }, err
 }
 
 func cached(ctx context.Context, st *store.Store, key string) (fileRow, bool) {

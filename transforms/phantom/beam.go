@@ -9,17 +9,16 @@ import (
 
 func init() {
 	register.DoFn3x1[context.Context, Task, func(Written), error](&makeFn{})
-	register.DoFn2x1[context.Context, []byte, error](&describeFn{})
+	register.DoFn2x2[context.Context, []byte, string, error](&describeFn{})
 	register.Emitter1[Written]()
 }
 
-// Cohort makes a cohort, one element a case, and gives a PCollection<Written>. The
-// options must pass Check.
-func Cohort(s beam.Scope, o Options) beam.PCollection {
+// Cohort makes a cohort, one element a case, and gives a PCollection<Written>, and where
+// it is once it is described, PCollection<string>. The options must pass Check.
+func Cohort(s beam.Scope, o Options) (written, described beam.PCollection) {
 	s = s.Scope("phantom.Cohort")
-	beam.ParDo0(s, &describeFn{Options: o}, beam.Impulse(s))
 	tasks := beam.Reshuffle(s, beam.CreateList(s, o.Tasks()))
-	return beam.ParDo(s, &makeFn{Options: o}, tasks)
+	return beam.ParDo(s, &makeFn{Options: o}, tasks), beam.ParDo(s, &describeFn{Options: o}, beam.Impulse(s))
 }
 
 type makeFn struct{ Options Options }
@@ -35,6 +34,6 @@ func (f *makeFn) ProcessElement(ctx context.Context, t Task, emit func(Written))
 
 type describeFn struct{ Options Options }
 
-func (f *describeFn) ProcessElement(ctx context.Context, _ []byte) error {
-	return WriteDataset(ctx, f.Options)
+func (f *describeFn) ProcessElement(ctx context.Context, _ []byte) (string, error) {
+	return f.Options.Out, WriteDataset(ctx, f.Options)
 }

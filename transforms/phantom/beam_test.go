@@ -7,15 +7,17 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
+
+	"noisystudent/transforms/beamtest"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) { beamtest.Main(m) }
 
 // The transform makes the same files as Generate, one element a case.
 func TestCohortTransform(t *testing.T) {
 	o := small(t.TempDir()) // a runner may work in another process
 	p, s := beam.NewPipelineWithRoot()
-	written := Cohort(s, o)
+	written, _ := Cohort(s, o)
 	passert.EqualsList(s, written, []Written{
 		{"labelled_0000", "labelled", false},
 		{"labelled_0001", "labelled", false},

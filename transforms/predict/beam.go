@@ -51,7 +51,7 @@ func (f *scanFn) Setup(ctx context.Context) (err error) {
 }
 
 func (f *scanFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, scans string, done func(string), rejected func(cases.Rejected)) (sdf.ProcessContinuation, error) {
-	return shard.Each(rt, scans, func(scan cases.Case) error {
+	return shard.Each(ctx, rt, scans, func(scan cases.Case) error {
 		ctx := metrics.Begin(ctx)
 		row, err := Scan(ctx, f.store, f.config, scan)
 		if err != nil || !f.outcomes.Done(ctx, row, rejected) {

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
 	"noisystudent/io/store"
+	"noisystudent/transforms/beamtest"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/manifest"
@@ -21,7 +22,7 @@ import (
 	"noisystudent/transforms/shard"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) { beamtest.Main(m) }
 
 // scans writes four good scans, one cut short, and one that is not there.
 func scans(t *testing.T) []cases.Case {
@@ -44,7 +45,7 @@ func scans(t *testing.T) []cases.Case {
 // dealt makes elements of scans.
 func dealt(s beam.Scope, list []cases.Case, shards int) beam.PCollection {
 	var texts []string
-	for _, one := range shard.Deal(list, make([]float64, len(list)), shards, true) {
+	for _, one := range shard.Apart(shard.Deal(list, make([]float64, len(list)), shards)) {
 		text, err := json.Marshal(one)
 		if err != nil {
 			panic(err)

@@ -25,11 +25,16 @@ type Config struct {
 	// Output, where it is not empty, is a folder or gs:// prefix that gets a copy.
 	Output  string  `json:"output"`
 	Options Options `json:"options"`
+
+	digest string // of all that, where it is known
 }
 
 // Digest names the models and how they are applied. The rest of the plan, such as
 // how long other roles are trained, is not in it.
 func (c Config) Digest() string {
+	if c.digest != "" {
+		return c.digest
+	}
 	digests := make([]string, len(c.Models))
 	for i, m := range c.Models {
 		digests[i] = m.Digest

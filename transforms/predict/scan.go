@@ -38,6 +38,7 @@ import (
 func Scan(ctx context.Context, st *store.Store, c Config, scan cases.Case) (manifest.Row, error) {
 	// Labels of a test case are for evaluate only.
 	scan = cases.Case{ID: scan.ID, Set: cases.Unlabelled, Image: scan.Image}
+	c.digest = c.Digest() // once, though stage, row and key ask for it
 	wanted := manifest.Row{Stage: c.Stage(), Case: scan.ID, Version: Version, Plan: resample.Digest(c.Plan), Model: c.Digest()}
 	row, err := manifest.Settle(ctx, st, scan, wanted, func(row *manifest.Row) error {
 		labels, frame, err := c.segmentScan(ctx, st, scan)

@@ -51,7 +51,7 @@ func (f *labelFn) Setup(ctx context.Context) (err error) {
 }
 
 func (f *labelFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, prepared string, done func(string), rejected func(cases.Rejected)) (sdf.ProcessContinuation, error) {
-	return shard.Each(rt, prepared, func(in Prepared) error {
+	return shard.Each(ctx, rt, prepared, func(in Prepared) error {
 		ctx := metrics.Begin(ctx)
 		row, err := Case(ctx, f.store, f.config, in)
 		if err != nil || !f.outcomes.Done(ctx, row, rejected) {

@@ -9,11 +9,12 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
+	"noisystudent/transforms/beamtest"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/shard"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) { beamtest.Main(m) }
 
 func TestLabelsUnderPrism(t *testing.T) {
 	st, c, list := ready(t, 2, 4)
@@ -46,7 +47,7 @@ func TestLabelsUnderPrism(t *testing.T) {
 // dealt makes elements of prepared cases.
 func dealt(t *testing.T, list []Prepared, shards int) (texts []string) {
 	t.Helper()
-	for _, one := range shard.Deal(list, make([]float64, len(list)), shards, true) {
+	for _, one := range shard.Apart(shard.Deal(list, make([]float64, len(list)), shards)) {
 		text, err := json.Marshal(one)
 		if err != nil {
 			t.Fatal(err)

@@ -15,12 +15,13 @@ import (
 
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
+	"noisystudent/transforms/beamtest"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/plan"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) { beamtest.Main(m) }
 
 // dataset writes three cases, the last cut short, and returns them.
 func dataset(t *testing.T) []cases.Case {

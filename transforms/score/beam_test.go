@@ -17,11 +17,12 @@ import (
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
 	"noisystudent/io/volume"
+	"noisystudent/transforms/beamtest"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) { beamtest.Main(m) }
 
 // writeLabels stores labels with axes towards the letters in a file's own order.
 func writeLabels(t *testing.T, path string, l *volume.Labels, axes string) {

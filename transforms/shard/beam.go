@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -10,12 +11,16 @@ import (
 
 // Fn is what splittable DoFns over shards have in common: embed it, take a Shard's JSON
 // as the element, and call Each. Position 0 of the restriction is the shard as a whole,
-// position i its case i-1.
+// position i its case i-1, and the last one is the heap.
 type Fn struct{}
 
 func (Fn) CreateInitialRestriction(shard string) (offsetrange.Restriction, error) {
 	s, err := decode(shard)
-	return offsetrange.Restriction{End: int64(len(s.Cases)) + 1}, err
+	end := int64(len(s.Cases)) + 1
+	if s.Heap != nil {
+		end++
+	}
+	return offsetrange.Restriction{End: end}, err
 }
 
 func (Fn) SplitRestriction(_ string, r offsetrange.Restriction) []offsetrange.Restriction {
@@ -30,7 +35,7 @@ func (Fn) CreateTracker(r offsetrange.Restriction) *sdf.LockRTracker {
 
 // Each does the work of a shard's cases, from where the restriction begins up to where
 // the runner has split it.
-func Each[T any](rt *sdf.LockRTracker, shard string, work func(T) error) (sdf.ProcessContinuation, error) {
+func Each[T any](ctx context.Context, rt *sdf.LockRTracker, shard string, work func(T) error) (sdf.ProcessContinuation, error) {
 	s, err := decode(shard)
 	if err != nil {
 		return sdf.StopProcessing(), err
@@ -44,14 +49,19 @@ func Each[T any](rt *sdf.LockRTracker, shard string, work func(T) error) (sdf.Pr
 			return sdf.ResumeProcessingIn(s.Wait), nil
 		}
 	}
-	for ; rt.TryClaim(at); at++ {
+	one := func(data json.RawMessage) error {
 		var c T
-		if err := json.Unmarshal(s.Cases[at-1], &c); err != nil {
-			return sdf.StopProcessing(), fmt.Errorf("shard: decode case: %w", err)
+		if err := json.Unmarshal(data, &c); err != nil {
+			return fmt.Errorf("shard: decode case: %w", err)
 		}
-		if err := work(c); err != nil {
-			return sdf.StopProcessing(), err
+		return work(c)
+	}
+	for ; err == nil && rt.TryClaim(at); at++ {
+		if own := int(at) - 1; own < len(s.Cases) {
+			err = one(s.Cases[own])
+		} else {
+			err = s.Heap.each(ctx, one)
 		}
 	}
-	return sdf.StopProcessing(), nil
+	return sdf.StopProcessing(), err
 }

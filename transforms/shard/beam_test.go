@@ -1,6 +1,7 @@
 package shard_test
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"sync"
@@ -13,13 +14,14 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/passert"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
+	"noisystudent/transforms/beamtest"
 	"noisystudent/transforms/shard"
 )
 
-func TestMain(m *testing.M) { ptest.Main(m) }
+func TestMain(m *testing.M) { beamtest.Main(m) }
 
 func init() {
-	register.DoFn3x2[*sdf.LockRTracker, string, func(int), sdf.ProcessContinuation, error](&napFn{})
+	register.DoFn4x2[context.Context, *sdf.LockRTracker, string, func(int), sdf.ProcessContinuation, error](&napFn{})
 	register.Emitter1[int]()
 }
 
@@ -33,8 +35,8 @@ var asleep struct {
 	now, most int
 }
 
-func (*napFn) ProcessElement(rt *sdf.LockRTracker, cases string, emit func(int)) (sdf.ProcessContinuation, error) {
-	return shard.Each(rt, cases, func(c int) error {
+func (*napFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, cases string, emit func(int)) (sdf.ProcessContinuation, error) {
+	return shard.Each(ctx, rt, cases, func(c int) error {
 		asleep.Lock()
 		asleep.now++
 		asleep.most = max(asleep.most, asleep.now)
@@ -54,7 +56,7 @@ func dealt(t *testing.T, n int) (texts []string, want []any) {
 	for i := range 24 {
 		list, want = append(list, i), append(want, i)
 	}
-	for _, s := range shard.Deal(list, make([]float64, len(list)), n, true) {
+	for _, s := range shard.Apart(shard.Deal(list, make([]float64, len(list)), n)) {
 		text, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package shard_test
 
 import (
 	"compress/gzip"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/sdf"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/io/rtrackers/offsetrange"
 
+	"noisystudent/io/store"
 	"noisystudent/io/volume"
 	"noisystudent/model/random"
 	"noisystudent/transforms/cases"
@@ -240,7 +242,7 @@ func (f *fleet) process(t *testing.T, one task) error {
 		f.mu.Lock()
 		f.active[rt] = one.shard
 		f.mu.Unlock()
-		again, err := shard.Each(rt, one.shard, func(c sized) error { return f.label(t, c) })
+		again, err := shard.Each(t.Context(), rt, one.shard, func(c sized) error { return f.label(t, c) })
 		f.mu.Lock()
 		delete(f.active, rt)
 		f.change.Broadcast()
@@ -284,36 +286,53 @@ func (f *fleet) add(bytes int64) {
 // tenth later than the best division of the work would let it, and the cases in work
 // never take more memory than they may. NOISYSTUDENT_CT makes it the real cohort.
 func TestMakespan(t *testing.T) {
-	const gib = 1 << 30
 	exact, costs := cohort(t, false)
 	off, _ := cohort(t, true)
 	for _, workers := range []int{1, 2, 4, 8, 16, 32, 64} {
 		line := fmt.Sprintf("| %d |", workers)
-		for _, c := range []struct {
-			list   []sized
-			splits bool
-			must   bool
-		}{{exact, false, true}, {exact, true, true}, {off, false, false}, {off, true, true}} {
-			synctest.Test(t, func(t *testing.T) {
-				f := &fleet{splits: c.splits, budget: max(12, 5*int64(workers)) * gib}
-				took := f.run(t, shard.Deal(c.list, costs, workers, true), workers).Seconds()
-				sum, longest := 0.0, 0.0
-				for _, one := range c.list {
-					sum, longest = sum+one.Seconds, max(longest, one.Seconds)
-					if f.done[one.ID] != 1 {
-						t.Fatalf("%d workers: case %d was labelled %d times", workers, one.ID, f.done[one.ID])
-					}
-				}
-				ratio := took / max(sum/float64(workers), longest)
-				if ratio < 0.999 || c.must && ratio > 1.1 {
-					t.Errorf("%d workers, splits %v: %.3f of the ideal", workers, c.splits, ratio)
-				}
-				if f.most > f.budget || f.used != 0 {
-					t.Errorf("%d workers: %d of %d bytes were in use, %d are left", workers, f.most, f.budget, f.used)
-				}
-				line += fmt.Sprintf(" %.3f | %.0f of %d GiB |", ratio, float64(f.most)/gib, f.budget/gib)
-			})
+		for _, list := range [][]sized{exact, off} {
+			for _, splits := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) { line += makespan(t, list, costs, workers, splits) })
+			}
 		}
 		t.Log(line)
 	}
+}
+
+// makespan labels a list, dealt out as for a runner that splits or for another one.
+func makespan(t *testing.T, list []sized, costs []float64, workers int, splits bool) string {
+	const gib = 1 << 30
+	f := &fleet{splits: splits, budget: max(12, 5*int64(workers)) * gib}
+	shards := shard.Deal(list, costs, workers)
+	if !splits {
+		var err error
+		if _, shards, err = shard.Pile(t.Context(), open(t), list, costs, workers, 8*workers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	took := f.run(t, shards, workers).Seconds()
+	sum, longest := 0.0, 0.0
+	for _, one := range list {
+		sum, longest = sum+one.Seconds, max(longest, one.Seconds)
+		if f.done[one.ID] != 1 {
+			t.Fatalf("%d workers: case %d was labelled %d times", workers, one.ID, f.done[one.ID])
+		}
+	}
+	ratio := took / max(sum/float64(workers), longest)
+	if ratio < 0.999 || ratio > 1.1 {
+		t.Errorf("%d workers, splits %v: %.3f of the ideal", workers, splits, ratio)
+	}
+	if f.most > f.budget || f.used != 0 {
+		t.Errorf("%d workers: %d of %d bytes were in use, %d are left", workers, f.most, f.budget, f.used)
+	}
+	return fmt.Sprintf(" %.3f | %.0f of %d GiB |", ratio, float64(f.most)/gib, f.budget/gib)
+}
+
+func open(t *testing.T) *store.Store {
+	t.Helper()
+	st, err := store.Open(t.Context(), "mem://"+rand.Text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
 }

@@ -32,7 +32,7 @@ func TestDealGivesEachCaseOnceLargestFirst(t *testing.T) {
 			list[i], costs[i] = i, float64(1+draw.IntN(9))
 			total += costs[i]
 		}
-		shards := shard.Deal(list, costs, c.shards, false)
+		shards := shard.Deal(list, costs, c.shards)
 		if len(shards) != c.want {
 			t.Errorf("%+v: %d shards", c, len(shards))
 		}
@@ -60,7 +60,7 @@ func TestDealGivesEachCaseOnceLargestFirst(t *testing.T) {
 
 // Cases of no cost, such as those that are done, are spread too: somebody looks at each.
 func TestDealSpreadsWhatCostsNothing(t *testing.T) {
-	for _, s := range shard.Deal(make([]int, 12), make([]float64, 12), 4, true) {
+	for _, s := range shard.Deal(make([]int, 12), make([]float64, 12), 4) {
 		if len(s.Cases) != 3 {
 			t.Errorf("a shard of %d of 12 cases", len(s.Cases))
 		}
@@ -69,13 +69,13 @@ func TestDealSpreadsWhatCostsNothing(t *testing.T) {
 
 func TestShardsComeBackApart(t *testing.T) {
 	seen := map[time.Duration]bool{}
-	for _, s := range shard.Deal(make([]int, 4), make([]float64, 4), 4, true) {
+	for _, s := range shard.Apart(shard.Deal(make([]int, 4), make([]float64, 4), 4)) {
 		if s.Wait <= 0 || seen[s.Wait] {
 			t.Errorf("a shard waits %v", s.Wait)
 		}
 		seen[s.Wait] = true
 	}
-	if s := shard.Deal(make([]int, 4), make([]float64, 4), 4, false)[3]; s.Wait != 0 {
-		t.Errorf("a shard waits %v though it need not", s.Wait)
+	if s := shard.Apart(make([]shard.Shard, 1))[0]; s.Wait != 0 {
+		t.Errorf("a single shard waits %v though it need not", s.Wait)
 	}
 }

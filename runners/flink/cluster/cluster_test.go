@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"archive/zip"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,6 +102,55 @@ func fetched(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(base, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
+	}
+	writeJar(t, filepath.Join(base, beamFolder(), serverJar), serverClass, knownClass(0))
+}
+
+// knownClass is a class as it is expected, before (0) or after (1) the changes.
+func knownClass(i int) (text string) {
+	for _, c := range serverChanges {
+		text += c[i]
+	}
+	return text
+}
+
+// writeJar makes a jar of one file.
+func writeJar(t *testing.T, jar, name, text string) {
+	t.Helper()
+	var data bytes.Buffer
+	z := zip.NewWriter(&data)
+	w, err := z.Create(name)
+	if err == nil {
+		_, err = w.Write([]byte(text))
+	}
+	if err = errors.Join(err, z.Close()); err == nil {
+		err = os.WriteFile(jar, data.Bytes(), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A class that is not the one that is known is left alone, and nothing is started.
+func TestWriteLocal(t *testing.T) {
+	beam, file := t.TempDir(), filepath.Join(t.TempDir(), "local.jar")
+	for _, c := range []struct{ text, want string }{
+		{strings.Replace(knownClass(0), "\xb6\x00\xa0", "\xb6\x00\xa1", 1), "is there 0 times"},
+		{knownClass(0) + serverChanges[0][0], "is there 2 times"},
+		{"<" + knownClass(0) + ">", ""},
+	} {
+		writeJar(t, filepath.Join(beam, serverJar), serverClass, c.text)
+		err := writeLocal(file, beam)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v", c.text, err)
+		}
+	}
+	class, err := readEntry(file, serverClass)
+	if want := "<" + knownClass(1) + ">"; err != nil || string(class) != want {
+		t.Errorf("%q, %v, want %q", class, err, want)
+	}
+	if !strings.Contains(beamSums, " "+serverJar+"\n") {
+		t.Errorf("%s is not among the jars that are fetched", serverJar)
 	}
 }
 

@@ -81,6 +81,9 @@ func (c *starting) conf() string { return filepath.Join(c.Folder, "conf") }
 
 func (c *starting) program() string { return filepath.Join(c.conf(), "program.jar") }
 
+// local is the jar that comes before Beam's, see writeLocal.
+func (c *starting) local() string { return filepath.Join(c.conf(), "local.jar") }
+
 // writeConfig writes Flink's configuration and the program that each job ships.
 func (c *starting) writeConfig() error {
 	for _, folder := range []string{c.conf(), filepath.Join(c.Folder, "tmp")} {
@@ -92,6 +95,9 @@ func (c *starting) writeConfig() error {
 		if err := os.WriteFile(filepath.Join(c.conf(), name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("flink: %w", err)
 		}
+	}
+	if err := writeLocal(c.local(), c.jars.beam); err != nil {
+		return fmt.Errorf("flink: write %s: %w", c.local(), err)
 	}
 	if err := c.writeProgram(); err != nil {
 		return fmt.Errorf("flink: write %s: %w", c.program(), err)
@@ -116,7 +122,11 @@ func (c *starting) writeProgram() error {
 		return err
 	}
 	if c.Master != "" {
-		if err := addLibraries(jar, c.jars.beam); err != nil {
+		files, err := filepath.Glob(filepath.Join(c.jars.beam, "*.jar"))
+		if err == nil {
+			err = addLibraries(jar, append([]string{c.local()}, files...))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -126,11 +136,7 @@ func (c *starting) writeProgram() error {
 	return f.Close()
 }
 
-func addLibraries(jar *zip.Writer, folder string) error {
-	files, err := filepath.Glob(filepath.Join(folder, "*.jar"))
-	if err != nil {
-		return err
-	}
+func addLibraries(jar *zip.Writer, files []string) error {
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -162,7 +168,10 @@ func (c *starting) arguments(role string) []string {
 	for _, name := range opened {
 		args = append(args, "--add-opens=java.base/"+name+"=ALL-UNNAMED")
 	}
-	path := c.jars.path(c.Master == "")
+	path := c.jars.path()
+	if c.Master == "" { // else the program brings Beam's
+		path = strings.Join([]string{c.local(), path, filepath.Join(c.jars.beam, "*")}, string(os.PathListSeparator))
+	}
 	switch role {
 	case jobManager:
 		return append(args, fmt.Sprintf("-Xmx%dm", jobManagerHeap), "-cp", path,

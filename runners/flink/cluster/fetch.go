@@ -40,14 +40,11 @@ var (
 // jars are two folders of jars.
 type jars struct{ flink, beam string }
 
-// path is a class path. Flink's own jar comes first: it holds the logging interface
-// that fits its logger.
-func (j jars) path(beam bool) string {
+// path is the class path of Flink. Its own jar comes first: it holds the logging
+// interface that fits its logger.
+func (j jars) path() string {
 	first, _ := filepath.Glob(filepath.Join(j.flink, "flink-dist-*.jar"))
 	list := append(first, filepath.Join(j.flink, "*"))
-	if beam {
-		list = append(list, filepath.Join(j.beam, "*"))
-	}
 	return strings.Join(list, string(os.PathListSeparator))
 }
 

@@ -116,13 +116,13 @@ func TestUnpack(t *testing.T) {
 // Jobs ship an empty program to a cluster of ours, and one with Beam's jars to others.
 func TestProgram(t *testing.T) {
 	folder, beam := t.TempDir(), t.TempDir()
-	write(t, filepath.Join(beam, "beam.jar"), "b")
+	writeJar(t, filepath.Join(beam, serverJar), serverClass, knownClass(0))
 	for _, c := range []struct {
 		master string
 		want   []string
 	}{
 		{"", []string{"META-INF/MANIFEST.MF"}},
-		{"flink:8081", []string{"META-INF/MANIFEST.MF", "lib/beam.jar"}},
+		{"flink:8081", []string{"META-INF/MANIFEST.MF", "lib/local.jar", "lib/" + serverJar}},
 	} {
 		s := starting{Options: Options{Folder: folder, Master: c.master}, jars: jars{beam: beam}, state: State{REST: "flink:8081"}}
 		if err := s.writeConfig(); err != nil {
