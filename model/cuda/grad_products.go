@@ -104,7 +104,7 @@ func (w *lowering) productsOnTensorCores(p products, s *partialSums) bool {
 	rowBlocks, columnBlocks := ceilDiv(s.rows, 16*t.Warps[0]), ceilDiv(s.columns, 16*t.Warps[1])
 	blocks := rowBlocks * columnBlocks
 	splits := w.allot(s, min(tuning.Blocks*t.Blocks/2/blocks, p.a.batch*p.a.grid[0]*t.Tiles(p.a.grid)/tuning.SplitPlanes), t.Warps[2])
-	w.launch("grad_mma", fmt.Sprintf("%s BIAS=%d FIRST=%d", t.Defines(taps, stride), s.kind, truth(first)), "products",
+	w.launch("grad_mma", fmt.Sprintf("%s BIAS=%d FIRST=%d", t.Defines(taps, stride), 1+truth(p.biasOfB), truth(first)), "products",
 		[3]int{blocks, splits, 1}, [3]int{t.Threads(taps), 1, 1}, t.Shared(taps, stride),
 		p.a.at, p.a.norm, p.a.slope, int32(s.rows), p.b.at, p.b.norm, p.b.slope, int32(s.columns), s.at, int64(s.size), int32(rowBlocks), int32(p.a.batch),
 		triple(p.a.grid), triple(p.b.grid), triple(p.taps), triple(p.stride), triple(p.pad))

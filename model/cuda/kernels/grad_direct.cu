@@ -47,10 +47,12 @@ extern "C" __global__ void __launch_bounds__(256) products(const T *a, const flo
     double sum = 0;
     for (int v = from; v < to; v++) {
       int r = v, w = r % ga.w; r /= ga.w; int h = r % ga.h; r /= ga.h; int d = r % ga.d, n = r / ga.d;
-      if (weight) {
+      if (!weight && bias == 1) sum += seen(a, v, n, i, rows, norm_a, slope);
+      else if (weight) {
         int sd = d * stride.d - pad.d + td, sh = h * stride.h - pad.h + th, sw = w * stride.w - pad.w + tw;
         if (inside(gb, sd, sh, sw)) sum += (double)seen(a, v, n, i, rows, norm_a, slope) * seen(b, voxel_of(gb, n, sd, sh, sw), n, j, columns, norm_b, slope); }
-      else if (bias == 1) sum += seen(a, v, n, i, rows, norm_a, slope);
-      else for (int s = 0; s < volume(taps); s++) // pad 0, and each voxel of b is below one tap
+      else
+#pragma unroll 1
+        for (int s = 0; s < volume(taps); s++) // pad 0, and each voxel of b is below one tap
         sum += seen(b, voxel_of(gb, n, d * stride.d + s / (taps.h * taps.w), h * stride.h + s / taps.w % taps.h, w * stride.w + s % taps.w), n, j, columns, norm_b, slope); }
     partial[(i64)blockIdx.y * size + e] = sum; } }

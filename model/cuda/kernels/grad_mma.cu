@@ -2,7 +2,7 @@
 //
 //   partial[split][(i*taps + t)*pitch_c + j] = sum over the split's voxels v of a[v][i] b[v*stride - pad + t][j]
 //
-// after which come sums for a bias: of a's channels (BIAS 1) or, for each KD, of b's (BIAS 2).
+// after which come, where size has room for them, sums for a bias: of a's channels (BIAS 1) or, for each KD, of b's (BIAS 2).
 //
 // The product m16n8k16 has 16 channels of a, 8 of b and 16 voxels, which it sums over: MW along the width in each of 16/MW
 // bands of ROWS rows, one below the other. A warp computes 16 x 16 channels for the KH*KW taps of one of KD planes, over
@@ -126,7 +126,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) products(
 
   int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   int warp_m = warp % WARPS_M, warp_n = warp / WARPS_M % WARPS_N, warp_v = warp / (WARPS_M * WARPS_N) % WARPS_V, kd = warp / (WARPS_M * WARPS_N * WARPS_V);
-  bool with_bias = BIAS == 1 && !kd && !warp_n && !column_block || BIAS == 2 && !warp_m && !row_block;
+  bool with_bias = size > (i64)rows * KD * KH * KW * ((columns + 7) / 8 * 8) && (BIAS == 1 ? !kd && !warp_n && !column_block : !warp_m && !row_block);
   unsigned ones = lane < 4 ? pair(T(), 1.0f, 1.0f) : 0;
   float sum[KH][KW][2][4] = {}, of_bias[2][4] = {};
   auto multiply = [&](int d) {
