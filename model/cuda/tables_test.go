@@ -14,6 +14,9 @@ import (
 // compiler is NVIDIA's, for tests that need no card.
 func compiler(t *testing.T) *nvrtc.Compiler {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("takes minutes: set NOISYSTUDENT_CUDA=all")
+	}
 	if leftOut() {
 		t.Skip(library.ErrLeftOut)
 	}

@@ -123,8 +123,8 @@ func TestTraining(t *testing.T) {
 		"fp32": {program.Float32, 1e-4, 5e-3}, "fp16": {program.Float16, 1e-2, 1e-2}, "bf16": {program.Half, 2e-2, 2e-2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if testing.Short() && name != "fp16" {
-				t.Skip("short: one precision")
+			if !real && name != "fp16" && os.Getenv("NOISYSTUDENT_CUDA") != "all" {
+				t.Skip("takes a minute on the emulator: set NOISYSTUDENT_CUDA=all")
 			}
 			got := losses(t, engine.On(opened(t)), c, p.precision, steps)
 			early, last := 0.0, min(20, steps)
