@@ -32,7 +32,7 @@ func (f *few) Err() error {
 // TestTune looks for tiles where times mean nothing: each convolution must get a rule,
 // which is found before others, and the table must be as it was.
 func TestTune(t *testing.T) {
-	d := emulated(t)().(cuda.Checked).Device
+	d := emulated(t)().(*cuda.Device)
 	p := &program.Program{Precision: program.Half}
 	x := p.New("x", program.Activation, program.Input, 1, 8, 2, 3, 5)
 	for _, c := range []struct {
