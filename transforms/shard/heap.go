@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -180,6 +181,7 @@ func forget(ctx context.Context, st *store.Store) error {
 	return remove(ctx, st, heaps, func(i store.Info) bool { return time.Since(i.ModTime) > forgotten })
 }
 
+// remove takes away what it can and reports what failed first.
 func remove(ctx context.Context, st *store.Store, prefix string, these func(store.Info) bool) error {
 	infos, err := st.List(ctx, prefix)
 	for _, i := range infos {
@@ -187,7 +189,7 @@ func remove(ctx context.Context, st *store.Store, prefix string, these func(stor
 			continue
 		}
 		if gone := st.Remove(ctx, i.Key); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
-			err = errors.Join(err, gone)
+			err = cmp.Or(err, gone)
 		}
 	}
 	return err

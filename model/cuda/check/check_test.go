@@ -327,7 +327,7 @@ func TestSilentPeer(t *testing.T) {
 func TestCompile(t *testing.T) {
 	archs := strings.Fields(os.Getenv("GPUCHECK_ARCHS"))
 	if len(archs) == 0 {
-		t.Skip("needs NVRTC and GPUCHECK_ARCHS='sm_80 sm_90'")
+		t.Skip("a section of gpucheck: GPUCHECK_ARCHS='sm_80 sm_90'")
 	}
 	compiler, err := nvrtc.Open(nvrtc.Options{Path: os.Getenv("NOISYSTUDENT_NVRTC")})
 	if err != nil {
