@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"noisystudent/model/cuda/driver"
@@ -14,25 +15,19 @@ import (
 func (d *Device) compile(units []kernels.Unit) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	missing := map[kernels.Unit][]byte{}
+	var missing []kernels.Unit
 	for _, u := range units {
-		if _, ok := d.modules[u]; !ok {
-			missing[u] = nil
+		if _, ok := d.modules[u]; !ok && !slices.Contains(missing, u) {
+			missing = append(missing, u)
 		}
 	}
-	var (
-		work  sync.WaitGroup
-		mu    sync.Mutex
-		errs  []error
-		slots = make(chan bool, runtime.GOMAXPROCS(0))
-	)
-	for u := range missing {
+	var work sync.WaitGroup
+	images, errs := make([][]byte, len(missing)), make([]error, len(missing))
+	slots := make(chan bool, runtime.GOMAXPROCS(0))
+	for i, u := range missing {
 		slots <- true
 		work.Go(func() {
-			image, err := d.image(u)
-			mu.Lock()
-			missing[u], errs = image, append(errs, err)
-			mu.Unlock()
+			images[i], errs[i] = d.image(u)
 			<-slots
 		})
 	}
@@ -40,8 +35,8 @@ func (d *Device) compile(units []kernels.Unit) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	for u, image := range missing {
-		m, err := d.context.Load(image)
+	for i, u := range missing {
+		m, err := d.context.Load(images[i])
 		if err != nil {
 			return fmt.Errorf("%s for %s: %w", u.File, u.Defines, err)
 		}
