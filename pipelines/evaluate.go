@@ -89,7 +89,7 @@ func (q EvaluateRequest) scheme() string {
 
 // match pairs references with predictions by file name.
 func (r *run) match(ctx context.Context, q EvaluateRequest) ([]score.Pair, error) {
-	predictions, refused, err := cases.Masks(ctx, q.Predictions)
+	predicted, refused, err := masks(ctx, q.Predictions)
 	if err != nil {
 		return nil, err
 	}
@@ -98,10 +98,6 @@ func (r *run) match(ctx context.Context, q EvaluateRequest) ([]score.Pair, error
 		return nil, err
 	}
 	refused = append(refused, unusable...)
-	predicted := map[string]string{}
-	for _, c := range predictions {
-		predicted[c.ID] = c.Labels
-	}
 	var pairs []score.Pair
 	for _, c := range references {
 		if predicted[c.ID] == "" {

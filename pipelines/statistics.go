@@ -119,13 +119,9 @@ func (r *run) labelled(ctx context.Context, q StatisticsRequest) ([]cases.Case, 
 	if err != nil {
 		return nil, err
 	}
-	masks, unusable, err := cases.Masks(ctx, q.Labels)
+	labels, unusable, err := masks(ctx, q.Labels)
 	if err != nil {
 		return nil, err
-	}
-	labels := map[string]string{}
-	for _, m := range masks {
-		labels[m.ID] = m.Labels
 	}
 	refused = append(refused, unusable...)
 	var list []cases.Case
@@ -142,6 +138,16 @@ func (r *run) labelled(ctx context.Context, q StatisticsRequest) ([]cases.Case, 
 		return nil, fmt.Errorf("pipelines: statistics: no scan of %s has labels in %s", q.Input, q.Labels)
 	}
 	return list, r.refuseFiles(ctx, "statistics", refused)
+}
+
+// masks returns the addresses of a folder's label files by case.
+func masks(ctx context.Context, folder string) (map[string]string, []cases.Rejected, error) {
+	list, refused, err := cases.Masks(ctx, folder)
+	labels := map[string]string{}
+	for _, c := range list {
+		labels[c.ID] = c.Labels
+	}
+	return labels, refused, err
 }
 
 func (r *run) measureScans(ctx context.Context, name string, c statistics.Config, list []cases.Case) (outcome, error) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"noisystudent/model/compile"
+	"noisystudent/model/cuda/emulator"
 	"noisystudent/model/device"
 	"noisystudent/model/device/devicetest"
 	"noisystudent/model/program"
@@ -77,19 +78,26 @@ func TestConvSharedOut(t *testing.T) {
 			grad.Weight, grad.DOut = conv.Weight, given("dout", program.Activation, program.Input, 1, outShape...)
 			p.Emit(conv, grad)
 			wanted := append([]program.ID{conv.Out, conv.Moments}, grad.DIn...)
-			want := computed(t, ref.New64(), p, values, wanted)
-			got := computed(t, open(), p, values, wanted)
-			for i, id := range wanted {
-				near(t, p.Buffers[id].Name, got[i], want[i])
-			}
-			control.Seed(uint64(1 + k))
-			defer control.Seed(0)
-			for i, again := range computed(t, open(), p, values, wanted) {
-				if !slices.Equal(again, got[i]) {
-					t.Errorf("%s: the order of warps matters", p.Buffers[wanted[i]].Name)
-				}
-			}
+			compare(t, open, control, uint64(1+k), p, values, wanted)
 		})
+	}
+}
+
+// compare runs a program on ref and on a device, and there once more with warps that take
+// turns in another order, which changes no bit.
+func compare(t *testing.T, open func() device.Device, control *emulator.Control, order uint64, p *program.Program, values map[program.ID][]float32, wanted []program.ID) {
+	t.Helper()
+	want := computed(t, ref.New64(), p, values, wanted)
+	got := computed(t, open(), p, values, wanted)
+	for i, id := range wanted {
+		near(t, p.Buffers[id].Name, got[i], want[i])
+	}
+	control.Seed(order)
+	defer control.Seed(0)
+	for i, again := range computed(t, open(), p, values, wanted) {
+		if !slices.Equal(again, got[i]) {
+			t.Errorf("%s: the order of warps matters", p.Buffers[wanted[i]].Name)
+		}
 	}
 }
 

@@ -1,19 +1,9 @@
 package cuda_test
 
 import (
-	"flag"
-	"os"
 	"testing"
+
+	"noisystudent/model/device/devicetest"
 )
 
-// Every shape in every store, compiled for the emulator and by NVRTC, takes half an hour on two
-// cores where nothing is cached. So a run takes what -short takes, unless NOISYSTUDENT_CUDA=all.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if os.Getenv("NOISYSTUDENT_CUDA") != "all" {
-		if err := flag.Set("test.short", "true"); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { devicetest.Main(m) }

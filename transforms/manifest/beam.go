@@ -2,12 +2,42 @@ package manifest
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/metrics"
 )
+
+func init() {
+	register.Combiner2[[]string, string](&gatherFn{})
+}
+
+// Gather collects a PCollection<string>, JSON of values, in a singleton
+// PCollection<[]string>, in no order. No value gives no element.
+func Gather(s beam.Scope, values beam.PCollection) beam.PCollection {
+	return beam.Combine(s, &gatherFn{}, values)
+}
+
+type gatherFn struct{}
+
+func (*gatherFn) CreateAccumulator() []string              { return nil }
+func (*gatherFn) AddInput(a []string, v string) []string   { return append(a, v) }
+func (*gatherFn) MergeAccumulators(a, b []string) []string { return append(a, b...) }
+
+// Decode returns the values of what Gather collected.
+func Decode[T any](texts []string) ([]T, error) {
+	values := make([]T, len(texts))
+	for i, text := range texts {
+		if err := json.Unmarshal([]byte(text), &values[i]); err != nil {
+			return nil, fmt.Errorf("decode a row: %w", err)
+		}
+	}
+	return values, nil
+}
 
 // Outcomes books how the rows of a DoFn end, see package metrics.
 type Outcomes struct {

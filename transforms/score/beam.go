@@ -17,7 +17,6 @@ import (
 func init() {
 	register.DoFn4x1[context.Context, Pair, func(string), func(cases.Rejected), error](&casesFn{})
 	register.DoFn2x2[context.Context, []string, string, error](&reportFn{})
-	register.Combiner2[[]string, string](&gatherFn{})
 	register.Emitter1[string]()
 	register.Emitter1[cases.Rejected]()
 }
@@ -35,7 +34,7 @@ func Cases(s beam.Scope, c Config, pairs beam.PCollection) (rows, rejected beam.
 // a singleton PCollection<string>, JSON of Table. No row gives no table.
 func Report(s beam.Scope, c Config, rows beam.PCollection) beam.PCollection {
 	s = s.Scope("score.Report")
-	return beam.ParDo(s, &reportFn{Config: encoded(c)}, beam.Combine(s, &gatherFn{}, rows))
+	return beam.ParDo(s, &reportFn{Config: encoded(c)}, manifest.Gather(s, rows))
 }
 
 // encoded is a configuration as DoFns carry it: JSON, which holds the map of
@@ -84,13 +83,6 @@ func (f *casesFn) ProcessElement(ctx context.Context, p Pair, emit func(string),
 	return nil
 }
 
-// gatherFn collects rows; the table sorts them, so their order does not matter.
-type gatherFn struct{}
-
-func (*gatherFn) CreateAccumulator() []string              { return nil }
-func (*gatherFn) AddInput(a []string, row string) []string { return append(a, row) }
-func (*gatherFn) MergeAccumulators(a, b []string) []string { return append(a, b...) }
-
 // reportFn writes the report of all rows.
 type reportFn struct{ Config string }
 
@@ -99,11 +91,9 @@ func (f *reportFn) ProcessElement(ctx context.Context, texts []string) (string, 
 	if err != nil {
 		return "", err
 	}
-	rows := make([]Row, len(texts))
-	for i, text := range texts {
-		if err := json.Unmarshal([]byte(text), &rows[i]); err != nil {
-			return "", fmt.Errorf("score: decode a row: %w", err)
-		}
+	rows, err := manifest.Decode[Row](texts)
+	if err != nil {
+		return "", fmt.Errorf("score: %w", err)
 	}
 	st, err := store.Open(ctx, c.Store)
 	if err != nil {

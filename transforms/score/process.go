@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 
 	"noisystudent/io/nifti"
@@ -68,53 +67,9 @@ func Process(ctx context.Context, st *store.Store, c Config, p Pair) (Row, manif
 		}
 	}
 	wanted.Input = manifest.Digest(digests, p.Reference, p.Prediction)
-	for {
-		var fresh bool
-		done, err := manifest.Once(ctx, st, wanted, func(done *manifest.Row) (err error) {
-			fresh = true
-			done.Output = c.rowKey(p.Case)
-			done.Digest, err = writeRow(ctx, st, done.Output, c, p)
-			return err
-		})
-		if err != nil || done.Outcome == manifest.Rejected {
-			return Row{}, done, err
-		}
-		row, err := readRow(ctx, st, done)
-		if err == nil || fresh {
-			return row, done, err
-		}
-		// The stored row is not what the ledger knows: it is made once more.
-		if err := st.Remove(ctx, done.Output); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return Row{}, done, err
-		}
-	}
-}
-
-// writeRow scores a pair, stores its row and returns the row's digest.
-func writeRow(ctx context.Context, st *store.Store, key string, c Config, p Pair) (string, error) {
-	row, err := Files(ctx, c, p)
-	if err != nil {
-		return "", err
-	}
-	text, err := json.Marshal(row)
-	if err != nil {
-		return "", err
-	}
-	return manifest.Digest(row), st.Write(ctx, key, text)
-}
-
-func readRow(ctx context.Context, st *store.Store, done manifest.Row) (row Row, err error) {
-	text, err := st.Read(ctx, done.Output)
-	if err == nil {
-		err = json.Unmarshal(text, &row)
-	}
-	if err == nil && manifest.Digest(row) != done.Digest {
-		err = errors.New("it is not what was written")
-	}
-	if err != nil {
-		return Row{}, fmt.Errorf("score: read %s: %w", done.Output, err)
-	}
-	return row, nil
+	return manifest.Value(ctx, st, c.rowKey(p.Case), func(work func(*manifest.Row) error) (manifest.Row, error) {
+		return manifest.Once(ctx, st, wanted, work)
+	}, func() (Row, error) { return Files(ctx, c, p) })
 }
 
 // Files reads a pair in the files' own axis order and scores it. What is wrong with

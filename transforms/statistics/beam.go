@@ -17,7 +17,6 @@ import (
 func init() {
 	register.DoFn4x1[context.Context, cases.Case, func(string), func(cases.Rejected), error](&casesFn{})
 	register.DoFn2x2[context.Context, []string, string, error](&reportFn{})
-	register.Combiner2[[]string, string](&gatherFn{})
 	register.Emitter1[string]()
 	register.Emitter1[cases.Rejected]()
 }
@@ -34,7 +33,7 @@ func Cases(s beam.Scope, c Config, scans beam.PCollection) (rows, rejected beam.
 // singleton PCollection<string>, JSON of []Flag. No row gives nothing.
 func Report(s beam.Scope, c Config, rows beam.PCollection) beam.PCollection {
 	s = s.Scope("statistics.Report")
-	return beam.ParDo(s, &reportFn{Config: encoded(c)}, beam.Combine(s, &gatherFn{}, rows))
+	return beam.ParDo(s, &reportFn{Config: encoded(c)}, manifest.Gather(s, rows))
 }
 
 // encoded is a configuration as DoFns carry it, whatever the coder.
@@ -75,13 +74,6 @@ func (f *casesFn) ProcessElement(ctx context.Context, scan cases.Case, emit func
 	return nil
 }
 
-// gatherFn collects rows; the tables sort them, so their order does not matter.
-type gatherFn struct{}
-
-func (*gatherFn) CreateAccumulator() []string              { return nil }
-func (*gatherFn) AddInput(a []string, row string) []string { return append(a, row) }
-func (*gatherFn) MergeAccumulators(a, b []string) []string { return append(a, b...) }
-
 // reportFn writes the report of all rows.
 type reportFn struct{ Config string }
 
@@ -90,11 +82,9 @@ func (f *reportFn) ProcessElement(ctx context.Context, texts []string) (string, 
 	if err := json.Unmarshal([]byte(f.Config), &c); err != nil {
 		return "", fmt.Errorf("statistics: decode configuration: %w", err)
 	}
-	rows := make([]Row, len(texts))
-	for i, text := range texts {
-		if err := json.Unmarshal([]byte(text), &rows[i]); err != nil {
-			return "", fmt.Errorf("statistics: decode a row: %w", err)
-		}
+	rows, err := manifest.Decode[Row](texts)
+	if err != nil {
+		return "", fmt.Errorf("statistics: %w", err)
 	}
 	st, err := store.Open(ctx, c.Store)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 
 	"noisystudent/io/nifti"
@@ -60,47 +59,9 @@ func Process(ctx context.Context, st *store.Store, c Config, scan cases.Case) (R
 	}
 	scan.Set = cases.Labelled // so that the labels are part of the input
 	wanted := manifest.Row{Stage: c.Stage(), Case: scan.ID, Version: version, Plan: manifest.Digest(c.Labels, c.Ignore)}
-	for {
-		var fresh bool
-		done, err := manifest.Settle(ctx, st, scan, wanted, func(done *manifest.Row) error {
-			fresh = true
-			row, err := Files(ctx, c, scan)
-			if err != nil {
-				return err
-			}
-			done.Output, done.Digest = path.Join("statistics", c.Name, scan.ID+".json"), manifest.Digest(row)
-			text, err := json.Marshal(row)
-			if err != nil {
-				return err
-			}
-			return st.Write(ctx, done.Output, text)
-		})
-		if err != nil || done.Outcome == manifest.Rejected {
-			return Row{}, done, err
-		}
-		row, err := readRow(ctx, st, done)
-		if err == nil || fresh {
-			return row, done, err
-		}
-		// The stored row is not what the ledger knows: it is made once more.
-		if err := st.Remove(ctx, done.Output); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return Row{}, done, err
-		}
-	}
-}
-
-func readRow(ctx context.Context, st *store.Store, done manifest.Row) (row Row, err error) {
-	text, err := st.Read(ctx, done.Output)
-	if err == nil {
-		err = json.Unmarshal(text, &row)
-	}
-	if err == nil && manifest.Digest(row) != done.Digest {
-		err = errors.New("it is not what was written")
-	}
-	if err != nil {
-		return Row{}, fmt.Errorf("statistics: read %s: %w", done.Output, err)
-	}
-	return row, nil
+	return manifest.Value(ctx, st, path.Join("statistics", c.Name, scan.ID+".json"), func(work func(*manifest.Row) error) (manifest.Row, error) {
+		return manifest.Settle(ctx, st, scan, wanted, work)
+	}, func() (Row, error) { return Files(ctx, c, scan) })
 }
 
 // bytesAVoxel is what reading and measuring takes: the image as float32, labels, and

@@ -1,0 +1,19 @@
+package devicetest
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+// Main is the TestMain of packages with many kernels: every shape in every store, compiled for the emulator and by NVRTC, takes
+// half an hour on two cores where nothing is cached. So a run takes what -short takes, unless NOISYSTUDENT_CUDA=all.
+func Main(m *testing.M) {
+	flag.Parse()
+	if os.Getenv("NOISYSTUDENT_CUDA") != "all" {
+		if err := flag.Set("test.short", "true"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
