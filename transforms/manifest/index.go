@@ -78,6 +78,6 @@ func (x *index) save(ctx context.Context) {
 		return
 	}
 	if data, err := json.Marshal(whole); err == nil {
-		_ = x.store.Write(ctx, x.key, data)
+		_ = x.store.WriteCache(ctx, x.key, data)
 	}
 }

@@ -87,7 +87,7 @@ func fileDigest(ctx context.Context, st *store.Store, address string) (fileRow, 
 	}
 	data, err := json.Marshal(now)
 	if err == nil {
-		err = st.Write(ctx, cache, data)
+		err = st.WriteCache(ctx, cache, data)
 	}
 	if err != nil {
 		return fileRow{}, ledgerError{fmt.Errorf("manifest: note a digest: %w", err)}

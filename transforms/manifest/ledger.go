@@ -231,7 +231,7 @@ func All[T any](ctx context.Context, st *store.Store, stage string) (map[string]
 func Put(ctx context.Context, st *store.Store, stage, id string, v any) error {
 	data, err := Encode(v)
 	if err == nil {
-		err = st.Write(ctx, rowKey(stage, id), data)
+		err = st.WriteCache(ctx, rowKey(stage, id), data)
 	}
 	if err != nil {
 		return fmt.Errorf("manifest: record %s of %s: %w", stage, id, err)

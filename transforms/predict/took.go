@@ -23,7 +23,7 @@ func TookPrefix(stage string) string { return "report/seconds/" + stage + "/" }
 func (t Took) Record(ctx context.Context, st *store.Store, stage string) error {
 	data, err := json.Marshal(t)
 	if err == nil {
-		err = st.Write(ctx, TookPrefix(stage)+t.Case+".json", append(data, '\n'))
+		err = st.WriteCache(ctx, TookPrefix(stage)+t.Case+".json", append(data, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("predict: record the seconds of %s: %w", t.Case, err)

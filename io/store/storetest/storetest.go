@@ -3,6 +3,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"io/fs"
 	"strings"
@@ -39,8 +40,11 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 }
 
 func testWriteRead(t *testing.T, s *store.Store) {
-	for _, data := range [][]byte{{}, []byte("one"), []byte("longer than one"), bytes.Repeat([]byte{7}, 1<<20), nil} {
-		mustWrite(t, s, "a/b/c.bin", data)
+	for i, data := range [][]byte{{}, []byte("one"), []byte("longer than one"), bytes.Repeat([]byte{7}, 1<<20), nil} {
+		write := []func(context.Context, string, []byte) error{s.Write, s.WriteCache}[i%2]
+		if err := write(t.Context(), "a/b/c.bin", data); err != nil {
+			t.Fatal(err)
+		}
 		if got := mustRead(t, s, "a/b/c.bin"); !bytes.Equal(got, data) {
 			t.Fatalf("read %d bytes, want the %d written", len(got), len(data))
 		}
