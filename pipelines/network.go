@@ -2,11 +2,13 @@ package pipelines
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
 
 	"noisystudent/model/compile"
+	"noisystudent/model/device"
 	"noisystudent/model/engine"
 	"noisystudent/model/program"
 	"noisystudent/transforms/fit"
@@ -21,24 +23,24 @@ type networks struct {
 	reduced []string // precisions of 16 bits that are worth while, the best for labels first
 	train   int64    // a training step
 	infer   int64    // an inference tile
-	card    int64    // memory that is free on the card; 0: the machine's is meant
-	passed  string   // why auto took no card
+	onCard  bool
+	card    int64                  // memory that is free on the card; 0: no card, or one of another machine
+	blend   func(models int) int64 // of the card, to blend a case of the plan's median size
+	passed  string                 // why auto took no card
 }
 
 // measure places a plan's programs without running them: milliseconds.
 func measure(p plan.Plan, o Options) (networks, error) {
+	open := engine.Open
 	if !o.Runner.Local() { // the devices are the workers', which need not be like this machine's
-		o.Kernels = ""
-		if strings.HasPrefix(o.Device, "cuda") {
-			o.Device = "cpu"
-		}
+		o.Kernels, open = "", engine.Elsewhere
 	}
-	e, err := engine.Open(engine.Options{Device: o.Device, Threads: o.Threads, Kernels: o.Kernels})
+	e, err := open(engine.Options{Device: o.Device, Threads: o.Threads, Kernels: o.Kernels})
 	if err != nil {
 		return networks{}, err
 	}
 	defer e.Close()
-	n := networks{device: e.Name()}
+	n := networks{device: e.Name(), onCard: e.OnCard()}
 	for _, r := range e.Reduced() {
 		n.reduced = append(n.reduced, plan.PrecisionName(r))
 	}
@@ -70,6 +72,13 @@ func measure(p plan.Plan, o Options) (networks, error) {
 		return networks{}, err
 	}
 	n.infer, err = e.Place(infer)
+	n.blend = func(models int) int64 {
+		b := device.Blend{Models: models, Softmax: p.Inference.Blend == "softmax", Scores: p.Inference.Export == "probabilities"}
+		for a := range b.Size {
+			b.Size[a] = max(int(math.Ceil(p.MedianShape[1+a])), p.PatchSize[1+a])
+		}
+		return e.BlendBytes(p.Classes(), p.PatchSize, b)
+	}
 	return n, err
 }
 
@@ -94,8 +103,8 @@ func (r *run) share(work int, few bool, network int64) (at int, rest int64, err 
 	if !r.networks.hold(network, budget) {
 		return 0, 0, errNoRoom
 	}
-	if card := r.networks.card; card > 0 {
-		return r.shareCard(work, few, card/max(network, 1)), budget, nil
+	if r.networks.onCard {
+		return r.shareCard(work, few, r.networks.card/max(network, 1)), budget, nil
 	}
 	room := int(budget / 4 * 3 / max(network, 1))
 	if n := r.Runner.AtOnce(); n > 0 {
@@ -113,7 +122,7 @@ func (r *run) share(work int, few bool, network int64) (at int, rest int64, err 
 
 // shareCard says how many of room networks are on a card at once. It computes one after
 // the other: jobs that train, which make their patches ahead, gain nothing by company, a
-// case that is labelled leaves the card idle while its planes are blended.
+// case that is labelled leaves the card idle while its planes are finished.
 func (r *run) shareCard(work int, train bool, room int64) int {
 	if train || r.Runner.AtOnce() == 1 {
 		return 1
@@ -145,7 +154,7 @@ func (n networks) remarks(p plan.Plan, forced bool) (list []string) {
 		}
 	}
 	if n.passed != "" && cardHere() {
-		list = append(list, fmt.Sprintf("device auto: %s computes, for no card could be opened: %s", n.device, n.passed))
+		list = append(list, fmt.Sprintf("device auto: %s computes, for no card is taken: %s", n.device, n.passed))
 	}
 	if strings.Contains(n.device, "generic") && !forced {
 		list = append(list, fmt.Sprintf("%s: no AVX2 here, so networks run in plain Go, some 25 times slower; `noisystudent doctor` says more", n.device))
@@ -171,13 +180,33 @@ func (r *run) fitOptions(jobs int) (fit.Options, error) {
 	return fit.Options{Device: r.Device, Kernels: r.Kernels, Threads: r.threads(), Jobs: at, Memory: rest, Whole: r.Runner.Whole()}, err
 }
 
-// predictOptions is how this machine labels that many cases.
-func (r *run) predictOptions(cases int) (predict.Options, error) {
+// predictOptions is how this machine labels that many cases by so many models each.
+func (r *run) predictOptions(cases, models int) (predict.Options, error) {
 	n, err := r.measured()
 	if err != nil {
 		return predict.Options{}, err
 	}
-	at, rest, err := r.share(cases, false, n.infer)
+	network := n.infer
+	if n.onCard {
+		network += r.sums(models)
+	}
+	at, rest, err := r.share(cases, false, network)
 	err = r.noRoom(err, "an inference tile", func(n networks) int64 { return n.infer })
 	return predict.Options{Device: r.Device, Kernels: r.Kernels, Threads: r.threads() / max(at, 1), Networks: at, Memory: rest}, err
+}
+
+// sums is the memory of the card that blending a case of the plan's median size takes
+// beside the network, 0 where the card does not hold both: then the host blends, whose
+// memory for that is counted with each case anyway. So it does for any larger case that
+// finds no room when its turn comes, see predict.Segment.
+func (r *run) sums(models int) int64 {
+	n := r.networks
+	blend := n.blend(models)
+	if n.card == 0 || n.infer+blend <= n.card {
+		return blend
+	}
+	if n.infer <= n.card {
+		r.once(fmt.Sprintf("%s: an inference tile takes %d MiB and blending a case of the median size %d MiB more, %d MiB are free; the host blends such cases", n.device, n.infer>>20, blend>>20, n.card>>20))
+	}
+	return 0
 }

@@ -143,7 +143,7 @@ func (r *run) config(ctx context.Context, models []model, count int) (predict.Co
 
 // configAt is config at a given precision.
 func (r *run) configAt(precision string, models []model, count int) (predict.Config, error) {
-	o, err := r.predictOptions(count)
+	o, err := r.predictOptions(count, len(models))
 	c := predict.Config{Store: r.store.Root(), Plan: r.plan, Options: o}
 	c.Plan.Inference.Precision = precision
 	for _, m := range models {

@@ -11,12 +11,12 @@ import (
 // errNoRoom is share's error of a network that the memory does not hold.
 var errNoRoom = errors.New("the memory does not hold it")
 
-// hold tells whether a network may be loaded: on a card whatever is free there; of the
-// machine's memory four thirds of the budget is what it may reach, for a quarter is kept
+// hold tells whether a network may be loaded: on a card whatever is free there, which is not
+// known of a card elsewhere; of the machine's memory four thirds of the budget is what it may reach, for a quarter is kept
 // for cases that may be few and small.
 func (n networks) hold(network, budget int64) bool {
-	if n.card > 0 {
-		return network <= n.card
+	if n.onCard {
+		return n.card == 0 || network <= n.card
 	}
 	return network <= budget/3*4
 }

@@ -131,7 +131,7 @@ func TestNoRoom(t *testing.T) {
 		r := &run{Options: Options{MemoryBytes: c.budget, Threads: 1}, plan: p}
 		options := func(r *run) error { _, err := r.fitOptions(1); return err }
 		if c.infer {
-			options = func(r *run) error { _, err := r.predictOptions(1); return err }
+			options = func(r *run) error { _, err := r.predictOptions(1, 1); return err }
 		}
 		err := options(r)
 		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || c.lacks != "" && strings.Contains(err.Error(), c.lacks)) {

@@ -34,6 +34,9 @@ func (r *run) makeRoom(ctx context.Context, list []cases.Case) error {
 		return err
 	}
 	c := predict.Config{Plan: r.plan, Models: make([]predict.ModelRef, max(r.plan.Training.Folds, 1))}
+	if n.onCard {
+		n.train, n.infer = 0, 0 // not of the machine
+	}
 	r.largest = max(r.largest, n.train)
 	headers(ctx, list, r.plan.Orientation, func(_ cases.Case, g volume.Geometry, _ nifti.Frame) {
 		r.largest = max(r.largest, n.infer+c.ScanBytes(g))

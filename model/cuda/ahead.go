@@ -1,7 +1,9 @@
 package cuda
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/device"
@@ -13,8 +15,9 @@ import (
 type front struct {
 	host    []byte
 	at      [2]driver.Pointer
-	turn    int // the place that Ahead writes
-	waiting bool
+	turn    int  // the place that Ahead writes
+	waiting bool // for the next Run
+	queued  bool // a copy may still read host
 }
 
 // inFront reports whether a buffer has a front.
@@ -58,36 +61,46 @@ func (l *loaded) AheadLabels(id program.ID, src []uint8) error {
 	return l.ahead(id, src)
 }
 
-// ahead copies on a queue of its own, beside a Run.
+// ahead queues a copy beside a run.
 func (l *loaded) ahead(id program.ID, src []byte) error {
 	f := l.fronts[id]
 	if f == nil {
 		return fmt.Errorf("cuda: ahead: buffer %q is no input of voxels", l.p.Buffers[id].Name)
 	}
-	l.mu.Lock()
-	at := f.at[f.turn]
 	f.waiting = false
-	l.mu.Unlock()
-	copy(f.host, src)
-	if err := l.copies.Upload(at, f.host[:len(src)]); err != nil {
+	if err := l.settle(f); err != nil {
 		return err
+	}
+	copy(f.host, src)
+	if err := l.copies.Upload(f.at[f.turn], f.host[:len(src)]); err != nil {
+		return err
+	}
+	f.waiting, f.queued = true, true
+	return nil
+}
+
+// settle waits for the copy of a front, and with it for those of all.
+func (l *loaded) settle(f *front) error {
+	if !f.queued {
+		return nil
 	}
 	if err := l.copies.Sync(); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f.waiting = true
+	for _, f := range l.fronts {
+		f.queued = false
+	}
 	return nil
 }
 
 // arrive queues that waiting inputs come to their buffers.
 func (l *loaded) arrive() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for id, f := range l.fronts {
 		if !f.waiting {
 			continue
+		}
+		if err := l.settle(f); err != nil {
+			return err
 		}
 		if err := l.put(id, f.at[f.turn]); err != nil {
 			return err
@@ -99,9 +112,21 @@ func (l *loaded) arrive() error {
 
 // forget drops what waits for a buffer that is written otherwise.
 func (l *loaded) forget(id program.ID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if f := l.fronts[id]; f != nil {
 		f.waiting = false
 	}
+}
+
+// RunAhead implements device.Ahead. It looks at ctx once, for the card runs all
+// instructions in one go.
+func (l *loaded) RunAhead(ctx context.Context, meanwhile func()) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("cuda: run: stopped before its start: %w", err)
+	}
+	defer l.d.counts.ran(time.Now())
+	if err := l.begin(); err != nil {
+		return err
+	}
+	meanwhile()
+	return l.sync()
 }

@@ -47,20 +47,56 @@ func (b *blended) ring() int { return b.tile[0] * b.area() }
 
 func (b *blended) voxelBytes() int64 { return int64(4 * stride(b.classes)) }
 
-func (b *blended) take() (err error) {
-	context, stream := b.l.d.context, b.l.d.stream
+// piece is memory of the card.
+type piece struct {
+	at    *driver.Pointer
+	bytes int64
+}
+
+// pieces lists what is taken.
+func (b *blended) pieces() []piece {
 	ring, area := int64(b.ring()), int64(b.area())
-	for _, m := range []struct {
-		at    *driver.Pointer
-		bytes int64
-	}{
+	list := []piece{
 		{&b.sums, int64(b.Models) * ring * b.voxelBytes()},
 		{&b.total, 4 * ring},
-		{&b.weights, 4 * int64(len(b.Weights))},
+		{&b.weights, 4 * int64(volume(b.tile))},
 		{&b.labels, area},
 		{&b.probability, 4 * area},
-	} {
-		if *m.at, err = context.Alloc(m.bytes); err != nil {
+	}
+	if b.Blend.Scores {
+		list = append(list, piece{&b.scores, 4 * int64(b.classes) * area})
+	}
+	return list
+}
+
+func (b *blended) bytes() (sum int64) {
+	for _, p := range b.pieces() {
+		sum += aligned(p.bytes)
+	}
+	return sum
+}
+
+// BlendBytes returns the bytes of a card that blending tiles (D, H, W) of so many classes
+// takes beside their program. Weights of b are not looked at.
+func (d *Device) BlendBytes(classes int, tile [3]int, b device.Blend) int64 {
+	return (&blended{Blend: b, classes: classes, tile: tile}).bytes()
+}
+
+// take takes all memory, or nothing of the card's.
+func (b *blended) take() (err error) {
+	admission.Lock()
+	defer admission.Unlock()
+	context, stream := b.l.d.context, b.l.d.stream
+	free, total, err := context.Memory()
+	if err != nil {
+		return err
+	}
+	if want := b.bytes(); want > free {
+		return &driver.MemoryError{Want: want, Free: free, Total: total}
+	}
+	ring := int64(b.ring())
+	for _, p := range b.pieces() {
+		if *p.at, err = context.Alloc(aligned(p.bytes)); err != nil {
 			return err
 		}
 	}
@@ -134,7 +170,7 @@ func (b *blended) Scores(z int, scores []float32) (err error) {
 		return fmt.Errorf("cuda: blend: scores: %w", err)
 	}
 	if b.scores == 0 {
-		if b.scores, err = b.l.d.context.Alloc(int64(4 * len(scores))); err != nil {
+		if b.scores, err = b.l.d.context.Alloc(aligned(int64(4 * len(scores)))); err != nil {
 			return fmt.Errorf("cuda: blend: scores: %w", err)
 		}
 	}

@@ -13,6 +13,7 @@ type Counters struct {
 	Name    string
 	Runs    int64   // of programs
 	Seconds float64 // from the start of runs until the card was done
+	Busy    int     // percent of the last moments in which anybody's kernel ran on the card; -1: not known
 }
 
 // Add sums what two openings of a card have done one after the other.
@@ -32,5 +33,16 @@ func (c *counts) ran(start time.Time) {
 
 // Counters returns what the device has done so far.
 func (d *Device) Counters() Counters {
-	return Counters{d.context.Usage(), d.Name(), d.counts.runs.Load(), time.Duration(d.counts.nanoseconds.Load()).Seconds()}
+	return Counters{d.context.Usage(), d.Name(), d.counts.runs.Load(), time.Duration(d.counts.nanoseconds.Load()).Seconds(), d.busy()}
+}
+
+func (d *Device) busy() int {
+	if d.nvml == nil {
+		return -1
+	}
+	percent, err := d.nvml.Busy(d.card.Bus)
+	if err != nil {
+		return -1
+	}
+	return percent
 }

@@ -13,6 +13,7 @@ import (
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/kernels"
+	"noisystudent/model/cuda/nvml"
 	"noisystudent/model/cuda/nvrtc"
 	"noisystudent/model/device"
 	"noisystudent/model/program"
@@ -27,6 +28,7 @@ type Compiler interface {
 type Options struct {
 	Card     int      // the driver's number
 	Driver   string   // path of libcuda, empty: the loader's
+	NVML     string   // path of libnvidia-ml, empty: the loader's
 	NVRTC    string   // path of NVIDIA's compiler or of its folder, empty: see nvrtc.Locate
 	Cache    string   // folder of compiled kernels, empty: see nvrtc.Options
 	Compiler Compiler // in place of NVRTC, for tests
@@ -39,6 +41,7 @@ type Device struct {
 	stream   driver.Stream
 	compiler Compiler
 	counts   counts
+	nvml     *nvml.Library // or nil
 
 	mu      sync.Mutex
 	modules map[kernels.Unit]driver.Module
@@ -80,6 +83,7 @@ func (d *Device) ready(o Options) (err error) {
 	if d.compiler, err = o.compiler(d.card); err != nil {
 		return err
 	}
+	d.nvml, _ = nvml.Open(o.NVML) // else nobody knows how busy the card is
 	d.stream, err = d.context.Stream()
 	return err
 }
@@ -101,6 +105,10 @@ func (d *Device) Card() driver.Card { return d.card }
 
 // Name implements device.Device.
 func (d *Device) Name() string { return fmt.Sprintf("cuda:%d %s", d.card.Number, d.card.Name) }
+
+// Identity names what the results of programs depend on beside this binary: the card, its
+// driver and the compiler.
+func (d *Device) Identity() string { return fmt.Sprintf("%v; %v", d.card, d.compiler) }
 
 // Close implements device.Device.
 func (d *Device) Close() error {

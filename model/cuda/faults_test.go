@@ -248,3 +248,51 @@ func TestMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestBlendMemory checks that all that blending takes is counted before any is taken.
+func TestBlendMemory(t *testing.T) {
+	o, c := controlled(t)
+	d, err := cuda.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _, _, out := doubled(t, d)
+	l, err := d.Load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := d.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces := c.Alive()["pieces of memory"]
+	for _, s := range []struct {
+		size   [2]int
+		scores bool
+		fits   bool
+	}{{[2]int{300, 200}, false, true}, {[2]int{300, 200}, true, true}, {[2]int{1500, 1000}, false, true}, {[2]int{1500, 1200}, true, false}} {
+		b := device.Blend{Models: 2, Size: s.size, Weights: make([]float32, 20), Scores: s.scores}
+		want := d.BlendBytes(3, [3]int{2, 2, 5}, b)
+		blended, err := l.(device.Blender).Blend(out, b)
+		free, freeErr := d.Free()
+		if freeErr != nil {
+			t.Fatal(freeErr)
+		}
+		if !s.fits {
+			if full := (*driver.MemoryError)(nil); !errors.As(err, &full) || full.Want != want || full.Free != before || free != before || c.Alive()["pieces of memory"] != pieces {
+				t.Errorf("%v: %v, and %d bytes are gone; want an error that names %d bytes", s.size, err, before-free, want)
+			}
+			continue
+		}
+		if err != nil || before-free != want {
+			t.Errorf("%v: takes %d bytes, planned were %d: %v", s.size, before-free, want, err)
+			continue
+		}
+		if err := errors.Join(blended.Scores(0, make([]float32, 3*s.size[0]*s.size[1])), blended.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := errors.Join(l.Close(), d.Close()); err != nil {
+		t.Error(err)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/device"
@@ -24,7 +23,6 @@ type loaded struct {
 	staging                  []byte         // page-locked
 	staged                   int            // bytes of staging that queued copies use
 
-	mu     sync.Mutex // guards the fronts
 	fronts map[program.ID]*front
 	front  driver.Pointer // their memory
 	locked []byte         // staging and theirs
@@ -146,13 +144,11 @@ func (d *Device) graph(launches []*driver.Launch) (driver.Graph, error) {
 	return d.context.Graph(launches)
 }
 
-// Run implements device.Loaded. It looks at ctx once, for the card runs all
-// instructions in one go.
-func (l *loaded) Run(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("cuda: run: stopped before its start: %w", err)
-	}
-	defer l.d.counts.ran(time.Now())
+// Run implements device.Loaded, see RunAhead.
+func (l *loaded) Run(ctx context.Context) error { return l.RunAhead(ctx, func() {}) }
+
+// begin queues a run.
+func (l *loaded) begin() error {
 	if err := l.arrive(); err != nil {
 		return err
 	}
@@ -165,7 +161,7 @@ func (l *loaded) Run(ctx context.Context) error {
 		return err
 	}
 	l.changed = l.updates()
-	return l.sync()
+	return nil
 }
 
 // updates reports whether runs change parameters.
@@ -180,7 +176,7 @@ func (l *loaded) updates() bool {
 
 // Close implements device.Loaded.
 func (l *loaded) Close() error {
-	errs := []error{l.d.stream.Sync(), l.copies.Close(), l.step.Close(), l.pack.Close()} // queued copies use what is given back
+	errs := []error{l.d.stream.Sync(), l.copies.Sync(), l.copies.Close(), l.step.Close(), l.pack.Close()} // queued copies use what is given back
 	for _, p := range []*driver.Pointer{&l.arena, &l.scratch, &l.exchange, &l.front} {
 		if *p != 0 {
 			errs = append(errs, l.d.context.Free(*p))

@@ -22,6 +22,7 @@ type Blend struct {
 	Size    [2]int    // (H, W) of the image, at least those of a tile
 	Weights []float32 // (D, H, W) of a tile's voxels, above 0
 	Softmax bool      // take softmax of each tile, before anything is added
+	Scores  bool      // Blended.Scores will be called: its memory is taken with the rest
 }
 
 // Blended holds the planes of an image that tiles may still add to: as many as a tile is

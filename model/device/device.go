@@ -40,10 +40,15 @@ type Loaded interface {
 	Close() error
 }
 
-// Ahead is a Loaded that takes the inputs of the next Run while one runs: of all methods
-// only these two may run beside Run, one at a time. What they have copied when the next
-// Run begins, that Run finds, unless it was written by Write or WriteLabels since.
+// Ahead is a Loaded that takes the inputs of the next run while one runs. What Ahead and
+// AheadLabels have copied when a run begins, that run finds, unless it was written by Write
+// or WriteLabels since.
 type Ahead interface {
+	Loaded
+	// RunAhead is Run, and calls meanwhile once all is queued and before it is waited for.
+	// That may call Ahead and AheadLabels and no other method; they may be called between
+	// runs too.
+	RunAhead(ctx context.Context, meanwhile func()) error
 	// Ahead is Write of an Activation of role Input.
 	Ahead(id program.ID, src []float32) error
 	// AheadLabels is WriteLabels of role Input.

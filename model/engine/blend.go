@@ -21,3 +21,14 @@ func (p *Predictor) Blend(b device.Blend) (device.Blended, error) {
 	}
 	return blended, nil
 }
+
+// BlendBytes returns the bytes of a card that blending takes beside the Predictor of a
+// network, 0 where no card computes. Weights of b are not looked at.
+func (e *Engine) BlendBytes(classes int, tile [3]int, b device.Blend) int64 {
+	if d, ok := e.device.(interface {
+		BlendBytes(classes int, tile [3]int, b device.Blend) int64
+	}); ok {
+		return d.BlendBytes(classes, tile, b)
+	}
+	return 0
+}

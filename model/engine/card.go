@@ -36,13 +36,18 @@ type shared struct {
 	card, engines int
 }
 
+// cardOptions open cards; tests have others.
+var cardOptions cuda.Options
+
 // openCard opens a card or shares it with those who have it open.
 func openCard(_ Options, card int) (device.Device, error) {
 	cards.Lock()
 	defer cards.Unlock()
 	s, ok := cards.open[card]
 	if !ok {
-		d, err := cuda.Open(cuda.Options{Card: card})
+		o := cardOptions
+		o.Card = card
+		d, err := cuda.Open(o)
 		if err != nil {
 			return nil, err
 		}
@@ -62,6 +67,8 @@ func (s *shared) Close() error {
 		return nil
 	}
 	delete(cards.open, s.card)
-	cards.past[s.card] = cards.past[s.card].Add(s.Counters())
+	use := s.Counters()
+	use.Busy = -1 // from now on
+	cards.past[s.card] = cards.past[s.card].Add(use)
 	return s.Device.Close()
 }

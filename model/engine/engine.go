@@ -36,7 +36,8 @@ var (
 
 // Options chooses a device. Device is cpu, cuda (the first NVIDIA card), cuda:N (the
 // driver's card N), ref (the slow definition), null (no arithmetic, for plans and
-// schedules) or auto (or empty: a card where one opens, else cpu). Threads is how many
+// schedules) or auto (or empty: a card where one opens and computes a trial as the CPU
+// does, else cpu). Threads is how many
 // cpu uses, 0 for all; Kernels forces one of its kernel tables (see cpu.Options).
 type Options struct {
 	Device  string
@@ -44,7 +45,7 @@ type Options struct {
 	Kernels string
 }
 
-// devices lists what Open knows. auto takes the first that opens. Where cuda is left out
+// devices lists what Open knows. auto takes the first that opens, see openTried. Where cuda is left out
 // of the binary, its open always fails.
 var devices = []struct {
 	name string
@@ -102,7 +103,11 @@ func Open(o Options) (*Engine, error) {
 		if kind != auto && kind != d.name {
 			continue
 		}
-		if e.device, err = d.open(o, card); err == nil {
+		open := d.open
+		if kind == auto && d.name == "cuda" {
+			open = openTried
+		}
+		if e.device, err = open(o, card); err == nil {
 			return e, nil
 		}
 		if kind != auto || d.name != "cuda" {
@@ -147,8 +152,16 @@ func (e *Engine) Place(p *program.Program) (int64, error) {
 	return p.Arena, nil
 }
 
-// Free returns how many bytes of a card's memory networks may take now. Where no card
-// computes it is 0: the machine's memory is everybody's.
+// OnCard reports whether networks lie in a card's memory and not in the machine's.
+func (e *Engine) OnCard() bool {
+	_, ok := e.device.(interface {
+		Memory(p *program.Program) (int64, error)
+	})
+	return ok
+}
+
+// Free returns how many bytes of a card's memory networks may take now. It is 0 where no
+// card computes, for the machine's memory is everybody's, and where the card is elsewhere.
 func (e *Engine) Free() (int64, error) {
 	if d, ok := e.device.(interface{ Free() (int64, error) }); ok {
 		return d.Free()

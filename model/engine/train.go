@@ -101,17 +101,22 @@ type StepResult struct {
 // When ctx ends in the middle, the weights may be of two steps, and Restore must
 // follow.
 func (t *Trainer) Step(ctx context.Context, images []float32, labels []uint8, lr float64) (StepResult, error) {
+	if err := t.bring(t.loaded, images, labels); err != nil {
+		return StepResult{}, fmt.Errorf("engine: step: %w", err)
+	}
+	return t.step(ctx, lr, t.loaded.Run)
+}
+
+// step runs on inputs that the device has.
+func (t *Trainer) step(ctx context.Context, lr float64, run func(context.Context) error) (StepResult, error) {
 	if t.torn {
 		return StepResult{}, fmt.Errorf("engine: step: the last step was interrupted, restore a state first: %w", ErrState)
 	}
-	if err := t.checkStep(images, labels, lr); err != nil {
-		return StepResult{}, fmt.Errorf("engine: step: %w", err)
-	}
-	if err := t.write(images, labels, lr); err != nil {
+	if err := t.set(lr); err != nil {
 		return StepResult{}, fmt.Errorf("engine: step: %w", err)
 	}
 	t.torn = true // until all updates have run
-	if err := t.loaded.Run(ctx); err != nil {
+	if err := run(ctx); err != nil {
 		return StepResult{}, fmt.Errorf("engine: step: %w", err)
 	}
 	t.torn = false
@@ -122,7 +127,14 @@ func (t *Trainer) Step(ctx context.Context, images []float32, labels []uint8, lr
 	return r, t.count(r)
 }
 
-func (t *Trainer) checkStep(images []float32, labels []uint8, lr float64) error {
+// inputs takes voxels: a Loaded for the run that is next, or where they wait.
+type inputs interface {
+	Write(id program.ID, src []float32) error
+	WriteLabels(id program.ID, src []uint8) error
+}
+
+// bring checks the inputs of a step and copies them.
+func (t *Trainer) bring(to inputs, images []float32, labels []uint8) error {
 	if err := t.fits("images", t.names.Image, len(images)); err != nil {
 		return err
 	}
@@ -134,25 +146,26 @@ func (t *Trainer) checkStep(images []float32, labels []uint8, lr float64) error 
 			return fmt.Errorf("label %d at %d with %d classes: %w", label, i, t.config.Spec.Classes, ErrInput)
 		}
 	}
+	if err := to.Write(t.names.Image, images); err != nil {
+		return err
+	}
+	return to.WriteLabels(t.names.Labels, labels)
+}
+
+// set writes what a step takes beside its inputs.
+func (t *Trainer) set(lr float64) error {
 	if !(lr >= 0) || math.IsInf(lr, 0) {
 		return fmt.Errorf("learning rate %g: %w", lr, ErrInput)
 	}
-	return nil
-}
-
-func (t *Trainer) write(images []float32, labels []uint8, lr float64) error {
 	hyper := t.config.Hyper
 	hyper.LR = lr
 	t.seed[0] = t.scale.seed()
 	t.hyper = hyper.Append(t.hyper[:0], t.config.Rule, t.steps-t.skipped+1)
-	if err := t.loaded.WriteLabels(t.names.Labels, labels); err != nil {
-		return err
-	}
 	for _, in := range [...]struct {
 		id     program.ID
 		values []float32
 	}{
-		{t.names.Image, images}, {t.names.Seed, t.seed}, {t.names.Hyper, t.hyper}, {t.names.ClassWeights, t.config.ClassWeights},
+		{t.names.Seed, t.seed}, {t.names.Hyper, t.hyper}, {t.names.ClassWeights, t.config.ClassWeights},
 	} {
 		if in.id == program.None {
 			continue

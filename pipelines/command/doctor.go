@@ -132,12 +132,14 @@ func probe(ctx context.Context, root string) error {
 }
 
 func gpu() finding {
-	e, err := engine.Open(engine.Options{Device: "cuda"})
+	e, err := engine.Open(engine.Options{Device: "auto"})
 	if err == nil {
 		defer e.Close()
-		return finding{about: "gpu", state: e.Name() + "; --device auto takes it"}
+		if err = e.Passed(); err == nil {
+			return finding{about: "gpu", state: e.Name() + "; it computes a small training step as the CPU does, and --device auto takes it"}
+		}
 	}
-	f := finding{about: "gpu", state: "none found; the CPU computes"}
+	f := finding{about: "gpu", state: "none is taken; the CPU computes"}
 	if _, err := os.Stat("/dev/nvidiactl"); err == nil {
 		f.state = "a driver of NVIDIA's is here, and the CPU computes all the same"
 	}

@@ -124,14 +124,14 @@ func TestMetrics(t *testing.T) {
 func TestCardMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	use := engine.CardUse{Name: "a card", Seconds: 2.5}
-	use.Up, use.Down, use.Memory, use.Peak = 10, 20, 30, 40
+	use.Up, use.Down, use.Memory, use.Peak, use.Busy = 10, 20, 30, 40, 50
 	registry.MustRegister(cards(func() map[int]engine.CardUse { return map[int]engine.CardUse{1: use} }))
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		`noisystudent_card_seconds_total{card="1",name="a card"} 2.5`, `noisystudent_card_bytes_total{card="1",direction="up"} 10`,
 		`noisystudent_card_bytes_total{card="1",direction="down"} 20`, `noisystudent_card_memory_bytes{card="1",which="now"} 30`,
-		`noisystudent_card_memory_bytes{card="1",which="peak"} 40`,
+		`noisystudent_card_memory_bytes{card="1",which="peak"} 40`, `noisystudent_card_busy_percent{card="1"} 50`,
 	} {
 		if !strings.Contains(w.Body.String(), want+"\n") {
 			t.Errorf("no %s in\n%s", want, w.Body)

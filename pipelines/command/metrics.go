@@ -34,6 +34,7 @@ var (
 var (
 	cardSecondsDesc = prometheus.NewDesc("noisystudent_card_seconds_total", "Seconds that a card was computing networks"+here, []string{"card", "name"}, nil)
 	cardBytesDesc   = prometheus.NewDesc("noisystudent_card_bytes_total", "Bytes copied to a card and from it"+here, []string{"card", "direction"}, nil)
+	cardBusyDesc    = prometheus.NewDesc("noisystudent_card_busy_percent", "Percent of the last moments in which a card was computing, for whomever", []string{"card"}, nil)
 	cardMemoryDesc  = prometheus.NewDesc("noisystudent_card_memory_bytes", "Bytes of a card's memory that networks have now, and the most that they had"+here, []string{"card", "which"}, nil)
 )
 
@@ -41,7 +42,7 @@ var (
 type cards func() map[int]engine.CardUse
 
 func (cards) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{cardSecondsDesc, cardBytesDesc, cardMemoryDesc} {
+	for _, d := range []*prometheus.Desc{cardSecondsDesc, cardBytesDesc, cardMemoryDesc, cardBusyDesc} {
 		ch <- d
 	}
 }
@@ -54,6 +55,9 @@ func (c cards) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(cardBytesDesc, prometheus.CounterValue, float64(u.Down), card, "down")
 		ch <- prometheus.MustNewConstMetric(cardMemoryDesc, prometheus.GaugeValue, float64(u.Memory), card, "now")
 		ch <- prometheus.MustNewConstMetric(cardMemoryDesc, prometheus.GaugeValue, float64(u.Peak), card, "peak")
+		if u.Busy >= 0 {
+			ch <- prometheus.MustNewConstMetric(cardBusyDesc, prometheus.GaugeValue, float64(u.Busy), card)
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ func halfText(e *engine.Engine) string {
 	return "bf16: no"
 }
 
-// card is the one that --device auto takes, or why it takes none.
+// card is the first one, which --device auto takes once it has passed its trial, or why there is none.
 func card() string {
 	e, err := engine.Open(engine.Options{Device: "cuda"})
 	if err != nil {

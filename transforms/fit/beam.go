@@ -46,11 +46,13 @@ type trainFn struct {
 	Options Options
 	epochs  beam.Counter
 	took    beam.Distribution
+	devices metrics.Devices
 	trained bool // an epoch in this bundle
 }
 
 func (f *trainFn) Setup() {
 	f.epochs, f.took = beam.NewCounter("fit", metrics.Epochs), beam.NewDistribution("fit", metrics.Milliseconds)
+	f.devices = metrics.NewDevices("fit")
 }
 
 func (f *trainFn) StartBundle(func(Trained)) { f.trained = false }
@@ -125,11 +127,13 @@ func (f *trainFn) next(ctx context.Context, rt *sdf.LockRTracker, st *store.Stor
 		return false, nil
 	}
 	f.trained = true
+	ctx = metrics.Begin(ctx)
 	e, err := held.advance(ctx, st, j, f.Options.among(process.jobs()), next)
 	if err != nil {
 		return false, err
 	}
 	f.took.Update(ctx, int64(e.Seconds*1000))
+	f.devices.Report(ctx)
 	metrics.BookEpoch(ctx, "fit", j.Name(), e.Epoch, e.Seconds)
 	f.give(ctx, rt, j, e, emit)
 	return next+1 < j.Epochs, nil

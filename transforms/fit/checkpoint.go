@@ -27,7 +27,7 @@ type Epoch struct {
 	Skipped  int64   `json:"skipped"`   // steps that were not finite
 	Seconds  float64 `json:"seconds"`   // of training, without the checkpoint
 	Samples  float64 `json:"samples_per_second"`
-	Waited   float64 `json:"waited"` // part of the seconds spent waiting for patches
+	Waited   float64 `json:"waited"` // part of the seconds spent waiting for patches, though a card computes meanwhile
 }
 
 // position is state.json: where training stands.

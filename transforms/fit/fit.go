@@ -21,6 +21,7 @@ import (
 
 	"noisystudent/io/store"
 	"noisystudent/model/engine"
+	"noisystudent/transforms/metrics"
 )
 
 // version of what training computes; it enters Job.Inputs.
@@ -82,6 +83,7 @@ func run(ctx context.Context, st *store.Store, j Job, o Options, progress func(E
 
 // epoch trains one epoch and makes it durable.
 func (s *session) epoch(ctx context.Context) (Epoch, error) {
+	metrics.On(ctx, s.engine.Name())
 	start := time.Now()
 	e := Epoch{Epoch: int64(len(s.history))}
 	err := s.train(ctx, &e)

@@ -151,19 +151,10 @@ func (s *session) train(ctx context.Context, e *Epoch) error {
 	defer stop()
 	steps := s.job.Plan.Training.StepsPerEpoch
 	e.Rate = s.rate(e.Epoch * int64(steps))
-	start, waited, counted := time.Now(), s.loader.Waited(), 0
-	for range steps {
-		b, err := s.loader.Next()
-		if err != nil {
-			return err
-		}
-		r, err := s.step(ctx, b)
-		if err != nil {
-			return err
-		}
-		if e.add(r) {
-			counted++
-		}
+	start, waited := time.Now(), s.loader.Waited()
+	counted, err := s.steps(ctx, e, steps)
+	if err != nil {
+		return err
 	}
 	e.mean(counted)
 	took := max(time.Since(start).Seconds(), 1e-9)
@@ -175,19 +166,24 @@ func (s *session) train(ctx context.Context, e *Epoch) error {
 	return nil
 }
 
-func (s *session) step(ctx context.Context, b patch.Batch) (engine.StepResult, error) {
-	if err := ctx.Err(); err != nil {
-		return engine.StepResult{}, err
+// steps makes the first n steps of an epoch, sums them up in its record and counts those
+// that are in the sums.
+func (s *session) steps(ctx context.Context, e *Epoch, n int) (counted int, err error) {
+	first := e.Epoch * int64(s.job.Plan.Training.StepsPerEpoch)
+	feed := func() ([]float32, []uint8, error) {
+		b, err := s.loader.Next()
+		return b.Images, b.Labels, err
 	}
-	step := b.Epoch*int64(s.job.Plan.Training.StepsPerEpoch) + int64(b.Step)
-	r, err := s.trainer.Step(ctx, b.Images, b.Labels, s.rate(step))
-	if r.Skipped {
-		slog.WarnContext(ctx, "fit: a step is skipped, its gradient is not finite", "job", s.job.Name(), "step", step, "loss", r.Loss, "loss scale", r.Scale)
-	}
-	if err != nil {
-		return r, fmt.Errorf("step %d: %w", step, err)
-	}
-	return r, nil
+	rate := func(i int) float64 { return s.rate(first + int64(i)) }
+	err = s.trainer.Steps(ctx, n, feed, rate, func(i int, r engine.StepResult) {
+		if r.Skipped {
+			slog.WarnContext(ctx, "fit: a step is skipped, its gradient is not finite", "job", s.job.Name(), "step", first+int64(i), "loss", r.Loss, "loss scale", r.Scale)
+		}
+		if e.add(r) {
+			counted++
+		}
+	})
+	return counted, err
 }
 
 // add sums a step up, unless it was skipped.

@@ -45,6 +45,7 @@ type Outcomes struct {
 	cases, standing, rejected, forwards beam.Counter
 	milliseconds, bytes                 beam.Distribution
 	reasons                             map[cases.Kind]beam.Counter
+	devices                             metrics.Devices
 }
 
 // NewOutcomes returns the counters of a transform.
@@ -54,7 +55,7 @@ func NewOutcomes(transform string) Outcomes {
 		cases: beam.NewCounter(transform, metrics.Cases), standing: beam.NewCounter(transform, metrics.Standing),
 		rejected: beam.NewCounter(transform, metrics.Rejected), forwards: beam.NewCounter(transform, metrics.Forwards),
 		milliseconds: beam.NewDistribution(transform, metrics.Milliseconds), bytes: beam.NewDistribution(transform, metrics.Bytes),
-		reasons: map[cases.Kind]beam.Counter{},
+		reasons: map[cases.Kind]beam.Counter{}, devices: metrics.NewDevices(transform),
 	}
 }
 
@@ -66,6 +67,7 @@ func (o Outcomes) Done(ctx context.Context, r Row, reject func(cases.Rejected)) 
 	if e.Did {
 		o.milliseconds.Update(ctx, e.Took.Milliseconds())
 		o.bytes.Update(ctx, e.Bytes)
+		o.devices.Report(ctx)
 	}
 	if r.Outcome == Rejected {
 		o.rejected.Inc(ctx, 1)

@@ -29,6 +29,9 @@ const (
 	Milliseconds = "milliseconds"
 	Bytes        = "bytes" // of the files that were read
 	Epochs       = "epochs"
+	Device       = "device"       // Device + "." + name: elements that it has computed
+	CardBytes    = "card_bytes"   // the most of a card's memory that a worker's networks had
+	CardPercent  = "card_percent" // of the moments before, in which a card was computing
 )
 
 // Work is what has been done for one element so far. It may be added to by several
@@ -38,6 +41,7 @@ type Work struct {
 	did      atomic.Bool
 	forwards atomic.Int64
 	bytes    atomic.Int64
+	device   atomic.Value // string
 }
 
 type workKey struct{}
@@ -56,6 +60,13 @@ func of(ctx context.Context) *Work {
 func Did(ctx context.Context) {
 	if w := of(ctx); w != nil {
 		w.did.Store(true)
+	}
+}
+
+// On notes by name the device that computes.
+func On(ctx context.Context, device string) {
+	if w := of(ctx); w != nil {
+		w.device.Store(device)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/testing/ptest"
 
 	"noisystudent/io/store"
+	"noisystudent/model/engine"
 	"noisystudent/transforms/beamtest"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit/fittest"
@@ -142,6 +143,14 @@ func TestMetrics(t *testing.T) {
 	}
 	if first[metrics.Forwards] < 4 || first["milliseconds.count"] != 5 || first[metrics.Bytes] <= bytes {
 		t.Errorf("first %v; the good scans have %d bytes", first, bytes)
+	}
+	e, err := engine.Open(engine.Options{Device: c.Options.Device, Threads: c.Options.Threads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if device := metrics.Device + "." + e.Name(); first[device] != 4 || again[device] != 0 {
+		t.Errorf("%s: first %d, again %d, want 4 and 0 in %v", device, first[device], again[device], first)
 	}
 	if again[metrics.Cases] != 4 || again[metrics.Standing] != 4 || again[metrics.Forwards] != 0 || again["milliseconds.count"] != 0 {
 		t.Errorf("again %v", again)

@@ -1,6 +1,10 @@
 package predict
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+
 	"noisystudent/io/volume"
 	"noisystudent/model/device"
 	"noisystudent/transforms/patch"
@@ -23,15 +27,20 @@ type blended struct {
 	all         []float32 // scores (C, H, W)
 }
 
-// onDevice blends in the device's memory where it can and has room, else it returns nil.
-// Probabilities of flips would have to be those of their mean: they are left to the host.
-func onDevice(n Network, models int, s Settings, size [3]int) *blended {
+// onDevice blends in the device's memory where it can and has room, else it returns nil: the
+// host's memory for it is admitted with each case, so that a card that is too small costs
+// time and not the case. Probabilities of flips would have to be those of their mean: they
+// are left to the host.
+func onDevice(ctx context.Context, n Network, models int, s Settings, size [3]int) *blended {
 	blender, ok := n.(Blender)
 	if !ok || s.Softmax && s.Mirror != [3]bool{} {
 		return nil
 	}
-	d, err := blender.Blend(device.Blend{Models: models, Size: [2]int{size[1], size[2]}, Weights: patch.Gaussian(s.Patch), Softmax: s.Softmax})
+	d, err := blender.Blend(device.Blend{Models: models, Size: [2]int{size[1], size[2]}, Weights: patch.Gaussian(s.Patch), Softmax: s.Softmax, Scores: s.Scores})
 	if err != nil {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			slog.WarnContext(ctx, "predict: the host blends the tiles of a case", "reason", err)
+		}
 		return nil
 	}
 	b := &blended{Blended: d, size: size, scores: s.Scores, labels: make([]uint8, size[1]*size[2]), probability: make([]float32, size[1]*size[2])}

@@ -38,8 +38,8 @@ func TestDeviceBlendsAsTheHostDoes(t *testing.T) {
 func (c Config) compare(t *testing.T, st *store.Store, image []float32, shape [3]int) {
 	t.Helper()
 	_, err := c.withNetwork(t.Context(), st, func(n Network, models []Model, s Settings) error {
-		on := onDevice(n, len(models), s, [3]int{1, 1000, 1000})
-		if (on == nil) != (s.Softmax && s.Mirror != [3]bool{}) || onDevice(onHost{n}, len(models), s, [3]int{1, 1000, 1000}) != nil {
+		on := onDevice(t.Context(), n, len(models), s, [3]int{1, 1000, 1000})
+		if (on == nil) != (s.Softmax && s.Mirror != [3]bool{}) || onDevice(t.Context(), onHost{n}, len(models), s, [3]int{1, 1000, 1000}) != nil {
 			t.Errorf("blended on the device: %v", on != nil)
 		}
 		if on != nil {

@@ -29,6 +29,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/memory"
+	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
 )
@@ -182,6 +183,7 @@ func (c Config) withNetwork(ctx context.Context, st *store.Store, work func(Netw
 		return 0, err
 	}
 	err = process.with(ctx, config, c.Options, models[0], func(n *network) error {
+		metrics.On(ctx, n.engine.Name())
 		start := time.Now()
 		defer func() { seconds = time.Since(start).Seconds() }()
 		return work(n, models, s)

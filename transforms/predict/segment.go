@@ -65,7 +65,7 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 	padded, size, before := pad(image, shape, s.Patch)
 	g := &segmenter{
 		Settings: s, network: network, models: models, image: padded, size: size, flips: flips(s.Mirror),
-		tile: make([]float32, voxels(s.Patch)), device: onDevice(network, len(models), s, size),
+		tile: make([]float32, voxels(s.Patch)), device: onDevice(ctx, network, len(models), s, size),
 	}
 	if len(g.flips) > 1 {
 		g.flipped = make([]float32, len(g.tile))

@@ -17,6 +17,7 @@ type calls struct {
 	count        func(n *int32) int32
 	deviceGet    func(device *int32, ordinal int32) int32
 	name         func(text *byte, length, device int32) int32
+	bus          func(text *byte, length, device int32) int32
 	totalMemory  func(bytes *uintptr, device int32) int32
 	attribute    func(value *int32, attribute, device int32) int32
 	retain       func(context *uintptr, device int32) int32
@@ -51,7 +52,7 @@ func (c *calls) resolve(l library.Library) error {
 	}
 	for name, at := range map[string]any{
 		"cuDriverGetVersion": &c.version, "cuGetErrorName": &c.errorName, "cuDeviceGetCount": &c.count, "cuDeviceGet": &c.deviceGet,
-		"cuDeviceGetName": &c.name, "cuDeviceTotalMem_v2": &c.totalMemory, "cuDeviceGetAttribute": &c.attribute,
+		"cuDeviceGetName": &c.name, "cuDeviceGetPCIBusId": &c.bus, "cuDeviceTotalMem_v2": &c.totalMemory, "cuDeviceGetAttribute": &c.attribute,
 		"cuDevicePrimaryCtxRetain": &c.retain, "cuDevicePrimaryCtxRelease_v2": &c.release, "cuMemGetInfo_v2": &c.memory,
 		"cuMemAlloc_v2": &c.alloc, "cuMemHostAlloc": &c.hostAlloc,
 		"cuMemcpyHtoDAsync_v2": &c.upload, "cuMemcpyDtoHAsync_v2": &c.download, "cuStreamCreate": &c.streamCreate,

@@ -10,6 +10,7 @@ import (
 type Card struct {
 	Number         int
 	Name           string  // "NVIDIA H100 80GB HBM3"
+	Bus            string  // its address there, "0000:3b:00.0"
 	Driver         Version // CUDA of the driver
 	Major, Minor   int     // compute capability
 	Total, Free    int64   // bytes of memory; Free is -1 where the card does not let us in
@@ -117,12 +118,18 @@ func (d *Driver) card(number int) (handle int32, err error) {
 // describe says all but how much memory is free.
 func (d *Driver) describe(number int, handle int32) (Card, error) {
 	c := Card{Number: number, Driver: d.Version}
-	name := make([]byte, 256)
-	if err := d.check("cuDeviceGetName", d.call.name(&name[0], int32(len(name)-1), handle)); err != nil {
-		return c, err
+	for _, t := range []struct {
+		call string
+		get  func(text *byte, length, device int32) int32
+		to   *string
+	}{{"cuDeviceGetName", d.call.name, &c.Name}, {"cuDeviceGetPCIBusId", d.call.bus, &c.Bus}} {
+		text := make([]byte, 256)
+		if err := d.check(t.call, t.get(&text[0], int32(len(text)-1), handle)); err != nil {
+			return c, err
+		}
+		text, _, _ = bytes.Cut(text, []byte{0})
+		*t.to = string(text)
 	}
-	name, _, _ = bytes.Cut(name, []byte{0})
-	c.Name = string(name)
 	var total uintptr
 	if err := d.check("cuDeviceTotalMem", d.call.totalMemory(&total, handle)); err != nil {
 		return c, err

@@ -25,8 +25,11 @@ func (s Stream) Close() error {
 	return s.c.release("cuStreamDestroy", s.c.d.call.streamDestroy, s.handle)
 }
 
-// Sync waits for the end of the queue's work.
+// Sync waits for the end of the queue's work; it does nothing for the zero value.
 func (s Stream) Sync() error {
+	if s.c == nil {
+		return nil
+	}
 	return s.c.Do(func() error { return s.c.d.check("cuStreamSynchronize", s.c.d.do(s.c.d.call.streamSync, s.handle)) })
 }
 

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"errors"
+	"strings"
 
 	"noisystudent/model/cuda/library"
 )
@@ -14,6 +15,7 @@ type Control struct {
 	alive  func(what int32) int32
 	card   func(driver, mode int32)
 	seed   func(seed uint64)
+	trace  func(begin int32) string
 }
 
 // Control loads the stand-in library.
@@ -21,7 +23,7 @@ func (e *Emulator) Control() (*Control, error) {
 	c := &Control{}
 	l, err := library.Open(e.Library(), false)
 	return c, errors.Join(err, l.Bind("emu_fail", &c.fail), l.Bind("emu_failed", &c.failed), l.Bind("emu_alive", &c.alive),
-		l.Bind("emu_card", &c.card), l.Bind("emu_seed", &c.seed))
+		l.Bind("emu_card", &c.card), l.Bind("emu_seed", &c.seed), l.Bind("emu_trace", &c.trace))
 }
 
 // Fail has the n-th call from now fail with a code: of the function of that name ("cuMemAlloc"), or
@@ -51,6 +53,13 @@ func (c *Control) Card(driver int, busy bool) {
 		mode = 3
 	}
 	c.card(int32(driver), mode)
+}
+
+// Trace returns the names of the driver's functions in the order in which work has called them.
+func (c *Control) Trace(work func()) []string {
+	c.trace(1)
+	work()
+	return strings.Fields(c.trace(0))
 }
 
 // Seed picks the order in which the warps of a block run from now on.

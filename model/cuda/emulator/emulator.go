@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -25,12 +26,14 @@ var cpp embed.FS
 type Emulator struct {
 	folder  string
 	standIn string // file
+	nvml    string // file
 	checked bool
 }
 
 var (
 	runFiles     = []string{"cuda_emu.h", "bounds.h", "cuda_emu.cc", "bounds.cc"}
 	standInFiles = []string{"standin.h", "driver.cc", "queue.cc"}
+	nvmlFiles    = []string{"nvml.cc"}
 )
 
 // New builds the libraries, or finds them, in a folder of their version below cache;
@@ -38,15 +41,19 @@ var (
 func New(cache string) (*Emulator, error) {
 	e := &Emulator{folder: filepath.Join(cache, digest(runFiles))}
 	e.standIn = filepath.Join(e.folder, "libcuda-"+digest(standInFiles)+".so.1")
+	e.nvml = filepath.Join(e.folder, "libnvidia-ml-"+digest(nvmlFiles)+".so.1")
 	if err := os.MkdirAll(e.folder, 0o755); err != nil {
 		return nil, err
 	}
-	for _, name := range append(runFiles, standInFiles...) {
+	for _, name := range slices.Concat(runFiles, standInFiles, nvmlFiles) {
 		if err := e.write(name, source(name)); err != nil {
 			return nil, err
 		}
 	}
 	if err := e.build(e.run(), "-O2", "cuda_emu.cc", "bounds.cc"); err != nil {
+		return nil, err
+	}
+	if err := e.build(e.nvml, "-O2", "nvml.cc"); err != nil {
 		return nil, err
 	}
 	return e, e.build(e.standIn, "-O2", "driver.cc", "queue.cc", e.run(), "-ldl")
@@ -80,6 +87,9 @@ var InCache = sync.OnceValues(func() (*Emulator, error) {
 
 // Library is the path of the stand-in libcuda.
 func (e *Emulator) Library() string { return e.standIn }
+
+// NVML is the path of the stand-in libnvidia-ml.
+func (e *Emulator) NVML() string { return e.nvml }
 
 // Checked is the emulator with kernels whose every access is checked: one outside of the
 // card's memory and of the block's dynamic shared memory fails the next wait for the card.

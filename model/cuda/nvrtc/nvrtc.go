@@ -66,15 +66,19 @@ func Open(o Options) (*Compiler, error) {
 			missing.Tried = append(missing.Tried, path+": "+err.Error())
 			continue
 		}
-		c.cache = cache{o.Cache}
-		if o.Cache == "" {
-			if user, err := os.UserCacheDir(); err == nil {
-				c.cache = cache{filepath.Join(user, "noisystudent", "cubins")}
-			}
-		}
+		c.cache = cache{Folder(o.Cache)}
 		return c, nil
 	}
 	return nil, missing
+}
+
+// Folder is where compiled code is kept; empty: nowhere.
+func Folder(asked string) string {
+	user, err := os.UserCacheDir()
+	if asked != "" || err != nil {
+		return asked
+	}
+	return filepath.Join(user, "noisystudent", "cubins")
 }
 
 // oldest is the first major version whose C++ has what the kernels use.
@@ -123,6 +127,8 @@ type Target struct {
 	*Compiler
 	Arch string // "sm_90"
 }
+
+func (t Target) String() string { return fmt.Sprintf("NVRTC %d.%d for %s", t.Major, t.Minor, t.Arch) }
 
 // For returns the target for a card of a compute capability.
 func (c *Compiler) For(major, minor int) (Target, error) {

@@ -123,7 +123,7 @@ func refuses(t *testing.T, d device.Device) {
 	}
 }
 
-// ahead checks that inputs that come beside a run are those of the next one, unless
+// ahead checks that inputs that come during a run are those of the next one, unless
 // they are written.
 func ahead(t *testing.T, d device.Device) {
 	b := lossCases()[0].build()
@@ -136,39 +136,48 @@ func ahead(t *testing.T, d device.Device) {
 	if !ok {
 		t.Skip("the device takes no inputs ahead")
 	}
-	run := func() [][]float32 {
-		if err := l.Run(t.Context()); err != nil {
+	run := func(meanwhile func()) [][]float32 {
+		if err := a.RunAhead(t.Context(), meanwhile); err != nil {
 			t.Fatal(err)
 		}
 		return b.read(t, l)
 	}
+	nothing := func() {}
+	give := func(inputs *problem) func() {
+		return func() {
+			if err := inputs.ahead(a); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	b.write(t, l, true)
-	first := run()
+	first := run(nothing)
 	other := b.redrawn()
 	other.write(t, l, false)
-	second := run()
+	second := run(nothing)
 	if sameBytes(first, second) == nil {
 		t.Fatal("the suite's own program gives the same for all inputs")
 	}
 	b.write(t, l, false)
-	done := make(chan error)
-	go func() { done <- other.ahead(a) }()
-	if err := sameBytes(run(), first); err != nil {
-		t.Errorf("while inputs come: %v", err)
-	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := sameBytes(run(), second); err != nil {
-			t.Errorf("after inputs have come: %v", err)
+	for i, c := range []struct {
+		meanwhile func()
+		want      [][]float32
+	}{
+		{give(other), first},
+		{give(b), second},
+		{give(other), first},
+		{nothing, second},
+		{nothing, second},
+		{func() { give(other)(); give(b)() }, second},
+		{nothing, first},
+	} {
+		if err := sameBytes(run(c.meanwhile), c.want); err != nil {
+			t.Errorf("run %d of those whose inputs come ahead: %v", i, err)
 		}
 	}
-	if err := b.ahead(a); err != nil {
-		t.Fatal(err)
-	}
+	give(b)()
 	other.write(t, l, false)
-	if err := sameBytes(run(), second); err != nil {
+	if err := sameBytes(run(nothing), second); err != nil {
 		t.Errorf("after inputs have come and others were written: %v", err)
 	}
 }

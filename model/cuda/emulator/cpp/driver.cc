@@ -13,9 +13,12 @@ static thread_local void *bound;       // the thread's context
 static char context;                   // its address is the context
 static std::string failing;            // a call, or "" for any
 static int left, failure, came, version = 13000, exclusive;
+static std::string calls;              // since tracing began
+static bool tracing;
 
 int entered(const char *call) {
   Lock lock;
+  if (tracing) calls += std::string(call) + " ";
   if (!left || !(failing.empty() || failing == call) || --left) return OK;
   came = 1; return failure; }
 bool current() { return bound == &context && retained > 0; }
@@ -31,6 +34,8 @@ extern "C" {
 void emu_fail(const char *call, int n, int code) { Lock lock; failing = call; left = n; failure = code; came = 0; }
 // whether the failure that was asked for has come
 int emu_failed() { Lock lock; return came; }
+// begins to note the calls, or ends it and returns their names
+const char *emu_trace(int begin) { Lock lock; tracing = begin; if (begin) calls.clear(); return calls.c_str(); }
 // what CUDA the driver is of (12040 is 12.4), and its compute mode: 3 with another process on the card
 void emu_card(int driver, int mode) { Lock lock; version = driver; exclusive = mode; }
 // what is alive: contexts, streams, modules, memory, memory of the host, graphs, events
@@ -51,6 +56,7 @@ int cuGetErrorName(int code, const char **name) {
 int cuDeviceGetCount(int *n) { CALL("cuDeviceGetCount"); *n = 1; return OK; }
 int cuDeviceGet(int *d, int ordinal) { CALL("cuDeviceGet"); *d = ordinal; return ordinal == 0 ? OK : 101; }
 int cuDeviceGetName(char *name, int length, int) { CALL("cuDeviceGetName"); snprintf(name, length, "emulator of CUDA"); return OK; }
+int cuDeviceGetPCIBusId(char *text, int length, int) { CALL("cuDeviceGetPCIBusId"); snprintf(text, length, "0000:01:00.0"); return OK; }
 int cuDeviceTotalMem_v2(size_t *n, int) { CALL("cuDeviceTotalMem"); *n = TOTAL; return OK; }
 int cuDeviceGetAttribute(int *v, int a, int) {
   CALL("cuDeviceGetAttribute");
