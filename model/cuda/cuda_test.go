@@ -83,7 +83,7 @@ func TestChecked(t *testing.T) {
 	}
 }
 
-// TestSchedules checks that the order in which warps run changes no byte.
+// TestSchedules checks that the order in which warps run changes no byte, in all stores.
 func TestSchedules(t *testing.T) {
 	_, control := controlled(t)
 	open := emulated(t)
@@ -93,7 +93,9 @@ func TestSchedules(t *testing.T) {
 			return open()
 		}
 	}
-	devicetest.Same(t, seeded(1), seeded(2), seeded(3))
+	for name, p := range map[string]program.Precision{"float32": program.Float32, "bfloat16": program.Half, "float16": program.Float16} {
+		t.Run(name, func(t *testing.T) { devicetest.SameStored(t, p, seeded(1), seeded(2), seeded(3)) })
+	}
 }
 
 // TestSum checks copies, the layout and a sum in each of the stores, with numbers that

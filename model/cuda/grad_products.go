@@ -88,9 +88,14 @@ func (w *lowering) productsOnTensorCores(p products, s *partialSums) bool {
 	if first {
 		columns = s.taps
 	}
-	t, ok := tuning.WeightGrad(taps, stride, [2]int{s.rows, columns}, p.a.grid)
+	channels := [2]int{s.rows, columns}
+	t, ok := tuning.WeightGrad(taps, stride, channels, p.a.grid)
 	if !ok {
 		return false
+	}
+	if w.measuring {
+		r, _ := tuning.WeightGradRule(taps, stride, channels, p.a.grid)
+		w.askedProducts = append(w.askedProducts, askedProduct{tuning.ProductRule{Kernel: taps, Stride: stride, Channels: s.rows, Product: r.Product}, []int{len(w.until)}})
 	}
 	if first {
 		s.taps, s.columns, s.rowLength = 1, s.taps, s.taps*s.rowLength

@@ -19,7 +19,9 @@ type lowering struct {
 	until    []int          // launches up to each instruction's end
 	units    []kernels.Unit // of all launches, the first time
 	asked    []asked        // convolutions looked up in the tuning table, the first time
-	err      error
+
+	askedProducts []askedProduct // and weight gradients
+	err           error
 
 	scratch    driver.Pointer
 	used, most int64 // of the memory that one instruction has to itself

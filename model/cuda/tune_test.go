@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -69,12 +70,52 @@ func TestTune(t *testing.T) {
 	}
 }
 
-// TestTuneCard writes the table for the training step of the plan's low footprint on
-// the card of this machine, within eight minutes, to put in the place of tuning/conv.json.
+// TestTuneProducts looks for the products of weight gradients in the same way: two that
+// are alike share a rule.
+func TestTuneProducts(t *testing.T) {
+	d := emulated(t)().(*cuda.Device)
+	p := &program.Program{Precision: program.Half}
+	x := p.New("x", program.Activation, program.Input, 1, 16, 2, 3, 5)
+	for _, c := range []struct {
+		name   string
+		kernel [3]int
+		out    int
+	}{{"cube", [3]int{3, 3, 3}, 12}, {"flat", [3]int{1, 3, 3}, 12}, {"again", [3]int{1, 3, 3}, 12}, {"wide", [3]int{1, 3, 3}, 40}} {
+		p.Emit(program.ConvWeightGrad{
+			In: []program.View{{Buf: x, Norm: program.None}}, DOut: p.New(c.name+" dout", program.Activation, program.Input, 1, c.out, 2, 3, 5), DBias: program.None,
+			DWeight: p.New(c.name, program.Kernel, program.Output, c.out, 16, c.kernel[0], c.kernel[1], c.kernel[2]), Stride: [3]int{1, 1, 1},
+		})
+	}
+	if err := compile.Place(p, d); err != nil {
+		t.Fatal(err)
+	}
+	before := tuning.ProductRules()
+	rules, err := d.TuneProducts(&few{t.Context(), 2}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rules) != 3+len(before) || !slices.Equal(tuning.ProductRules(), before) {
+		t.Fatalf("rules %+v, want three more, and the table as it was", rules)
+	}
+	tuning.UseProducts(rules)
+	defer tuning.UseProducts(before)
+	for _, r := range rules[:3] {
+		if got, ok := tuning.WeightGradRule(r.Kernel, r.Stride, [2]int{r.Channels, 16}, [3]int{2, 3, 5}); !ok || got != r {
+			t.Errorf("kernel %v, %d channels find %+v, want their own %+v", r.Kernel, r.Channels, got, r)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTuneCard writes the tables for the training step of the plan's low footprint on
+// the card of this machine, within eight minutes, to put in the place of tuning/conv.json
+// and tuning/product.json.
 func TestTuneCard(t *testing.T) {
-	path := os.Getenv("NOISYSTUDENT_TUNE")
-	if path == "" {
-		t.Skip("needs a card: set NOISYSTUDENT_TUNE to the file that gets the table")
+	folder := os.Getenv("NOISYSTUDENT_TUNE")
+	if folder == "" {
+		t.Skip("needs a card: set NOISYSTUDENT_TUNE to the folder that gets the tables")
 	}
 	d, err := cuda.Open(cuda.Options{})
 	if err != nil {
@@ -94,19 +135,28 @@ func TestTuneCard(t *testing.T) {
 	if err := compile.Place(p, d); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	rules, err := d.Tune(ctx, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := json.MarshalIndent(rules, "", "  ")
+	ctx, stop = context.WithTimeout(t.Context(), 3*time.Minute)
+	defer stop()
+	products, err := d.TuneProducts(ctx, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{os.WriteFile(path, append(table, '\n'), 0o644), d.Close()} {
+	for name, table := range map[string]any{"conv.json": rules, "product.json": products} {
+		text, err := json.MarshalIndent(table, "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := os.WriteFile(filepath.Join(folder, name), append(text, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -79,18 +79,32 @@ var productRules = func() (rules []ProductRule) {
 // channels of both operands, and the grid (D, H, W) of the one that is not strided, or
 // false where the table has none.
 func WeightGrad(taps, stride [3]int, channels [2]int, grid [3]int) (Product, bool) {
+	r, ok := WeightGradRule(taps, stride, channels, grid)
+	return r.product(channels[1], grid[2]), ok
+}
+
+// WeightGradRule returns the rule by which WeightGrad chooses.
+func WeightGradRule(taps, stride [3]int, channels [2]int, grid [3]int) (ProductRule, bool) {
 	for _, r := range productRules {
-		p := r.Product.Wide(channels[1])
-		if (grid[2]+7)/8%2 == 1 { // 16 wide, half of the last product would be idle
-			p = p.Narrow()
-		}
 		limits := Rule{Kernel: r.Kernel, Stride: r.Stride, Channels: r.Channels}
-		if limits.fits(taps, stride, channels[0], grid[2]) && p.Shared(taps, stride) <= MostShared {
-			return p, true
+		if limits.fits(taps, stride, channels[0], grid[2]) && r.product(channels[1], grid[2]).Shared(taps, stride) <= MostShared {
+			return r, true
 		}
 	}
-	return Product{}, false
+	return ProductRule{}, false
+}
+
+// product is the rule's for so many channels of the strided operand and voxels of width.
+func (r ProductRule) product(channels, width int) Product {
+	p := r.Product.Wide(channels)
+	if (width+7)/8%2 == 1 { // 16 wide, half of the last product would be idle
+		p = p.Narrow()
+	}
+	return p
 }
 
 // ProductRules returns the table.
 func ProductRules() []ProductRule { return productRules }
+
+// UseProducts puts another table in its place, for those who measure.
+func UseProducts(rules []ProductRule) { productRules = rules }

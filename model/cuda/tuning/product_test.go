@@ -1,6 +1,9 @@
 package tuning
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestWeightGrad checks that every weight gradient that programs may have finds a
 // product, and that cards take it.
@@ -23,6 +26,35 @@ func TestWeightGrad(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestProductNeighbours walks through all products that can be reached from the table's: cards
+// must take them, and from each the way back must be open.
+func TestProductNeighbours(t *testing.T) {
+	for _, r := range ProductRules() {
+		first := r.Product
+		seen, open := map[Product]bool{}, []Product{first}
+		for len(open) > 0 {
+			r.Product = open[0]
+			if open = open[1:]; seen[r.Product] {
+				continue
+			}
+			seen[r.Product] = true
+			for _, n := range r.Neighbours() {
+				if n.Threads(r.Kernel) > 1024 || n.Threads(r.Kernel)*n.Blocks > 2048 || n.Shared(r.Kernel, r.Stride) > MostShared || n.Width != 16 {
+					t.Fatalf("%+v is no product for a card", n)
+				}
+				back := r
+				if back.Product = n; r.takes(r.Product) && !slices.Contains(back.Neighbours(), r.Product) {
+					t.Fatalf("%+v leads to %+v but not back", r, n)
+				}
+				open = append(open, n)
+			}
+		}
+		if len(seen) < 6 {
+			t.Errorf("%+v of kernel %v reaches %d products", first, r.Kernel, len(seen))
 		}
 	}
 }

@@ -79,6 +79,14 @@ func RunStored(t *testing.T, open func() device.Device, p program.Precision, tol
 	blends(t, precisely(open, p), digits, tolerance)
 }
 
+// SameStored is Same for programs of a precision.
+func SameStored(t *testing.T, p program.Precision, opens ...func() device.Device) {
+	for i := range opens {
+		opens[i] = precisely(opens[i], p)
+	}
+	Same(t, opens...)
+}
+
 // round cuts activations to a number of binary digits.
 func (b *problem) round(digits int) {
 	for id, v := range b.values {
