@@ -12,7 +12,7 @@ type Counters struct {
 	driver.Usage
 	Name    string
 	Runs    int64   // of programs
-	Seconds float64 // from the start of runs until the card was done
+	Seconds float64 // from the start of runs until the card was done and the next inputs were there
 	Busy    int     // percent of the last moments in which anybody's kernel ran on the card; -1: not known
 }
 

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/emulator"
@@ -86,6 +87,21 @@ func TestAutoTriesTheCard(t *testing.T) {
 		t.Fatal(err)
 	}
 	take("auto", true)
+}
+
+// TestTrial makes the trial on a card, twice, and tells how long it takes.
+func TestTrial(t *testing.T) {
+	if os.Getenv("NOISYSTUDENT_CARD") == "" {
+		t.Skip("needs a card: NOISYSTUDENT_CARD=cuda:N; TestAutoTriesTheCard has the emulator's")
+	}
+	e := onCard(t)
+	for _, kernels := range []string{"to be compiled or found on disk", "loaded"} {
+		start := time.Now()
+		if err := try(e.device); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%.3f s with kernels %s", time.Since(start).Seconds(), kernels)
+	}
 }
 
 // TestAutoPassesOver has each kind of kernel compute something else.

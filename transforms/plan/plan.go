@@ -23,7 +23,7 @@ type Plan struct {
 	Labels      []cases.Label `json:"labels"`
 	Ignore      int           `json:"ignore_label"`                // -1: none
 	Spacing     [3]float64    `json:"spacing"`                     // mm after resampling
-	MedianShape [3]float64    `json:"median_image_size_in_voxels"` // after resampling; for people, nothing depends on it
+	MedianShape [3]float64    `json:"median_image_size_in_voxels"` // after resampling; for people, and for how many cases share a card
 	PatchSize   [3]int        `json:"patch_size"`
 	BatchSize   int           `json:"batch_size"`
 	BatchDice   bool          `json:"batch_dice"`

@@ -248,9 +248,9 @@ func TestTimings(t *testing.T) {
 	}
 }
 
-// TestTune looks for faster tiles of the first case's convolutions, for as long as there
-// is time, and writes the table that has them: model/cuda/tuning/conv.json is replaced
-// by it. On the emulator package cuda's own tests do so.
+// TestTune looks for faster tiles of the first case's convolutions and weight gradients, for
+// as long as there is time, and writes the tables that have them, which replace conv.json and
+// product.json of model/cuda/tuning. On the emulator package cuda's own tests do so.
 func TestTune(t *testing.T) {
 	if !real {
 		t.Skip("needs a card: GPUCHECK_CARD=N")
@@ -261,9 +261,15 @@ func TestTune(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithDeadline(t.Context(), until(t).Add(30*time.Second))
+	ctx, stop := context.WithDeadline(t.Context(), until(t).Add(20*time.Second))
 	defer stop()
 	rules, err := d.Tune(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop = context.WithDeadline(t.Context(), until(t).Add(30*time.Second))
+	defer stop()
+	products, err := d.TuneProducts(ctx, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,8 +280,14 @@ func TestTune(t *testing.T) {
 			t.Logf("faster: %+v", r)
 		}
 	}
-	t.Logf("%d of %d rules are new; the deadline has come: %v", changed, len(rules), ctx.Err() != nil)
-	if err := report(t, d).Tuning(rules); err != nil {
+	for _, r := range products {
+		if !slices.Contains(tuning.ProductRules(), r) {
+			changed++
+			t.Logf("faster: %+v", r)
+		}
+	}
+	t.Logf("%d of %d rules are new; the deadline has come: %v", changed, len(rules)+len(products), ctx.Err() != nil)
+	if err := report(t, d).Tuning(rules, products); err != nil {
 		t.Error(err)
 	}
 }

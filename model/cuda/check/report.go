@@ -80,13 +80,18 @@ func (r Report) Kernels(list []Kernel) error {
 	return r.json("kernels.json", list)
 }
 
-// Tuning writes conv.json, a table of package tuning.
-func (r Report) Tuning(rules []tuning.Rule) error {
-	text, err := json.MarshalIndent(rules, "", "  ")
-	if err != nil {
-		return err
+// Tuning writes conv.json and product.json, the tables of package tuning.
+func (r Report) Tuning(rules []tuning.Rule, products []tuning.ProductRule) error {
+	for name, table := range map[string]any{"conv.json": rules, "product.json": products} {
+		text, err := json.MarshalIndent(table, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := r.write(name, append(text, '\n')); err != nil {
+			return err
+		}
 	}
-	return r.write("conv.json", append(text, '\n'))
+	return nil
 }
 
 func (r Report) json(name string, v any) error {
