@@ -44,8 +44,8 @@ func (q ExperimentRequest) lab(ctx context.Context, o Options, s Schedule, seed 
 }
 
 // wants tells whether a row is to be trained.
-func (l *lab) wants(names ...string) bool {
-	return slices.ContainsFunc(l.rows, func(r experimentRow) bool { return slices.Contains(names, r.name) })
+func (l *lab) wants(name string) bool {
+	return slices.ContainsFunc(l.rows, func(r experimentRow) bool { return r.name == name })
 }
 
 // drop takes rows out that cannot be had, and says why.

@@ -24,7 +24,7 @@ type RowResult struct {
 	DSC     [][]float64  `json:"dsc"` // by case, then organ
 	NSD     [][]float64  `json:"nsd"`
 	Models  []score.Mean `json:"models"`  // each model's means
-	Steps   int64        `json:"steps"`   // that trained the models of one prediction
+	Steps   int64        `json:"steps"`   // that trained what gives one prediction
 	Seconds []float64    `json:"seconds"` // that the network took, by case
 }
 
@@ -44,6 +44,14 @@ type PseudoQuality struct {
 	PseudoCounts
 	DSC        float64 `json:"kept_dsc"` // mean over cases and organs, FLARE 2022's rules; 0: not known
 	DroppedDSC float64 `json:"dropped_dsc"`
+}
+
+func (p PseudoQuality) String() string {
+	text := fmt.Sprintf("%d pseudo-labels kept, DSC against the truth %.1f %%", p.Kept, 100*p.DSC)
+	if p.Dropped > 0 {
+		text += fmt.Sprintf("; %d dropped, %.1f %%", p.Dropped, 100*p.DroppedDSC)
+	}
+	return text
 }
 
 // compare scores all rows on the test cases and adds them to a comparison.
@@ -131,11 +139,17 @@ func (l *lab) scoreModels(ctx context.Context, stage, which string, row experime
 	scores := scoresOf(table)
 	out.Models = []score.Mean{{DSC: scores.DSC, NSD: scores.NSD}}
 	for _, m := range models {
-		history, err := fit.History(ctx, l.store, fit.Folder(m.Role, m.Fold))
-		if err != nil {
-			return out, nil, err
+		folders := []string{fit.Folder(m.Role, m.Fold)}
+		if m.Role == fit.Finetuned {
+			folders = append(folders, fit.Folder(fit.Student, m.Fold))
 		}
-		out.Steps += int64(len(history)) * int64(l.plan.Training.StepsPerEpoch)
+		for _, folder := range folders {
+			history, err := fit.History(ctx, l.store, folder)
+			if err != nil {
+				return out, nil, err
+			}
+			out.Steps += int64(len(history)) * int64(l.plan.Training.StepsPerEpoch)
+		}
 	}
 	name := strings.ReplaceAll(stage+" "+which, " ", "_")
 	for _, c := range list {

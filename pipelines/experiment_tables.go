@@ -224,7 +224,7 @@ func (c Comparison) ablation(b *strings.Builder) {
 	}
 	for _, s := range c.Seeds {
 		if s.Pseudo.Kept+s.Pseudo.Dropped > 0 {
-			fmt.Fprintf(b, "seed %d: single models train on fold %d; %d pseudo-labels kept, %d dropped, DSC against the truth %.1f and %.1f %%\n", s.Seed, s.Fold, s.Pseudo.Kept, s.Pseudo.Dropped, 100*s.Pseudo.DSC, 100*s.Pseudo.DroppedDSC)
+			fmt.Fprintf(b, "seed %d: single models train on fold %d; %s\n", s.Seed, s.Fold, s.Pseudo)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func checkComparison(t *testing.T, c Comparison) {
 		t.Fatalf("%d claims, %d seeds", len(c.Claims), len(c.Seeds))
 	}
 	steps := map[string]int64{
-		"full-width": 4, "low-footprint": 4, "ensemble": 8, "student-plain": 10, "student": 10, "finetuned": 2, "control": 12,
+		"full-width": 4, "low-footprint": 4, "ensemble": 8, "student-plain": 10, "student": 10, "finetuned": 12, "control": 12,
 		"control-loop": 30, "ceiling": 12, "mix-1:0": 10, "mix-1:1": 10, "mix-1:7": 10,
 	}
 	s := c.Seeds[0]

@@ -103,6 +103,9 @@ func WriteDataset(ctx context.Context, o Options) error {
 		ChannelNames: map[string]string{"0": "CT"}, Labels: map[string]int{}, NumTraining: o.Labelled, FileEnding: ".nii.gz",
 		Generator: fmt.Sprintf("noisystudent phantom, version %d, seed %d", version, o.Seed),
 	}
+	if o.Preset != "" {
+		d.Generator += ", preset " + o.Preset
+	}
 	if o.CT != "" {
 		d.Name, d.Description = "Deformed", "Synthetic abdominal CT: random deformations of one real labelled scan."
 	}
