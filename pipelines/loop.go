@@ -61,12 +61,7 @@ type contender struct {
 
 // test scores every model on the test cases that have labels.
 func (r *run) test(ctx context.Context, report *Report, best int, control bool) error {
-	var list []cases.Case
-	for _, c := range r.of(cases.Test) {
-		if c.Labels != "" {
-			list = append(list, c)
-		}
-	}
+	list := r.testCases()
 	if len(list) == 0 {
 		r.progress.Note("test: no test cases with labels (imagesTs and labelsTs); nothing is scored")
 		return nil
@@ -86,6 +81,11 @@ func (r *run) test(ctx context.Context, report *Report, best int, control bool) 
 	}
 	report.Teacher = meanOf(report.Teachers)
 	return nil
+}
+
+// testCases are the test cases that have labels.
+func (r *run) testCases() []cases.Case {
+	return slices.DeleteFunc(r.of(cases.Test), func(c cases.Case) bool { return c.Labels == "" })
 }
 
 // contenders are all that is tested, with the places of their scores in the report.

@@ -138,7 +138,7 @@ func phantomGraph(o phantom.Options) *beam.Pipeline {
 
 func countImages(ctx context.Context, st *store.Store) (int64, error) {
 	var n int64
-	for _, folder := range []string{"imagesTr/", "imagesUn/", "imagesTs/"} {
+	for _, folder := range []string{"imagesTr/", "imagesUn/", phantom.ValidationImages + "/", "imagesTs/"} {
 		infos, err := st.List(ctx, folder)
 		if err != nil {
 			return 0, err

@@ -211,7 +211,8 @@ func (r *run) inNoFold(list []cases.Case) {
 	known := plan.Cases(r.splits)
 	var late []string
 	for _, c := range list {
-		if _, found := slices.BinarySearch(known, c.ID); !found && c.Set == cases.Labelled {
+		_, found := slices.BinarySearch(known, c.ID)
+		if inDataset := slices.ContainsFunc(r.dataset.Cases, func(x cases.Case) bool { return x.ID == c.ID }); !found && inDataset && c.Set == cases.Labelled {
 			late = append(late, c.ID)
 		}
 	}

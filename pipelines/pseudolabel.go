@@ -52,14 +52,14 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 	}
 	pool := r.of(cases.Unlabelled)
 	if len(pool) == 0 {
-		return nil, fmt.Errorf("pipelines: %s has no unlabelled scans in imagesUn that can be used; add some, or name them with --unlabelled-scans", r.Dataset)
+		return nil, noPool("%s has no unlabelled scans in imagesUn that can be used; add some, or name them with --unlabelled-scans", r.Dataset)
 	}
 	if err := r.needPrepared(ctx, cases.Labelled, cases.Unlabelled); err != nil {
 		return nil, err
 	}
 	usable, list := r.preparedOf(pool)
 	if len(list) == 0 { // before teachers are trained for nothing
-		return nil, fmt.Errorf("pipelines: none of %d unlabelled scans could be prepared; see the rejected cases in %s", len(pool), r.store.Address("ledger/preprocess"))
+		return nil, noPool("none of %d unlabelled scans could be prepared; see the rejected cases in %s", len(pool), r.store.Address("ledger/preprocess"))
 	}
 	if _, err := r.needTeachers(ctx, nil); err != nil {
 		return nil, err
@@ -73,6 +73,16 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 		return nil, err
 	}
 	return r.selectLabels(ctx, o)
+}
+
+// noPoolError says why there is nothing for a student to learn from beside the labelled
+// cases.
+type noPoolError struct{ text string }
+
+func (e *noPoolError) Error() string { return e.text }
+
+func noPool(format string, a ...any) error {
+	return &noPoolError{"pipelines: " + fmt.Sprintf(format, a...)}
 }
 
 // preparedOf keeps those cases of a pool that are prepared, and says where they are.
@@ -120,7 +130,7 @@ func (r *run) selectLabels(ctx context.Context, o outcome) ([]fit.Ref, error) {
 		r.pool = append(r.pool, fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(round, id), Digest: o.rows[id].Key()})
 	}
 	if len(r.pool) == 0 {
-		return nil, fmt.Errorf("pipelines: no pseudo-label was kept; see %s", r.store.Address("ledger/"+pseudo.Stage(round)))
+		return nil, noPool("no pseudo-label was kept; see %s", r.store.Address("ledger/"+pseudo.Stage(round)))
 	}
 	return r.pool, nil
 }

@@ -66,11 +66,14 @@ func (r *run) needFinetuned(ctx context.Context, folds []int) ([]TrainedModel, e
 		}
 		students[fold] = m
 	}
-	return r.train(ctx, fit.Finetuned, folds, func(fold int) fit.Job {
-		j := r.job(fit.Finetuned, fold, r.studentCases(fold))
-		j.Init, j.InitDigest = students[fold].Weights, students[fold].Digest
-		return j
-	})
+	return r.train(ctx, fit.Finetuned, folds, func(fold int) fit.Job { return r.finetuneJob(fold, students[fold]) })
+}
+
+// finetuneJob starts from a student.
+func (r *run) finetuneJob(fold int, student model) fit.Job {
+	j := r.job(fit.Finetuned, fold, r.studentCases(fold))
+	j.Init, j.InitDigest = student.Weights, student.Digest
+	return j
 }
 
 // bestKey is where the choice of the best fold is kept.
@@ -128,13 +131,13 @@ func (r *run) validation(fold int) (list []cases.Case) {
 	return list
 }
 
-// validate scores a student on its fold's validation cases; -1 where none is left.
+// validate scores a model on its fold's validation cases; -1 where none is left.
 func (r *run) validate(ctx context.Context, fold int, m model) (float64, error) {
 	list := r.validation(fold)
 	if len(list) == 0 {
 		r.progress.Note(fmt.Sprintf("validate: fold %d has no validation case that can be used, so it cannot be the best", fold))
 		return -1, nil
 	}
-	table, err := r.scoreModel(ctx, "validate", fmt.Sprintf("student fold %d", fold), list, []model{m}, score.NNUNet)
+	table, err := r.scoreModel(ctx, "validate", fmt.Sprintf("%s fold %d", m.Role, fold), list, []model{m}, score.NNUNet)
 	return table.Mean.DSC, err
 }

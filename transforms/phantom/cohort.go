@@ -4,21 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
 	"noisystudent/io/volume"
 	"noisystudent/model/random"
-	"noisystudent/transforms/cases"
 )
 
 // Options say which cohort to make. They travel inside a Beam graph, so every field
 // is exported and survives JSON.
 type Options struct {
 	Out        string // folder or gs:// prefix of the dataset
+	Preset     string // whose domains to draw from; empty: those of the demonstration
 	Labelled   int
 	Unlabelled int
+	Validation int
 	Test       int
 	Seed       uint64
 	// Shape and Spacing (z, y, x) set the view and its sampling: 0 means 18x48x64
@@ -29,6 +32,8 @@ type Options struct {
 	Shifted bool
 	// Corrupt of the unlabelled files are cut short on purpose, the last ones.
 	Corrupt int
+	// Truth keeps the labels of the unlabelled cases, in truth/.
+	Truth bool
 	// Axes is how every file stores its voxels, such as LPS; empty: files differ, and
 	// only readers that turn them into one orientation can learn from the cohort.
 	Axes string
@@ -66,14 +71,16 @@ func (o Options) Check() error {
 		return errors.New("phantom: no folder to write to")
 	case voxels > mostVoxels:
 		return fmt.Errorf("phantom: %v are more than %d voxels", o.Shape, mostVoxels)
-	case o.Labelled < 0 || o.Unlabelled < 0 || o.Test < 0:
-		return fmt.Errorf("phantom: %d labelled, %d unlabelled and %d test cases", o.Labelled, o.Unlabelled, o.Test)
-	case o.Labelled+o.Unlabelled+o.Test == 0:
+	case o.Labelled < 0 || o.Unlabelled < 0 || o.Validation < 0 || o.Test < 0:
+		return fmt.Errorf("phantom: %d labelled, %d unlabelled, %d validation and %d test cases", o.Labelled, o.Unlabelled, o.Validation, o.Test)
+	case o.Labelled+o.Unlabelled+o.Validation+o.Test == 0:
 		return errors.New("phantom: a cohort of no cases")
 	case o.Corrupt < 0 || o.Corrupt > o.Unlabelled:
 		return fmt.Errorf("phantom: %d corrupt files of %d unlabelled ones", o.Corrupt, o.Unlabelled)
 	case o.Axes != "" && !validAxes(o.Axes):
 		return fmt.Errorf("phantom: axes %q are not one of R or L, A or P, S or I each", o.Axes)
+	case o.Preset != "" && !slices.Contains(Presets(), o.Preset):
+		return fmt.Errorf("phantom: no preset %q; there are %s", o.Preset, strings.Join(Presets(), ", "))
 	case (o.CT == "") != (o.Labels == ""):
 		return errors.New("phantom: a cohort from a real scan needs both the CT and its labels")
 	}
@@ -87,7 +94,7 @@ func validAxes(axes string) bool {
 
 // Task is one case to make.
 type Task struct {
-	Set   string // labelled, unlabelled or test
+	Set   string // labelled, unlabelled, validation or test
 	Index int
 }
 
@@ -98,11 +105,11 @@ func (t Task) ID() string { return fmt.Sprintf("%s_%04d", t.Set, t.Index) }
 func (o Options) Tasks() []Task {
 	var list []Task
 	for _, part := range []struct {
-		set cases.Set
+		set string
 		n   int
-	}{{cases.Labelled, o.Labelled}, {cases.Unlabelled, o.Unlabelled}, {cases.Test, o.Test}} {
+	}{{labelledSet, o.Labelled}, {unlabelledSet, o.Unlabelled}, {validationSet, o.Validation}, {testSet, o.Test}} {
 		for i := range part.n {
-			list = append(list, Task{string(part.set), i})
+			list = append(list, Task{part.set, i})
 		}
 	}
 	return list
@@ -111,10 +118,7 @@ func (o Options) Tasks() []Task {
 // scan generates one case, from the base if there is one.
 func (o Options) scan(t Task, b *base) *scan {
 	o = o.withDefaults()
-	d := source
-	if o.Shifted && t.Set != string(cases.Labelled) {
-		d = shifted
-	}
+	d := o.domainOf(t.Set)
 	s := random.New(o.Seed, random.Key("phantom"), random.Key(t.Set), uint64(t.Index))
 	if o.Axes != "" {
 		d.axes = []string{o.Axes}

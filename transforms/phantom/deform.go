@@ -141,13 +141,21 @@ func (b *base) deform(s *random.Stream, d domain, shape [3]int, spacing [3]float
 	w.add(s.Child(random.Key("elastic")), 40, d.elastic, 0.5)
 	pushes := b.pushes(s.Child(random.Key("organs")), d)
 	smooth := b.smoothed(g.Spacing)
+	mirrored := d.ill.draw(s.Child(random.Key("illness"))).mirrored // of the illnesses, what a deformation can give
 	area := g.Shape[1] * g.Shape[2]
 	for z := range g.Shape[0] {
 		w.slice(z, func(i int, p point) {
+			if mirrored {
+				p[0] = -p[0]
+			}
 			for _, push := range pushes {
 				p = push.apply(p)
 			}
-			c.image.Data[z*area+i], c.labels.Data[z*area+i] = b.sample(smooth, p)
+			hu, label := b.sample(smooth, p)
+			if mirrored {
+				label = otherSide(label)
+			}
+			c.image.Data[z*area+i], c.labels.Data[z*area+i] = hu, label
 		})
 	}
 	enhance(s.Child(random.Key("hu")), d, c)

@@ -16,8 +16,16 @@
 // deformation, stronger and other contrast phases, more noise, other grids, part of
 // the view missing.
 //
+// Presets name benchmark cohorts that stay as they are, with a validation set
+// (imagesVal, labelsVal) beside the test set, and the true labels of the unlabelled
+// cases in truth/, which no training reads: they say how good pseudo-labels are, and
+// what a student would reach with the truth.
+//
 // Every case is keyed by (seed, set, index) and does not depend on its neighbours or
-// on who makes it: made again, its files have the same bytes.
+// on who makes it: made again, its files have the same bytes. Processors that fuse
+// multiplication and addition give the same voxels: float32 products are rounded
+// before they are added, and places are float64, whose last bits decide about no
+// voxel of the cohorts that tests know (GOAMD64=v3 go test fuses, too).
 //
 // Inside this package a point is (R, A, S) in millimetres about the middle of the
 // body at the first lumbar vertebra, R to the patient's right; volumes are canonical,

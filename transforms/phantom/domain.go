@@ -24,6 +24,7 @@ type domain struct {
 	blur       span    // voxels; under 0.2: none
 	fieldCut   float64 // part of the slices that may be missing at one end, in half of the cases
 	grid       float64 // change of the voxel spacing, as a part of it, at most
+	ill        illnesses
 	axes       []string
 }
 
@@ -38,6 +39,27 @@ var (
 		rotation: 10, scale: 0.12, shift: 8, elastic: 7, organSize: 0.18, organShift: 4, dose: span{0.1, 0.9}, phases: []phase{portal, arterial},
 		organHU: 12, globalHU: 15, textureHU: 10, noiseHU: span{10, 30}, blur: span{0, 0.8}, fieldCut: 0.25, grid: 0.12,
 		axes: []string{"RAS", "LPS", "LAS", "RPI", "PIR"},
+	}
+)
+
+// The domains of the benchmark cohorts. Labelled patients are well and stand in the
+// portal phase; the others come in any phase, with more noise, other slices and other
+// anatomy, at times ill, and with a part of the view missing, so that a kidney or an
+// adrenal gland must be told from its twin without seeing what lies beside it.
+var (
+	familiar = domain{
+		rotation: 6, scale: 0.08, shift: 6, elastic: 5, organSize: 0.12, organShift: 3, dose: span{0.2, 0.6}, phases: []phase{portal},
+		organHU: 6, globalHU: 8, textureHU: 6, noiseHU: span{8, 16}, blur: span{0, 0.5}, grid: 0.05, axes: []string{"RAS", "LPS"},
+	}
+	foreign = domain{
+		rotation: 10, scale: 0.12, shift: 8, elastic: 7, organSize: 0.18, organShift: 4, dose: span{0.1, 0.9}, phases: []phase{portal, arterial, late, native},
+		organHU: 12, globalHU: 15, textureHU: 10, noiseHU: span{10, 28}, blur: span{0, 0.8}, fieldCut: 0.3, grid: 0.15,
+		ill: illnesses{noGallbladder: 0.1, oneKidney: 0.05, mirrored: 0.05, tumour: 0.2}, axes: []string{"RAS", "LPS", "LAS", "RPI", "PIR"},
+	}
+	outlandish = domain{
+		rotation: 14, scale: 0.15, shift: 10, elastic: 8, organSize: 0.22, organShift: 5, dose: span{0, 1}, phases: []phase{portal, arterial, late, native},
+		organHU: 15, globalHU: 20, textureHU: 14, noiseHU: span{12, 36}, blur: span{0, 1}, fieldCut: 0.4, grid: 0.2,
+		ill: illnesses{noGallbladder: 0.2, oneKidney: 0.1, mirrored: 0.1, tumour: 0.35}, axes: []string{"RAS", "LPS", "LAS", "RPI", "PIR"},
 	}
 )
 

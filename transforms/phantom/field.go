@@ -110,7 +110,7 @@ func gaussLine(v []float32, n, stride int, k, line []float32) {
 	for i := range n {
 		sum := k[0] * line[margin+i]
 		for t := 1; t < len(k); t++ {
-			sum += k[t] * (line[margin+i-t] + line[margin+i+t])
+			sum += float32(k[t] * (line[margin+i-t] + line[margin+i+t])) // see doc.go: never fused
 		}
 		v[i*stride] = sum
 	}

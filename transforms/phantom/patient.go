@@ -17,6 +17,7 @@ type patient struct {
 	hollow   []part     // what lies before lungs: great vessels, esophagus, heart
 	contents []part     // the abdomen, the part that wins first
 	hu       [tissues]float64
+	mirrored bool
 }
 
 // newPatient draws a body. Places and sizes are those of textbooks, with the spread
@@ -42,11 +43,24 @@ func newPatient(s *random.Stream, d domain) *patient {
 	p.contents = append(p.contents, upperGut(&b)...)
 	p.contents = append(p.contents, solidOrgans(&b)...)
 	p.contents = append(p.contents, bowel(&b)...)
+	ill := s.Child(random.Key("illness"))
+	has := d.ill.draw(ill)
+	p.contents, p.mirrored = has.apply(ill, p.contents), has.mirrored
 	return p
 }
 
 // at returns label and tissue of a point.
 func (p *patient) at(q point) (uint8, tissue) {
+	if !p.mirrored {
+		return p.usual(q)
+	}
+	q[0] = -q[0]
+	label, t := p.usual(q)
+	return otherSide(label), t
+}
+
+// usual is at of a body whose organs lie where they do in most.
+func (p *patient) usual(q point) (uint8, tissue) {
 	// depth under the skin, from the ratio of q to the outline of the cavity
 	rho := superellipse(q[0]/p.cavity[0], q[1]/p.cavity[1])
 	depth := (1 - rho) * (p.cavity[0] + p.cavity[1]) / 2

@@ -132,7 +132,7 @@ func acquire(s *random.Stream, d domain, v *volume.Volume) {
 			if slice[i] > -300 {
 				slice[i] += offset
 			}
-			slice[i] += t * float32(rms*d.textureHU)
+			slice[i] += float32(t * float32(rms*d.textureHU)) // see doc.go: never fused
 		}
 	}
 	gauss(v.Data, v.Shape, d.blur.draw(s))
@@ -156,7 +156,7 @@ func addNoise(s *random.Stream, v *volume.Volume, sd float64) {
 	}
 	scale := float32(sd / math.Sqrt(squares/float64(len(noise))))
 	for i, x := range noise {
-		v.Data[i] += x * scale
+		v.Data[i] += float32(x * scale) // see doc.go: never fused
 	}
 }
 

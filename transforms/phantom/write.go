@@ -18,11 +18,27 @@ type Written struct {
 	Corrupt bool // cut short on purpose
 }
 
-// folders of the raw layout, for images and labels.
-var folders = map[cases.Set][2]string{
-	cases.Labelled:   {"imagesTr", "labelsTr"},
-	cases.Unlabelled: {"imagesUn", ""},
-	cases.Test:       {"imagesTs", "labelsTs"},
+// The sets of a cohort.
+const (
+	labelledSet   = string(cases.Labelled)
+	unlabelledSet = string(cases.Unlabelled)
+	validationSet = "validation" // not of nnU-Net's layout: no pipeline finds it by itself
+	testSet       = string(cases.Test)
+)
+
+// Folders of a cohort beside nnU-Net's.
+const (
+	ValidationImages = "imagesVal"
+	ValidationLabels = "labelsVal"
+	TruthFolder      = "truth" // labels of unlabelled cases
+)
+
+// folders of the sets, for images and labels.
+var folders = map[string][2]string{
+	labelledSet:   {"imagesTr", "labelsTr"},
+	unlabelledSet: {"imagesUn", TruthFolder},
+	validationSet: {ValidationImages, ValidationLabels},
+	testSet:       {"imagesTs", "labelsTs"},
 }
 
 func (o Options) write(ctx context.Context, t Task, c *scan) (Written, error) {
@@ -35,8 +51,8 @@ func (o Options) write(ctx context.Context, t Task, c *scan) (Written, error) {
 		return Written{}, fmt.Errorf("phantom: %s: %w", t.ID(), err)
 	}
 	w := Written{Case: t.ID(), Set: t.Set}
-	w.Corrupt = t.Set == string(cases.Unlabelled) && t.Index >= o.Unlabelled-o.Corrupt
-	folder := folders[cases.Set(t.Set)]
+	w.Corrupt = t.Set == unlabelledSet && t.Index >= o.Unlabelled-o.Corrupt
+	folder := folders[t.Set]
 	var image, labels bytes.Buffer
 	if err := nifti.WriteVolume(&image, c.image, frame, nifti.Int16); err != nil {
 		return Written{}, fmt.Errorf("phantom: %s: %w", t.ID(), err)
@@ -47,7 +63,7 @@ func (o Options) write(ctx context.Context, t Task, c *scan) (Written, error) {
 	if err := st.Write(ctx, folder[0]+"/"+t.ID()+"_0000.nii.gz", image.Bytes()); err != nil {
 		return Written{}, fmt.Errorf("phantom: %w", err)
 	}
-	if folder[1] == "" {
+	if t.Set == unlabelledSet && !o.Truth {
 		return w, nil
 	}
 	if err := nifti.WriteLabels(&labels, c.labels, frame); err != nil {
@@ -86,6 +102,9 @@ func WriteDataset(ctx context.Context, o Options) error {
 		Name: "Phantoms", Description: "Synthetic abdominal CT: geometric phantoms, no patient data.",
 		ChannelNames: map[string]string{"0": "CT"}, Labels: map[string]int{}, NumTraining: o.Labelled, FileEnding: ".nii.gz",
 		Generator: fmt.Sprintf("noisystudent phantom, version %d, seed %d", version, o.Seed),
+	}
+	if o.Preset != "" {
+		d.Generator += ", preset " + o.Preset
 	}
 	if o.CT != "" {
 		d.Name, d.Description = "Deformed", "Synthetic abdominal CT: random deformations of one real labelled scan."

@@ -1,0 +1,211 @@
+package pipelines
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"noisystudent/io/store"
+	"noisystudent/transforms/phantom"
+	"noisystudent/transforms/plan"
+)
+
+// ExperimentRequest says what is compared, on which cohort and for how long.
+type ExperimentRequest struct {
+	Out        string
+	Cohort     string        // a preset of phantom, empty: flare-mini; Options.Dataset goes before it
+	CT, Labels string        // a real scan that the cohort is deformed from, or empty
+	Budget     time.Duration // from which steps are counted, once, before the start
+	Steps      int           // of a student, in place of a budget; 0: the budget decides
+	Seeds      int           // 0: one, or three from an hour on
+	Rows       []string      // empty: core
+}
+
+// experimentRow is one way to come by a model: a line of the ablation.
+type experimentRow struct {
+	name  string // also its role in the store
+	text  string // for people
+	extra bool   // not of the core
+	needs string // pool, truth or nothing beside the labelled cases
+}
+
+const (
+	needsPool  = "pool"
+	needsTruth = "truth"
+)
+
+var experimentRows = []experimentRow{
+	{"full-width", "twice the features; mean of its folds", true, ""},
+	{"low-footprint", "one teacher; mean of the folds", false, ""},
+	{"ensemble", "all teachers vote", false, ""},
+	{"student-plain", "student without extra noise: the teachers' augmentation", false, needsPool},
+	{"student", "student with noise, 1 labelled : 3 pseudo-labelled", false, needsPool},
+	{"finetuned", "and fine-tuned on the labelled cases", false, needsPool},
+	{"control", "labelled cases only, the student's augmentation, steps of student and fine-tune", false, ""},
+	{"control-loop", "the same for the steps of all models of the loop together", false, ""},
+	{"ceiling", "student with the true labels of the pool, steps of student and fine-tune", false, needsTruth},
+	{"mix-1:0", "labelled cases only, steps of the student", true, ""},
+	{"mix-1:1", "student, 1 labelled : 1 pseudo-labelled", true, needsPool},
+	{"mix-1:7", "student, 1 labelled : 7 pseudo-labelled", true, needsPool},
+}
+
+// RowNames are the words that ExperimentRequest.Rows takes.
+func RowNames() []string {
+	names := []string{"core", "mix", "all"}
+	for _, r := range experimentRows {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// complete fills in what was left open and refuses what cannot be meant.
+func (q ExperimentRequest) complete() (ExperimentRequest, error) {
+	if q.Cohort == "" {
+		q.Cohort = phantom.FlareMini
+	}
+	if q.Seeds == 0 && q.Budget >= time.Hour {
+		q.Seeds = 3
+	} else if q.Seeds == 0 {
+		q.Seeds = 1
+	}
+	if len(q.Rows) == 0 {
+		q.Rows = []string{"core"}
+	}
+	switch {
+	case q.Out == "":
+		return q, misuse("no folder for the experiment; give --out=DIR")
+	case (q.Budget == 0) == (q.Steps == 0):
+		return q, misuse("give either --budget, such as 30m, or --steps of a student")
+	case q.Budget < 0 || q.Steps < 0 || q.Seeds < 0:
+		return q, misuse("a budget of %v, %d steps and %d seeds; give positive ones", q.Budget, q.Steps, q.Seeds)
+	case (q.CT == "") != (q.Labels == ""):
+		return q, misuse("a cohort from a real scan needs both the CT and its labels")
+	}
+	if _, err := phantom.Preset(q.Cohort); err != nil {
+		return q, &UsageError{err.Error()}
+	}
+	names := RowNames()
+	for _, row := range q.Rows {
+		if !slices.Contains(names, row) {
+			return q, misuse("no row %q; use %s", row, strings.Join(names, ", "))
+		}
+	}
+	return q, nil
+}
+
+// rows are the rows asked for, in the order of the tables.
+func (q ExperimentRequest) rows() (list []experimentRow) {
+	for _, r := range experimentRows {
+		asked := slices.Contains(q.Rows, r.name) || slices.Contains(q.Rows, "all") || !r.extra && slices.Contains(q.Rows, "core")
+		if asked || strings.HasPrefix(r.name, "mix-") && slices.Contains(q.Rows, "mix") {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// place is an address below the experiment's folder.
+func (q ExperimentRequest) place(elements ...string) string {
+	return strings.TrimRight(q.Out, "/") + "/" + path.Join(elements...)
+}
+
+// prepare makes the cohort where no dataset is given, and sets what all stores share.
+func (q ExperimentRequest) prepare(ctx context.Context, o Options) (Options, error) {
+	o.Preset = plan.Demo
+	o.Set = append([]string{"training.student_all_labels=false"}, o.Set...)
+	if o.Dataset != "" {
+		return o, nil
+	}
+	cohort, err := phantom.Preset(q.Cohort)
+	if err != nil {
+		return o, err
+	}
+	cohort.CT, cohort.Labels = q.CT, q.Labels
+	o.Dataset = q.place("cohort")
+	_, err = Phantom(ctx, o, PhantomRequest{Out: o.Dataset, Options: cohort})
+	return o, err
+}
+
+// cohortName says on what figures were measured; every table begins with it.
+func cohortName(ctx context.Context, dataset string) (string, error) {
+	st, err := store.Open(ctx, dataset)
+	if err != nil {
+		return "", err
+	}
+	var c cohortRecord
+	data, err := st.Read(ctx, cohortFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "dataset " + path.Base(strings.TrimRight(dataset, "/")), nil
+	case err != nil:
+		return "", err
+	}
+	if err := json.Unmarshal(data, &c); err != nil {
+		return "", fmt.Errorf("pipelines: read %s: %w", st.Address(cohortFile), err)
+	}
+	kind := "phantoms"
+	if c.Options.CT != "" {
+		kind = "deformations of one scan"
+	}
+	name := c.Options.Preset
+	if name == "" {
+		name = "of its own"
+	}
+	return fmt.Sprintf("SYNTHETIC cohort %s (%s, seed %d)", name, kind, c.Options.Seed), nil
+}
+
+// PaperTables trains the rows of the paper's tables and of the controls, scores them on
+// the test cases and says which of the paper's claims hold. A second run does only what
+// is missing; more rows may be asked for later, with the same schedule.
+func PaperTables(ctx context.Context, o Options, q ExperimentRequest) (Comparison, error) {
+	q, err := q.complete()
+	if err != nil {
+		return Comparison{}, err
+	}
+	if o, err = q.prepare(ctx, o); err != nil {
+		return Comparison{}, err
+	}
+	c := Comparison{Format: comparisonFormat}
+	if c.Cohort, err = cohortName(ctx, o.Dataset); err != nil {
+		return c, err
+	}
+	if c.Schedule, err = q.schedule(ctx, o, loopUnits); err != nil {
+		return c, err
+	}
+	var labs []*lab
+	for seed := 1; seed <= q.Seeds; seed++ {
+		l, err := q.lab(ctx, o, c.Schedule, uint64(seed))
+		if err == nil {
+			err = l.train(ctx)
+		}
+		if err != nil {
+			return c, err
+		}
+		labs = append(labs, l)
+	}
+	for _, l := range labs { // test cases are read once all models are there
+		if err := l.compare(ctx, &c); err != nil {
+			return c, err
+		}
+	}
+	c.conclude(q.rows())
+	return c, q.keep(ctx, c)
+}
+
+// keep writes the result for programs and for people.
+func (q ExperimentRequest) keep(ctx context.Context, c Comparison) error {
+	st, err := store.Open(ctx, q.Out)
+	if err != nil {
+		return err
+	}
+	if err := writeJSON(ctx, st, "comparison.json", c); err != nil {
+		return err
+	}
+	return st.Write(ctx, "tables.txt", []byte(c.String()+"\n"))
+}
