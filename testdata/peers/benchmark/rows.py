@@ -83,7 +83,7 @@ ROWS = [
     case('metrics-case', 'DSC and NSD of 13 organs, in memory', 8, 30, inputs.case, 1, work='score', way='arrays'),
     case('metrics-case-flare', "DSC and NSD of 13 organs by FLARE22's script, from files", 8, 30, inputs.case, 1, work='score', way='files'),
     predict('predict-case-fp32', 'phantom', 'fp32', 3.5, 6, .995),
-    predict('predict-case-bf16', 'phantom', 'bf16', 6, 8.5, .95),
+    predict('predict-case-bf16', 'phantom', 'bf16', 6, 8.5, .95, n=1),
     predict('predict-case-bf16-autocast', 'phantom', 'bf16', 3, 4, .95, 'bf16 autocast'),
     predict('predict-crlm-fp32', 'crlm', 'fp32', 3.5, 6, .995, n=1),
     predict('predict-crlm-bf16', 'crlm', 'bf16', 6, 8.5, .95, n=1),
