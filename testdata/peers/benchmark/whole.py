@@ -79,7 +79,7 @@ class Watch:
 
     def __init__(self, pid):
         self.pid, self.peak, self.ended, self.over = pid, 0, False, threading.Event()
-        self.thread = threading.Thread(target=self.sample)
+        self.thread = threading.Thread(target=self.sample, daemon=True)
         self.thread.start()
 
     def sample(self):
