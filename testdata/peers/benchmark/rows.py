@@ -51,9 +51,9 @@ SHAPE, CRLM = 'a phantom of ' + 'x'.join(map(str, inputs.SCAN[::-1])), 'a real C
 CASE = PAPER | {'scan': inputs.SCAN, 'grid': inputs.GRID}
 
 
-def case(name, what, floor, goal, files, equal, **task):
+def case(name, what, floor, goal, peer, files, equal, **task):
     """A step of a case's way, in processes that have loaded and warmed up."""
-    return Row(name, f'{SHAPE}: {what}', floor, goal, CASE | task, files=files, equal=equal)
+    return Row(name, f'{SHAPE}: {what}', floor, goal, CASE | task, [Setting(peer)], files=files, equal=equal)
 
 
 def predict(name, scan, precision, floor, goal, equal, peer='eager', **more):
@@ -77,11 +77,11 @@ ROWS = [
         {'work': 'step', 'precision': 'fp32', **SMALL}, EITHER, (CORES, 1), n=15),
     Row('augment', "the student's augmentation of 16 samples of 40x224x192, the same parameters on both sides", 3, 8,
         {'work': 'augment', 'samples': 16, 'patch': PAPER['patch'], 'batch': 1}, [Setting(threads=1)], (1,)),
-    case('preprocess-case', '0.74 to 0.8 mm, image and labels, from files to files', 4, 10, inputs.case, .999, work='preprocess'),
-    case('export-probabilities', "a network's output to labels on the scan's grid, resampled, then arg-max", 10, 30, inputs.logits, .999, work='export', way='probabilities'),
-    case('export-labels', "a network's output to labels on the scan's grid, arg-max, then nearest", 3, 6, inputs.logits, .9999, work='export', way='labels'),
-    case('metrics-case', 'DSC and NSD of 13 organs, in memory', 8, 30, inputs.case, 1, work='score', way='arrays'),
-    case('metrics-case-flare', "DSC and NSD of 13 organs by FLARE22's script, from files", 8, 30, inputs.case, 1, work='score', way='files'),
+    case('preprocess-case', '0.74 to 0.8 mm, image and labels, from files to files', 4, 10, "nnU-Net's DefaultPreprocessor", inputs.case, .999, work='preprocess'),
+    case('export-probabilities', "a network's output to labels on the scan's grid, resampled, then arg-max", 10, 30, "nnU-Net's export", inputs.logits, .999, work='export', way='probabilities'),
+    case('export-labels', "a network's output to labels on the scan's grid, arg-max, then nearest", 3, 6, 'arg-max by PyTorch, nearest by numpy', inputs.logits, .9999, work='export', way='labels'),
+    case('metrics-case', 'DSC and NSD of 13 organs, in memory', 8, 30, 'surface-distance 0.1', inputs.case, 1, work='score', way='arrays'),
+    case('metrics-case-flare', "DSC and NSD of 13 organs by FLARE22's script, from files", 8, 30, "FLARE22's script", inputs.case, 1, work='score', way='files'),
     predict('predict-case-fp32', 'phantom', 'fp32', 3.5, 6, .995),
     predict('predict-case-bf16', 'phantom', 'bf16', 6, 8.5, .95, n=1),
     predict('predict-case-bf16-autocast', 'phantom', 'bf16', 3, 4, .95, 'bf16 autocast'),
