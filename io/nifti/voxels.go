@@ -38,6 +38,10 @@ func (f *file) labels() ([]uint8, error) {
 	bad := tally{shape: f.frame.Shape}
 	piece := make([]float32, pieceBytes/f.header.typ.bytes)
 	data, err := decodeAll(f, func(dst []uint8, src []byte, at int) {
+		if f.header.typ.name == "uint8" && f.scaling().none() {
+			copy(dst, src)
+			return
+		}
 		values := piece[:len(dst)]
 		f.header.typ.decode(values, src, f.scaling())
 		for i, v := range values {

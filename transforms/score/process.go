@@ -1,6 +1,7 @@
 package score
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,12 +90,13 @@ func Files(ctx context.Context, c Config, p Pair) (Row, error) {
 	}
 	defer release()
 	var pair [2]*volume.Labels
-	for i, address := range []string{p.Reference, p.Prediction} {
-		var err error
-		pair[i], _, err = cases.ReadLabels(ctx, cases.Case{ID: p.Case, Labels: address}, scheme, nifti.Stored, 0)
-		if err != nil {
-			return Row{}, err
-		}
+	var faults [2]error
+	parallel(2, func(i int) {
+		c := cases.Case{ID: p.Case, Labels: [2]string{p.Reference, p.Prediction}[i]}
+		pair[i], _, faults[i] = cases.ReadLabels(ctx, c, scheme, nifti.Stored, 0)
+	})
+	if err := cmp.Or(faults[:]...); err != nil {
+		return Row{}, err
 	}
 	row, err := Case(pair[0], pair[1], o)
 	var grids *GridError

@@ -1,10 +1,16 @@
-"""Runs rows: `bench --list`, `bench --all`, `bench NAME...`. See ../bench."""
+"""Runs rows: `bench --list`, `bench --all`, `bench NAME...`, `bench --resume`. See ../bench."""
+import fnmatch
+import json
 import sys
+import traceback
 
 import children
+import inputs
 import measure
 import report
 from rows import ROWS
+
+UNFINISHED = children.HOME / 'unfinished.json'  # names of the rows that the last run has not measured
 
 
 def run(row):
@@ -15,24 +21,57 @@ def run(row):
         print(report.parity_line(row, found), flush=True)
         report.write(order, report.parity_cells(row, found))
         return all(l2 <= measure.PARITY[p][0] and labels >= measure.PARITY[p][1] for p, (l2, labels) in found.items())
-    result = {'seconds': measure.seconds, 'bytes': measure.bytes_over_start, 'startup': measure.startup}[row.measure](row)
+    kinds = {'seconds': measure.seconds, 'bytes': measure.bytes_over_start, 'startup': measure.startup, 'case': measure.case, 'case bytes': measure.case_bytes}
+    result = kinds[row.measure](row)
     print(report.line(row, result), flush=True)
-    report.write(order, report.cells(row, result))
-    return True
+    if result.good:
+        report.write(order, report.cells(row, result))
+    return result.good
+
+
+def run_all(names):
+    """Measures rows by name. One that fails does not stop the others, and is left for --resume."""
+    rows, good = {r.name: r for r in ROWS}, True
+    left = list(names)
+    for name in names:
+        UNFINISHED.write_text(json.dumps(left))
+        measure.note(f'{name}: {rows[name].what}')
+        try:
+            good = run(rows[name]) and good
+        except inputs.Skip as reason:
+            print(f'{name} skipped: {reason}', flush=True)
+        except Exception:
+            traceback.print_exc()
+            print(f'{name} FAILED', flush=True)
+            good = False
+            continue
+        left.remove(name)
+    UNFINISHED.write_text(json.dumps(left))
+    return 0 if good else 1
+
+
+def chosen(words):
+    """Names of the rows that are asked for, and words that name none."""
+    order = [r.name for r in ROWS]
+    if words == ['--all']:
+        return order, []
+    if words == ['--resume']:
+        return json.loads(UNFINISHED.read_text()) if UNFINISHED.exists() else [], []
+    names = [n for n in order if any(fnmatch.fnmatch(n, w) for w in words)]
+    return names, [w for w in words if not fnmatch.filter(order, w)]
 
 
 def main():
-    names = sys.argv[1:] if sys.argv[1:] != ['--all'] else [r.name for r in ROWS]
-    rows = {r.name: r for r in ROWS}
-    if names == ['--list']:
-        print('\n'.join(f'{r.name:22}{r.what}' for r in ROWS))
+    words = sys.argv[1:]
+    if words == ['--list']:
+        print('\n'.join(f'{r.name:28}{r.what}' for r in ROWS))
         return 0
-    unknown = [n for n in names if n not in rows]
-    if unknown or not names:
-        print(f"bench: no row {' '.join(unknown)}; --list names them" if unknown else 'bench: name rows, or --all, or --list', file=sys.stderr)
+    names, unknown = chosen(words)
+    if unknown or not words:
+        print(f"bench: no row {' '.join(unknown)}; --list names them" if unknown else 'bench: name rows, or --all, --resume or --list', file=sys.stderr)
         return 2
     children.build()
-    return 0 if all([run(rows[n]) for n in names]) else 1
+    return run_all(names)
 
 
 sys.exit(main())

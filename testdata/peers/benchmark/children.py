@@ -50,7 +50,7 @@ class Setting:
 
 
 class Child:
-    """A process that answers each line with what it took: wall, cpu, base, peak. Its work is prepared when it is made."""
+    """A process that works for each line and answers with what it took: wall, cpu, base, peak. Its work is prepared when it is made."""
 
     def __init__(self, command, environment=None):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
@@ -62,10 +62,14 @@ class Child:
             raise RuntimeError(f'{self.process.args[0]} ended with {self.process.wait()}')
         return json.loads(line)
 
-    def run(self):
-        self.process.stdin.write('\n')
+    def run(self, line=''):
+        self.process.stdin.write(line + '\n')
         self.process.stdin.flush()
         return self.answer()
+
+    def save(self):
+        """Leaves the last result in the task's folder."""
+        self.run('save')
 
     def __enter__(self):
         return self

@@ -1,14 +1,14 @@
 """Measuring a row: both sides in alternation, so that what else runs on the machine hits both."""
 import dataclasses
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import children
+import compare
 import numpy as np
+import whole
 from children import HOME
 from safetensors.numpy import load_file
 
@@ -21,6 +21,8 @@ class Result:
     peer: list
     cpu_ratio: float | None
     how: tuple  # what ran on each side
+    same: str = ''  # how far the two results agree, and
+    good: bool = True  # whether that is enough
 
     def ratio(self):
         return statistics.median(self.peer) / statistics.median(self.ours)
@@ -28,15 +30,23 @@ class Result:
 
 def seconds(row):
     with tempfile.TemporaryDirectory() as folder:
-        task = row.task | ({'folder': folder} if row.task['work'] == 'augment' else {})
+        task = row.task | row.files() | ({} if row.task['work'] in ('forward', 'step') else {'folder': folder})
         threads = fastest(row.threads, lambda t: children.ours(task, t))
         with children.ours(task, threads) as ours:
             setting = fastest([s for s in row.peers if s.possible()], lambda s: children.peer(task, s))
             with children.peer(task, setting) as peer:
                 a, b = alternate(ours, peer, row.n)
+                same = compared(row, folder, ours, peer)
     per = row.task.get('samples', 1)
     how = f'{threads} thread' + 's' * (threads > 1), str(setting)
-    return Result([r['wall'] / per for r in a], [r['wall'] / per for r in b], cpu_ratio(a, b), how)
+    return Result([r['wall'] / per for r in a], [r['wall'] / per for r in b], cpu_ratio(a, b), how, *same)
+
+
+def compared(row, folder, ours, peer):
+    if not row.equal:
+        return ()
+    ours.save(), peer.save()
+    return compare.check(row, folder)
 
 
 def alternate(ours, peer, n):
@@ -95,18 +105,37 @@ def bytes_over_start(row):
 
 def startup(row):
     commands = [HOME / 'noisystudent', '--version'], [sys.executable, '-c', 'from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor']
-    pairs = [[process(c) for c in commands] for _ in range(row.n + 1)][1:]
+    pairs = [[whole.took(c, None) for c in commands] for _ in range(row.n + 1)][1:]
     ours, peer = zip(*pairs)
     return Result([r['wall'] for r in ours], [r['wall'] for r in peer], cpu_ratio(ours, peer), ('`--version`', 'import of nnUNetPredictor'))
 
 
-def process(command):
-    """What a whole process takes."""
-    begin, before = time.perf_counter(), os.times()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return {'wall': time.perf_counter() - begin, 'cpu': cpu}
+def case(row, memory=False):
+    """Whole processes that label a scan, in alternation, the labels compared."""
+    with tempfile.TemporaryDirectory() as folder:
+        sides, ours, peer = whole.Sides(row, folder), [], []
+        while len(ours) < row.n:
+            ours.append(sides.ours(memory=memory))
+            note(f"{row.name}: run {len(ours)} of {row.n}, ours {told(ours[-1])}")
+            peer.append(sides.peer(memory=memory))
+            note(f"{row.name}: run {len(ours)} of {row.n}, the peer {told(peer[-1])}")
+        if ended := [r for r in peer if r['ended']]:
+            same = f"the peer took {told(ended[0])} and was ended, for no memory was left", True
+            peer = []
+        else:
+            same = compare.scans(row, *sides.labels())
+    by = 'peak' if memory else 'wall'
+    how = f"`predict --export probabilities --precision {row.task['precision']}`, {children.CORES} threads", f'nnUNetv2_predict, {row.peers[0]}'
+    return Result([r[by] for r in ours], [r[by] for r in peer], cpu_ratio(ours, peer) if peer and not memory else None, how, *same)
+
+
+def told(run):
+    return f"{run['wall']:.1f} s" + (f", {run['peak'] / (1 << 20):.0f} MiB" if run['peak'] else '')
+
+
+def case_bytes(row):
+    """The same, and the most memory that all processes of a side held together."""
+    return case(row, memory=True)
 
 
 def cpu_ratio(ours, peer):

@@ -2,7 +2,8 @@
 
 Its argument is a task as JSON, as of ours/main.go, with two fields more: "engine" is eager or compile (torch.compile,
 for a forward pass with frozen weights), "layout" plain or last (channels_last_3d). It prepares the work, says so with a
-line, and then does the work once for every line that it reads, answering with what it took.
+line, and then does the work once for every line that it reads, or saves its result where the line is "save", answering with
+what it took.
 """
 import json
 import os
@@ -109,15 +110,30 @@ def augment(task):
     return augmentation.work(task)
 
 
+def model(task):
+    """No work: it writes the network for whole.py."""
+    import model
+    model.write(task)
+
+
+def case(task):
+    import pipeline
+    return {'preprocess': pipeline.preprocess, 'export': pipeline.export, 'score': pipeline.score}[task['work']](task)
+
+
+WORKS = {'forward': forward, 'step': step, 'augment': augment, 'model': model, 'preprocess': case, 'export': case, 'score': case}
+
+
 def main():
     base = memory('VmRSS')
     task = json.loads(sys.argv[1])
     torch.set_num_threads(task['threads'])
-    work = {'forward': forward, 'step': step, 'augment': augment}[task['work']](task)
+    work = WORKS[task['work']](task)
+    run, save = work if isinstance(work, tuple) else (work, None)
     print(json.dumps('ready'), flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
-        work()
+        save() if line.strip() == 'save' else run()
         answer = {'wall': time.perf_counter() - wall, 'cpu': time.process_time() - cpu, 'base': base, 'peak': memory('VmHWM')}
         print(json.dumps(answer), flush=True)
 

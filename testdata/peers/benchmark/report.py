@@ -4,6 +4,7 @@ import os
 import re
 import statistics
 
+import inputs
 from children import CORES, ROOT
 
 BEGIN, END = '<!-- written by testdata/peers/bench -->', '<!-- end of what testdata/peers/bench writes -->'
@@ -12,20 +13,28 @@ HEAD = '''| row | floor / goal | ratio | by CPU time | ours, min / median | peer
 
 
 def line(row, result):
-    digits = '.0f' if row.measure == 'bytes' else '.4g'
-    ours, peer = (format(statistics.median(v), digits) for v in (result.ours, result.peer))
+    digits = '.0f' if 'bytes' in row.measure else '.4g'
+    ours, peer = (format(statistics.median(v), digits) if v else 'none' for v in (result.ours, result.peer))
     cpu = f' cpu_ratio={result.cpu_ratio:.2f}' if result.cpu_ratio else ''
-    return f'{row.name} ours={ours} peer={peer} ratio={result.ratio():.2f} n={len(result.ours)}{cpu} load={os.getloadavg()[0]:.1f} peer_ran="{result.how[1]}"'
+    same = f' same="{result.same}"{"" if result.good else " WHICH IS TOO LITTLE"}' if result.same else ''
+    return f'{row.name} ours={ours} peer={peer} ratio={ratio(result) or "none"} n={len(result.ours)}{cpu} load={os.getloadavg()[0]:.1f} peer_ran="{result.how[1]}"{same}'
 
 
 def cells(row, result):
     cpu = f'{result.cpu_ratio:.2f}' if result.cpu_ratio else ''
-    return [row.name, f'{row.floor} / {row.goal}', f'**{result.ratio():.2f}**', cpu, spread(row, result.ours), spread(row, result.peer), str(len(result.ours)),
-            row.what, *result.how, where()]
+    bold = f'**{ratio(result)}**' if result.peer else ''
+    what = '; '.join(t for t in (row.what, result.same) if t)
+    return [row.name, f'{row.floor} / {row.goal}', bold, cpu, spread(row, result.ours), spread(row, result.peer), str(len(result.ours)), what, *result.how, where()]
+
+
+def ratio(result):
+    return f'{result.ratio():.2f}' if result.peer else ''
 
 
 def spread(row, values):
-    scale, unit = (1 << 20, 'MiB') if row.measure == 'bytes' else (1, 's')
+    if not values:
+        return ''
+    scale, unit = (1 << 20, 'MiB') if 'bytes' in row.measure else (1, 's')
     least, median = (format(v / scale, '.0f' if scale > 1 else '.3g') for v in (min(values), statistics.median(values)))
     return f'{least} / {median} {unit}'
 
@@ -46,7 +55,9 @@ def where():
 
 
 def write(order, cells):
-    """Puts a row into the table of BENCHMARKS.md; other rows stay."""
+    """Puts a row into the table of BENCHMARKS.md; other rows stay. What was only tried out on small scans is no row."""
+    if inputs.SMALL:
+        return
     path = ROOT / 'BENCHMARKS.md'
     text = path.read_text()
     before, rest = text.split(BEGIN)

@@ -1,15 +1,18 @@
 // Command ours is our side of testdata/peers/bench. Its argument is a task as JSON;
 // it prepares the task's work, says so with a line, and then does the work once for
-// every line that it reads, answering with what it took. peer.py is the other side.
+// every line that it reads, or saves its result where the line is "save", answering
+// with what it took. peer.py is the other side.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,11 +20,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// task is what to do. Patch is (z, y, x); Folder, where given, holds the network's
-// weights and image and takes its logits (forward), or takes the drawn parameters
-// (augment).
+// task is what to do. Shapes are (z, y, x); Folder, where given, holds the network's
+// weights and image and takes its logits (forward), takes the drawn parameters
+// (augment) or what was made (the works of whole cases).
 type task struct {
-	Work      string // forward, step or augment
+	Work      string // see works
 	Precision string // exact, fp32 or bf16
 	Threads   int
 	Batch     int
@@ -29,6 +32,30 @@ type task struct {
 	Features  []int
 	Samples   int // patches that augment makes each time
 	Folder    string
+
+	// Of the works of whole cases. Files are local paths.
+	Image, Labels, Prediction string
+	Logits                    string // safetensors, a tensor (C, H, W) a plane
+	Scan, Grid                [3]int // shapes of the scan and of the network's output
+	Way                       string // export: labels or probabilities; score: arrays or files
+}
+
+// work is done again and again, and its last result may be saved to be compared.
+type work struct {
+	run  func() error
+	save func() error // nil: nothing is compared
+}
+
+var works = map[string]func(task) (work, error){
+	"forward": only(forward), "step": only(step), "augment": only(augmented),
+	"preprocess": preprocessed, "export": exported, "score": scored, "store": stored,
+}
+
+func only(prepare func(task) (func() error, error)) func(task) (work, error) {
+	return func(t task) (work, error) {
+		run, err := prepare(t)
+		return work{run: run}, err
+	}
 }
 
 // answer is what one time took: seconds of the clock and of all threads together,
@@ -53,12 +80,12 @@ func serve(argument string) error {
 	if err := json.Unmarshal([]byte(argument), &t); err != nil {
 		return err
 	}
-	prepare, ok := map[string]func(task) (func() error, error){"forward": forward, "step": step, "augment": augmented}[t.Work]
+	prepare, ok := works[t.Work]
 	if !ok {
-		return fmt.Errorf("work %q: have forward, step and augment", t.Work)
+		return fmt.Errorf("work %q: have %q", t.Work, slices.Sorted(maps.Keys(works)))
 	}
 	runtime.GOMAXPROCS(t.Threads)
-	work, err := prepare(t)
+	w, err := prepare(t)
 	if err != nil {
 		return err
 	}
@@ -68,8 +95,12 @@ func serve(argument string) error {
 		return err
 	}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		do := w.run
+		if lines.Text() == "save" {
+			do = w.save
+		}
 		wall, cpu := time.Now(), cpuSeconds()
-		if err := work(); err != nil {
+		if err := do(); err != nil {
 			return err
 		}
 		a := answer{Wall: time.Since(wall).Seconds(), CPU: cpuSeconds() - cpu, Base: base, Peak: memory("VmHWM")}
