@@ -11,6 +11,7 @@ import (
 	"noisystudent/runners/dataflow"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/predict"
+	"noisystudent/transforms/resample"
 )
 
 // runnerFor are the runner's options for one stage: its name, the memory that its
@@ -35,8 +36,8 @@ func (r *run) makeRoom(ctx context.Context, list []cases.Case) error {
 	}
 	c := predict.Config{Plan: r.plan, Models: make([]predict.ModelRef, max(r.plan.Training.Folds, 1))}
 	r.largest = max(r.largest, n.train)
-	headers(ctx, list, r.plan.Orientation, func(_ cases.Case, g volume.Geometry, _ nifti.Frame) {
-		r.largest = max(r.largest, n.infer+c.ScanBytes(g))
+	headers(ctx, list, r.plan.Orientation, func(_ cases.Case, g volume.Geometry, f nifti.Frame) {
+		r.largest = max(r.largest, n.infer+c.Footprint(g, f).Bytes(), n.infer+resample.PredictBytes(g, r.plan))
 	})
 	return ctx.Err()
 }
