@@ -6,17 +6,19 @@ import (
 
 	"noisystudent/io/nifti"
 	"noisystudent/io/volume"
+	"noisystudent/model/unet"
 	"noisystudent/transforms/resample"
 )
 
-// Footprint is what labelling a scan takes of memory beside its network, in bytes.
+// Footprint is what labelling a scan takes of memory beside its network's arena, in bytes.
 type Footprint struct {
-	Input  int64 // voxels as the file has them: 2 bytes each, or 4
-	Ring   int64 // models x classes x planes of a tile x 4, and the weights of the blend
-	Slab   int64 // planes of the prepared image, a tile, its logits, finished planes
-	Labels int64 // on the scan's grid; for export probabilities on the network's too
-	Base   int64 // packing, reading, and what waits to be collected
-	Read   int64 // the scan while it is read, when nothing of the others is there
+	Input   int64 // voxels as the file has them: 2 bytes each, or 4
+	Ring    int64 // models x classes x planes of a tile x 4, and the weights of the blend
+	Slab    int64 // planes of the prepared image, a tile, its logits, finished planes
+	Labels  int64 // on the scan's grid; for export probabilities on the network's too
+	Weights int64 // of the models, which the process keeps, and of one that is read
+	Base    int64 // packing, reading, and what waits to be collected
+	Read    int64 // the scan while it is read, when nothing of the others is there
 
 	models, classes, depth int
 	plane                  [2]int // of the prepared image
@@ -52,9 +54,13 @@ func (c Config) Footprint(g volume.Geometry, frame nifti.Frame) Footprint {
 	if copies == 2 {
 		labels += voxels // in the file's order
 	}
+	parameters := 0
+	for _, p := range unet.Params(c.Plan.Network) {
+		parameters += p.Len()
+	}
 	return Footprint{
 		Input: capped(width * voxels), Ring: capped(4 * plane * depth * (classes*float64(len(c.Models)) + 1)),
-		Base: base, Slab: capped(4*slab + float64(resample.SlabBytes(g, c.Plan))), Labels: capped(labels), Read: capped(width * voxels * copies),
+		Weights: int64(4*parameters) * int64(len(c.Models)+1), Base: base, Slab: capped(4*slab + float64(resample.SlabBytes(g, c.Plan))), Labels: capped(labels), Read: capped(width * voxels * copies),
 		models: len(c.Models), classes: int(classes), depth: patch[0], plane: [2]int{int(min(shape[1], maxAxis)), int(min(shape[2], maxAxis))},
 	}
 }
@@ -67,12 +73,12 @@ func capped(bytes float64) int64 { return int64(min(bytes, math.MaxInt64/16)) }
 
 // Bytes is the most that is held at once.
 func (f Footprint) Bytes() int64 {
-	return f.Base + max(f.Read, f.Input+f.Ring+f.Slab+f.Labels)
+	return f.Weights + f.Base + max(f.Read, f.Input+f.Ring+f.Slab+f.Labels)
 }
 
 // String is the formula with its terms in MiB.
 func (f Footprint) String() string {
 	mib := func(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
-	return fmt.Sprintf("%d MiB = input %d + models %d x classes %d x planes %d of %dx%d x 4 bytes %d + slabs %d + labels %d + %d",
-		mib(f.Bytes()), mib(f.Input), f.models, f.classes, f.depth, f.plane[0], f.plane[1], mib(f.Ring), mib(f.Slab), mib(f.Labels), mib(f.Base))
+	return fmt.Sprintf("%d MiB = input %d + models %d x classes %d x planes %d of %dx%d x 4 bytes %d + slabs %d + labels %d + weights %d + %d",
+		mib(f.Bytes()), mib(f.Input), f.models, f.classes, f.depth, f.plane[0], f.plane[1], mib(f.Ring), mib(f.Slab), mib(f.Labels), mib(f.Weights), mib(f.Base))
 }
