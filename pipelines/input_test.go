@@ -270,7 +270,7 @@ func TestBadInputOfPredict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const note = "memory: the largest scan takes "
+	const note = "memory, predict: the largest scan takes "
 	if i := slices.IndexFunc(log.text, func(s string) bool { return strings.HasPrefix(s, note) }); i < 0 || !strings.Contains(log.text[i], " = input 550 + models 2 x ") {
 		t.Errorf("notes %q: none of the memory", log.text)
 	}
