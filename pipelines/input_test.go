@@ -51,9 +51,20 @@ func badScans(t *testing.T) []badScan {
 		{"dim_2_31", ".nii", nifti2(1 << 31), cases.BadDimensions, whole},
 		{"many_voxels", ".nii", plain(func(b []byte) { dim(1, 32767)(b); dim(2, 32767)(b); dim(3, 2)(b) }), cases.Truncated, "copy or export the file again"},
 		{"four_d", ".nii", plain(func(b []byte) { dim(0, 4)(b); dim(4, 2)(b) }), cases.UnsupportedType, "take one 3-D volume out of it first"},
+		{"spacing_0", ".nii", plain(spacing(0)), cases.BadGeometry, "correct spacing and directions in the header"},
 		{"nan", ".nii", voxel(floats, math.NaN()), cases.NonFinite, "replace the NaN or infinite voxels"},
 		{"infinite", ".nii", voxel(floats, math.Inf(-1)), cases.NonFinite, "replace the NaN or infinite voxels"},
 		{"all_zero", ".nii.gz", imageFile(t, g, nifti.Int16, func(int) float32 { return 0 }), cases.Empty, "every voxel is zero"},
+	}
+}
+
+// spacing writes the same one for all axes.
+func spacing(mm float32) func(header []byte) {
+	return func(b []byte) {
+		for i := range 3 {
+			binary.LittleEndian.PutUint32(b[80+4*i:], math.Float32bits(mm))
+			binary.LittleEndian.PutUint32(b[280+20*i:], math.Float32bits(mm))
+		}
 	}
 }
 
@@ -229,16 +240,46 @@ func TestBadInputOfPredict(t *testing.T) {
 		put(t, file, b.data)
 		want[b.name] = told{"", file, b.remedy, b.kind}
 	}
-	p, err := Predict(t.Context(), Options{Store: st, Progress: &notes{}}, PredictRequest{Input: filepath.Join(root, "imagesUn"), Output: out})
+	images := filepath.Join(root, "imagesUn")
+	// What only predict meets here: cohorts are planned without these.
+	far := unpack(t, imageFile(t, gridOf(9, 16, 22), nifti.Int16, func(i int) float32 { return float32(i % 200) }))
+	spacing(1e6)(far)
+	put(t, filepath.Join(images, "spacing_1e6_0000.nii"), far)
+	want["spacing_1e6"] = told{"", filepath.Join(images, "spacing_1e6_0000.nii"), "check the spacing in the header", cases.TooLarge}
+	long := filepath.Join(images, "long_0000.nii") // 1,100 slices, as a hole in the disk
+	put(t, long, header([3]int{1100, 512, 512}, [3]float64{1, 0.8, 0.8}))
+	if err := os.Truncate(long, 352+2*1100*512*512); err != nil {
+		t.Fatal(err)
+	}
+	want["long"] = told{"", long, "allow more memory with --memory", cases.TooLarge}
+	// And what is odd, but a scan: smaller than a patch, air alone, outside of the folder.
+	put(t, filepath.Join(images, "small_0000.nii.gz"), imageFile(t, gridOf(1, 3, 2), nifti.Int16, func(i int) float32 { return float32(i) + 1 }))
+	put(t, filepath.Join(images, "air_0000.nii.gz"), imageFile(t, gridOf(9, 16, 22), nifti.Int16, func(int) float32 { return -1000 }))
+	good := []string{"air.nii.gz", "small.nii.gz", "unlabelled_0000.nii.gz", "unlabelled_0001.nii.gz"}
+	put(t, filepath.Join(folder, "elsewhere.nii.gz"), imageFile(t, gridOf(9, 16, 22), nifti.Int16, func(i int) float32 { return float32(i % 300) }))
+	if os.Symlink(filepath.Join(folder, "elsewhere.nii.gz"), filepath.Join(images, "linked_0000.nii.gz")) == nil {
+		good = slices.Insert(good, 1, "linked.nii.gz")
+		dangling := filepath.Join(images, "dangling_0000.nii.gz")
+		if err := os.Symlink(filepath.Join(root, "none.nii.gz"), dangling); err != nil {
+			t.Fatal(err)
+		}
+		want["dangling"] = told{"", dangling, "put the file back", cases.Missing}
+	}
+	log := &notes{}
+	p, err := Predict(t.Context(), Options{Store: st, Progress: log, MemoryBytes: 384 << 20}, PredictRequest{Input: images, Output: out})
 	if err != nil {
 		t.Fatal(err)
+	}
+	const note = "memory, predict: the largest scan takes "
+	if i := slices.IndexFunc(log.text, func(s string) bool { return strings.HasPrefix(s, note) }); i < 0 || !strings.Contains(log.text[i], " = input 550 + models 2 x ") {
+		t.Errorf("notes %q: none of the memory", log.text)
 	}
 	for i := range p.Rejected {
 		p.Rejected[i].Stage = "" // one a model
 	}
 	checkRejected(t, p.Rejected, want)
 	text, _ := contents(t, out)
-	if got := slices.Sorted(maps.Keys(text)); !slices.Equal(got, []string{"unlabelled_0000.nii.gz", "unlabelled_0001.nii.gz"}) || p.New != 2 || p.Model != "the ensemble of 2 teachers" {
+	if got := slices.Sorted(maps.Keys(text)); !slices.Equal(got, good) || p.New != len(good) || p.Model != "the ensemble of 2 teachers" {
 		t.Errorf("%v, %+v", got, p)
 	}
 }

@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -123,13 +124,23 @@ func (r *run) predict(ctx context.Context, name, detail string, c predict.Config
 	o, err := r.over(ctx, caseWork{
 		name: name, detail: detail, ledger: c.Stage(), model: c.Digest(), network: true, list: list,
 		graph: func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
-			return predictGraph(c, deal(ctx, r, c, list, list, standing))
+			shards := deal(ctx, r, c, list, list, standing)
+			r.noteMemory(strings.TrimSpace(name+" "+detail), c)
+			return predictGraph(c, shards)
 		},
 	})
 	if err == nil {
 		r.headerNotes(ctx, o)
 	}
 	return o, err
+}
+
+// noteMemory says what the largest scan takes, before it is read.
+func (r *run) noteMemory(work string, c predict.Config) {
+	if need := r.footprint.Bytes(); need > 0 {
+		r.once(fmt.Sprintf("memory, %s: the largest scan takes %v; networks %d x %d MiB; %d MiB for scans at once",
+			work, r.footprint, c.Options.Networks, r.networks.infer>>20, c.Options.Memory>>20))
+	}
 }
 
 func predictGraph(c predict.Config, shards []shard.Shard) *beam.Pipeline {

@@ -14,6 +14,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/plan"
+	"noisystudent/transforms/predict"
 	"noisystudent/transforms/shard"
 )
 
@@ -32,18 +33,19 @@ type run struct {
 	outputs  []*store.Store // that are written beside the store
 	tidied   bool
 
-	plan     plan.Plan
-	planned  bool // by this run
-	splits   []plan.Split
-	networks networks                // of the plan
-	prepared map[string]preparedCase // by id
-	met      map[string]bool         // cases that preprocessing was asked for
-	models   map[string]TrainedModel // by folder
-	notes    map[string]string       // of headers that were read, by image
-	noted    map[string]bool         // what people were told: images by their headers, and lines of once
-	heap     *shard.Heap             // of the work that is on the runner, or nil
-	pool     []fit.Ref               // pseudo-labelled cases a student may learn from
-	pseudo   Pseudolabelled
+	plan      plan.Plan
+	planned   bool // by this run
+	splits    []plan.Split
+	networks  networks                // of the plan
+	footprint predict.Footprint       // of the largest scan that is labelled next
+	prepared  map[string]preparedCase // by id
+	met       map[string]bool         // cases that preprocessing was asked for
+	models    map[string]TrainedModel // by folder
+	notes     map[string]string       // of headers that were read, by image
+	noted     map[string]bool         // what people were told: images by their headers, and lines of once
+	heap      *shard.Heap             // of the work that is on the runner, or nil
+	pool      []fit.Ref               // pseudo-labelled cases a student may learn from
+	pseudo    Pseudolabelled
 }
 
 // preparedCase is where a case was stored by preprocessing.

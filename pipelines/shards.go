@@ -8,6 +8,7 @@ import (
 	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/predict"
+	"noisystudent/transforms/resample"
 	"noisystudent/transforms/shard"
 )
 
@@ -65,8 +66,12 @@ func (r *run) clearHeap(ctx context.Context) error {
 func (r *run) passes(ctx context.Context, c predict.Config, list []cases.Case, standing map[string]bool) []float64 {
 	missing := slices.DeleteFunc(slices.Clone(list), func(x cases.Case) bool { return standing[x.ID] })
 	known := map[string]float64{}
+	r.footprint = predict.Footprint{}
 	headers(ctx, missing, c.Plan.Orientation, func(x cases.Case, g volume.Geometry, f nifti.Frame) {
 		known[x.ID], r.notes[x.Image] = c.Passes(g), f.Note
+		if need := c.Footprint(g, f); resample.CheckGrid(g, c.Plan) == nil && need.Bytes() > r.footprint.Bytes() {
+			r.footprint = need
+		}
 	})
 	costs := make([]float64, len(list))
 	for i, x := range list {

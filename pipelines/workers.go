@@ -11,6 +11,7 @@ import (
 	"noisystudent/runners/dataflow"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/predict"
+	"noisystudent/transforms/resample"
 )
 
 // runnerFor are the runner's options for one stage: its name, the memory that its
@@ -38,8 +39,8 @@ func (r *run) makeRoom(ctx context.Context, list []cases.Case) error {
 		n.train, n.infer = 0, 0 // not of the machine
 	}
 	r.largest = max(r.largest, n.train)
-	headers(ctx, list, r.plan.Orientation, func(_ cases.Case, g volume.Geometry, _ nifti.Frame) {
-		r.largest = max(r.largest, n.infer+c.ScanBytes(g))
+	headers(ctx, list, r.plan.Orientation, func(_ cases.Case, g volume.Geometry, f nifti.Frame) {
+		r.largest = max(r.largest, n.infer+c.Footprint(g, f).Bytes(), n.infer+resample.PredictBytes(g, r.plan))
 	})
 	return ctx.Err()
 }

@@ -23,19 +23,22 @@ type voxelType struct {
 	bytes  int
 	float  bool
 	decode func(dst []float32, src []byte, s scaling) // src is little-endian
+
+	short    func(dst []int16, src []byte) // as stored, where that takes at most 16 bits; else nil
+	unsigned bool                          // short's bits are a uint16's
 }
 
 var voxelTypes = map[uint16]voxelType{
-	2:    {"uint8", 1, false, decode8[uint8]},
-	256:  {"int8", 1, false, decode8[int8]},
-	4:    {"int16", 2, false, decode16[int16]},
-	512:  {"uint16", 2, false, decode16[uint16]},
-	8:    {"int32", 4, false, decode32[int32]},
-	768:  {"uint32", 4, false, decode32[uint32]},
-	1024: {"int64", 8, false, decode64[int64]},
-	1280: {"uint64", 8, false, decode64[uint64]},
-	16:   {"float32", 4, true, decodeFloat32},
-	64:   {"float64", 8, true, decodeFloat64},
+	2:    {"uint8", 1, false, decode8[uint8], short8[uint8], false},
+	256:  {"int8", 1, false, decode8[int8], short8[int8], false},
+	4:    {"int16", 2, false, decode16[int16], short16, false},
+	512:  {"uint16", 2, false, decode16[uint16], short16, true},
+	8:    {"int32", 4, false, decode32[int32], nil, false},
+	768:  {"uint32", 4, false, decode32[uint32], nil, false},
+	1024: {"int64", 8, false, decode64[int64], nil, false},
+	1280: {"uint64", 8, false, decode64[uint64], nil, false},
+	16:   {"float32", 4, true, decodeFloat32, nil, false},
+	64:   {"float64", 8, true, decodeFloat64, nil, false},
 }
 
 // refusedTypes are the standard's other types, by name.
@@ -94,6 +97,18 @@ func decode16[T int16 | uint16](dst []float32, src []byte, s scaling) {
 	}
 	for i := range dst {
 		dst[i] = s.apply(float64(T(binary.LittleEndian.Uint16(src[2*i:]))))
+	}
+}
+
+func short8[T int8 | uint8](dst []int16, src []byte) {
+	for i, b := range src[:len(dst)] {
+		dst[i] = int16(T(b))
+	}
+}
+
+func short16(dst []int16, src []byte) {
+	for i := range dst {
+		dst[i] = int16(binary.LittleEndian.Uint16(src[2*i:]))
 	}
 }
 

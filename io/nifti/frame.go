@@ -19,6 +19,10 @@ type Frame struct {
 	Affine  Affine      `json:"affine"`         // in Unit
 	Pixdim  [3]float64  `json:"pixdim"`         // (i, j, k), positive, in Unit
 	QForm   QForm       `json:"qform"`          // the same place as Affine
+
+	// Short says that a voxel takes at most 16 bits in the file that was read, so that
+	// ReadCompact keeps it so. It is not kept: a frame is about axes.
+	Short bool `json:"-"`
 }
 
 // Affine has rows R, A, S over the columns (i, j, k, 1).

@@ -68,6 +68,27 @@ func Read(r io.Reader, o Options) (*volume.Volume, Frame, error) {
 	return &volume.Volume{Geometry: f.frame.Geometry(), Data: data}, f.frame, nil
 }
 
+// ReadCompact is Read in the fewest bytes: stored values of at most 16 bits stay as
+// they are.
+func ReadCompact(r io.Reader, o Options) (*volume.Compact, Frame, error) {
+	f, err := open(r, o)
+	if err != nil {
+		return nil, Frame{}, err
+	}
+	c := &volume.Compact{Geometry: f.frame.Geometry()}
+	if f.frame.Short {
+		c.Unsigned, c.Slope, c.Inter = f.header.typ.unsigned, f.header.slope, f.header.inter
+		c.Short, err = f.short()
+	} else {
+		c.Float, err = f.values()
+	}
+	if err != nil {
+		return nil, Frame{}, err
+	}
+	c.Short, c.Float = canonical(c.Short, f.frame), canonical(c.Float, f.frame)
+	return c, f.frame, nil
+}
+
 // ReadLabels decodes a label map. A voxel that is not a whole number from 0 to
 // 255 after scaling makes the file ErrLabels.
 func ReadLabels(r io.Reader, o Options) (*volume.Labels, Frame, error) {
@@ -117,6 +138,7 @@ func open(r io.Reader, o Options) (*file, error) {
 	if f.frame, err = h.frame(limit); err != nil {
 		return nil, fmt.Errorf("nifti: read header: %w", err)
 	}
+	f.frame.Short = h.typ.short != nil
 	if o.Orientation != Stored {
 		f.frame.Axes = volume.Nearest(f.frame.stored())
 	}
@@ -129,6 +151,9 @@ func open(r io.Reader, o Options) (*file, error) {
 // canonical brings data from the file's order into the frame's, in place where
 // the axes are only flipped, as they are in most scans.
 func canonical[T any](data []T, f Frame) []T {
+	if data == nil {
+		return nil
+	}
 	if f.Axes.From == volume.Unmoved.From {
 		volume.Flip(data, f.Shape, f.Axes.Flip)
 		return data

@@ -121,6 +121,9 @@ func checkRefused(t *testing.T, b []byte, want error, text string) {
 			t.Errorf("%s: %q does not say %q", name, err, text)
 		}
 	}
+	if c, _, err := ReadCompact(bytes.NewReader(b), Options{MaxVoxels: 1 << 20}); c != nil || !errors.Is(err, want) || !strings.Contains(err.Error(), text) {
+		t.Errorf("ReadCompact: got %v, want %v", err, want)
+	}
 }
 
 func TestOtherFormats(t *testing.T) {

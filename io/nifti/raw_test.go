@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -145,6 +146,13 @@ func mustRead(t *testing.T, b []byte, o Options) (*volume.Volume, Frame) {
 	v, f, err := Read(bytes.NewReader(b), o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	c, g, err := ReadCompact(bytes.NewReader(b), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole := c.Whole(); g != f || whole.Geometry != v.Geometry || !slices.Equal(whole.Data, v.Data) || (c.Short != nil) != f.Short {
+		t.Errorf("ReadCompact differs from Read: short %v, %v", f.Short, whole.Data)
 	}
 	return v, f
 }

@@ -33,6 +33,34 @@ func (f *file) values() ([]float32, error) {
 	return data, nil
 }
 
+// short decodes stored values of at most 16 bits in the file's order; values that
+// scaling takes beyond float32 are refused as values does it.
+func (f *file) short() ([]int16, error) {
+	bad := tally{shape: f.frame.Shape}
+	data, err := decodeAll(f, func(dst []int16, src []byte, at int) {
+		f.header.typ.short(dst, src)
+		if f.scaling().none() {
+			return
+		}
+		for i, v := range dst {
+			stored := float64(v)
+			if f.header.typ.unsigned {
+				stored = float64(uint16(v))
+			}
+			if w := f.scaling().apply(stored); w-w != 0 {
+				bad.add(at+i, w)
+			}
+		}
+	})
+	if err == nil && bad.n > 0 {
+		err = fmt.Errorf("%w: %d voxels, the first at %s", ErrNonFinite, bad.n, bad.place())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("nifti: read voxels: %w", err)
+	}
+	return data, nil
+}
+
 // labels decodes the voxels of a label map in the file's order.
 func (f *file) labels() ([]uint8, error) {
 	bad := tally{shape: f.frame.Shape}
@@ -66,7 +94,7 @@ func (f *file) scaling() scaling { return scaling{f.header.slope, f.header.inter
 
 // decodeAll reads all voxels by pieces: decode fills dst, the voxels from index
 // at on, from little-endian bytes.
-func decodeAll[T float32 | uint8](f *file, decode func(dst []T, src []byte, at int)) ([]T, error) {
+func decodeAll[T float32 | uint8 | int16](f *file, decode func(dst []T, src []byte, at int)) ([]T, error) {
 	n, width := f.frame.voxels(), f.header.typ.bytes
 	raw := make([]byte, min(pieceBytes, n*width))
 	var data []T

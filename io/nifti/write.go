@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 
 	"github.com/klauspost/compress/gzip"
@@ -21,7 +22,7 @@ func WriteLabels(w io.Writer, l *volume.Labels, f Frame) error {
 	if err := f.fits(l.Geometry, len(l.Data)); err != nil {
 		return fmt.Errorf("nifti: write labels: %w", err)
 	}
-	if err := write(w, f, Uint8, stored(l.Data, f), encodeUint8); err != nil {
+	if err := write(w, f, Uint8, l.Data, encodeUint8); err != nil {
 		return fmt.Errorf("nifti: write labels: %w", err)
 	}
 	return nil
@@ -38,7 +39,7 @@ func WriteVolume(w io.Writer, v *volume.Volume, f Frame, t DataType) error {
 	if err := f.fits(v.Geometry, len(v.Data)); err != nil {
 		return fmt.Errorf("nifti: write volume: %w", err)
 	}
-	if err := write(w, f, t, stored(v.Data, f), encode); err != nil {
+	if err := write(w, f, t, v.Data, encode); err != nil {
 		return fmt.Errorf("nifti: write volume: %w", err)
 	}
 	return nil
@@ -62,35 +63,54 @@ func (f Frame) fits(g volume.Geometry, n int) error {
 	return nil
 }
 
-// stored returns data in the file's order; data itself stay as they are.
-func stored[T any](data []T, f Frame) []T {
-	if f.Axes == volume.Unmoved {
-		return data
-	}
-	return volume.Stored(data, f.Axes.Canonical(f.Shape), f.Axes)
-}
-
 // encoder turns values into little-endian bytes appended to dst.
 type encoder[T any] func(dst []byte, values []T) ([]byte, error)
 
+// write takes data as they are in memory.
 func write[T any](w io.Writer, f Frame, t DataType, data []T, encode encoder[T]) error {
 	z := gzip.NewWriter(w)
 	if _, err := z.Write(f.encode(t)); err != nil {
 		return err
 	}
 	var buf []byte
-	for len(data) > 0 {
-		piece := data[:min(len(data), pieceBytes/4)]
-		data = data[len(piece):]
-		var err error
-		if buf, err = encode(buf[:0], piece); err != nil {
-			return err
-		}
-		if _, err := z.Write(buf); err != nil {
-			return err
+	for plane := range storedPlanes(data, f) {
+		for len(plane) > 0 {
+			piece := plane[:min(len(plane), pieceBytes/4)]
+			plane = plane[len(piece):]
+			var err error
+			if buf, err = encode(buf[:0], piece); err != nil {
+				return err
+			}
+			if _, err := z.Write(buf); err != nil {
+				return err
+			}
 		}
 	}
 	return z.Close()
+}
+
+// storedPlanes gives data in the file's order plane by plane; data themselves stay as
+// they are. Only axes that are permuted take a second volume.
+func storedPlanes[T any](data []T, f Frame) iter.Seq[[]T] {
+	flip := f.Axes.Flip
+	if f.Axes.From != volume.Unmoved.From {
+		data, flip = volume.Stored(data, f.Axes.Canonical(f.Shape), f.Axes), volume.Unmoved.Flip
+	}
+	size := f.Shape[1] * f.Shape[2]
+	return func(yield func([]T) bool) {
+		turned := make([]T, size)
+		for k := range f.Shape[0] {
+			z := k
+			if flip[0] {
+				z = f.Shape[0] - 1 - k
+			}
+			copy(turned, data[z*size:(z+1)*size])
+			volume.Flip(turned, [3]int{1, f.Shape[1], f.Shape[2]}, [3]bool{false, flip[1], flip[2]})
+			if !yield(turned) {
+				return
+			}
+		}
+	}
 }
 
 func encodeUint8(_ []byte, values []uint8) ([]byte, error) { return values, nil }

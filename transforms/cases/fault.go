@@ -79,3 +79,13 @@ func Reject(id, stage string, err error) (Rejected, bool) {
 	}
 	return Rejected{Case: id, Stage: stage, Reason: f.Kind, File: f.File, Message: f.Error()}, true
 }
+
+// InFile names the file of a Fault that was found where files are not known. Other errors
+// stay as they are.
+func InFile(address string, err error) error {
+	var f *Fault
+	if errors.As(err, &f) && f.File == "" {
+		f.File = address
+	}
+	return err
+}

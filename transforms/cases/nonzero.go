@@ -6,12 +6,24 @@ import "noisystudent/io/volume"
 // where there is none. Filling the holes of the mask, as nnU-Net does before it
 // crops, would not change the box.
 func NonZero(v *volume.Volume) (volume.Box, bool) {
-	box := volume.Box{Lo: v.Shape}
-	row := 0
-	for z := range v.Shape[0] {
-		for y := range v.Shape[1] {
-			first, last := ends(v.Data[row : row+v.Shape[2]])
-			row += v.Shape[2]
+	return nonZero(v.Shape, func(at int) []float32 { return v.Data[at : at+v.Shape[2]] })
+}
+
+// NonZeroCompact is NonZero of voxels that are kept as they are stored.
+func NonZeroCompact(v *volume.Compact) (volume.Box, bool) {
+	row := make([]float32, v.Shape[2])
+	return nonZero(v.Shape, func(at int) []float32 {
+		v.Read(row, at)
+		return row
+	})
+}
+
+// nonZero asks for the row that begins at an index.
+func nonZero(shape [3]int, row func(at int) []float32) (volume.Box, bool) {
+	box := volume.Box{Lo: shape}
+	for z := range shape[0] {
+		for y := range shape[1] {
+			first, last := ends(row((z*shape[1] + y) * shape[2]))
 			if last < first {
 				continue
 			}

@@ -61,6 +61,29 @@ func ReadImage(ctx context.Context, c Case, orientation string, budgetBytes int6
 	return v, frame, nil
 }
 
+// ReadCompact is ReadImage in the fewest bytes, and gives the box of what is not zero.
+func ReadCompact(ctx context.Context, c Case, orientation string) (v *volume.Compact, box volume.Box, frame nifti.Frame, err error) {
+	if isSeries(c.Image) {
+		var whole *volume.Volume
+		if whole, frame, err = readVoxels(ctx, c, orientation, 0); err == nil {
+			v = &volume.Compact{Geometry: whole.Geometry, Float: whole.Data}
+		}
+	} else {
+		err = read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
+			v, frame, err = nifti.ReadCompact(r, nifti.Options{Orientation: orientation})
+			return err
+		})
+	}
+	if err != nil {
+		return nil, box, frame, err
+	}
+	box, ok := NonZeroCompact(v)
+	if !ok {
+		return nil, box, frame, &Fault{Kind: Empty, File: c.Image, Remedy: "every voxel is zero; export the scan again"}
+	}
+	return v, box, frame, nil
+}
+
 func readVoxels(ctx context.Context, c Case, orientation string, limit int64) (v *volume.Volume, frame nifti.Frame, err error) {
 	if isSeries(c.Image) {
 		err = attempt(ctx, c.Image, orientation, func() (err error) {

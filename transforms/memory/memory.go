@@ -38,7 +38,7 @@ func Admit(ctx context.Context, file string, need, budget int64) (release func()
 	if need > budget {
 		return nil, &cases.Fault{
 			Kind: cases.TooLarge, File: file, Remedy: "allow more memory with --memory, or crop or split the scan",
-			Err: fmt.Errorf("%d MiB are needed, %d MiB allowed", need>>20, budget>>20),
+			Err: fmt.Errorf("%d bytes (%d MiB) are needed, %d MiB allowed", need, need>>20, budget>>20),
 		}
 	}
 	return process.admit(ctx, &waiter{need, budget, make(chan struct{})})

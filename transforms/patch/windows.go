@@ -22,6 +22,15 @@ func Windows(shape, tile [3]int, step float64) [][3]int {
 	return corners
 }
 
+// Count is how many Windows there are: a header that is nonsense may ask for billions.
+func Count(shape, tile [3]int, step float64) int {
+	n := 1
+	for a := range 3 {
+		n *= len(steps(shape[a], tile[a], step))
+	}
+	return n
+}
+
 // steps returns the starts along one axis, rounded half to even as numpy does.
 func steps(n, tile int, step float64) []int {
 	room := n - tile

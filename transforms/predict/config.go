@@ -65,7 +65,7 @@ func (c Config) Passes(g volume.Geometry) float64 {
 			passes *= 2
 		}
 	}
-	return passes * float64(len(patch.Windows(shape, s.Patch, s.Step)))
+	return passes * float64(patch.Count(shape, s.Patch, s.Step))
 }
 
 // maxAxis keeps a header that is nonsense from taking memory: it is refused in its turn.

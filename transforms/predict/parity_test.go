@@ -169,7 +169,7 @@ func TestRealCaseEqualsNNUNet(t *testing.T) {
 	}{
 		{"probabilities", "none", "pred_nnunet_notta.nii.gz", 25},
 		{"probabilities", "x,y,z", "pred_nnunet_tta.nii.gz", 60},
-		{"labels", "none", "pred_paper_nearest.nii.gz", 40},
+		{"labels", "none", "pred_paper_nearest.nii.gz", 36}, // 99.99 %
 	} {
 		config := r.config
 		config.Plan.Inference.Export, config.Plan.Inference.Mirror = c.export, c.mirror

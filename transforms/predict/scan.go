@@ -14,6 +14,7 @@
 package predict
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -42,12 +43,8 @@ func Scan(ctx context.Context, st *store.Store, c Config, scan cases.Case) (mani
 	c.digest = c.Digest() // once, though stage, row and key ask for it
 	wanted := manifest.Row{Stage: c.Stage(), Case: scan.ID, Version: Version, Plan: resample.Digest(c.Plan), Model: c.Digest()}
 	row, err := manifest.Settle(ctx, st, scan, wanted, func(row *manifest.Row) error {
-		labels, frame, err := c.segmentScan(ctx, st, scan)
-		if err != nil {
-			return err
-		}
 		row.Output = c.Key(scan.ID)
-		return write(ctx, st, row.Output, labels, frame)
+		return c.segmentScan(ctx, st, scan)
 	})
 	if err == nil && row.Outcome == manifest.Done && c.Output != "" {
 		err = CopyOut(ctx, st, row.Output, c.Output, scan.ID+".nii.gz")
@@ -79,20 +76,23 @@ func Twin(ctx context.Context, st *store.Store, c Config, first manifest.Row, id
 // a small scan that would take longer than the network does.
 const collectVoxels = 1 << 22
 
-// segmentScan reads, prepares, segments and exports one scan.
-func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Case) (*volume.Labels, nifti.Frame, error) {
-	g, err := cases.ReadGeometry(ctx, scan, c.Plan.Orientation)
+// segmentScan reads, prepares, segments and writes one scan in the memory that it is admitted to.
+func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Case) error {
+	g, frame, err := cases.ReadHeader(ctx, scan, c.Plan.Orientation)
 	if err != nil {
-		return nil, nifti.Frame{}, err
+		return err
 	}
-	release, err := memory.Admit(ctx, scan.Image, c.ScanBytes(g), c.Options.Memory)
+	if err := resample.CheckGrid(g, c.Plan); err != nil {
+		return cases.InFile(scan.Image, err)
+	}
+	release, err := memory.Admit(ctx, scan.Image, c.Footprint(g, frame).Bytes(), c.Options.Memory)
 	if err != nil {
-		return nil, nifti.Frame{}, err
+		return err
 	}
 	defer release()
-	p, err := resample.Load(ctx, scan, c.Plan, 0)
+	p, err := resample.LoadScan(ctx, scan, c.Plan)
 	if err != nil {
-		return nil, nifti.Frame{}, err
+		return err
 	}
 	if g.Voxels() > collectVoxels {
 		runtime.GC() // the scan as it was read is garbage by now, of the size of what comes
@@ -102,16 +102,10 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	if err == nil {
 		err = took.Record(ctx, st, c.Stage())
 	}
-	return labels, p.Frame, err
-}
-
-// ScanBytes is what Scan takes: reading and preparing, and after that segmentation.
-func (c Config) ScanBytes(g volume.Geometry) int64 {
-	prepared := 4 * float64(g.Voxels())
-	for a := range 3 {
-		prepared *= g.Spacing[a] / c.Plan.Spacing[a]
+	if err != nil {
+		return err
 	}
-	return max(resample.PredictBytes(g, c.Plan), int64(min(prepared, math.MaxInt64/4))+c.SegmentBytes(g))
+	return write(ctx, st, c.Key(scan.ID), labels, p.Frame)
 }
 
 // SegmentBytes is what the segmentation of a scan of a grid takes beside the
@@ -132,26 +126,35 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 	return int64(min(ring+tile+labels, math.MaxInt64/4))
 }
 
-func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepared, seconds *float64) (labels *volume.Labels, err error) {
-	if c.Plan.Inference.Export == "probabilities" {
-		exporter := p.Exporter(c.Plan.Classes())
-		*seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
-			s.Scores = true
-			return Segment(ctx, p.Image, p.Shape, n, models, s, func(_ int, f Finished) error {
-				return exporter.Plane(ctx, f.Scores, f.Labels)
-			})
+// onGrid segments a scan whose planes are prepared when tiles need them, and puts its labels
+// on its own grid as planes are finished.
+func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, seconds *float64) (*volume.Labels, error) {
+	scores := c.Plan.Inference.Export == "probabilities"
+	var byScores *resample.Exporter
+	var nearest *resample.LabelExporter
+	if scores {
+		byScores = p.Exporter(c.Plan.Classes())
+	} else {
+		nearest = p.LabelExporter()
+	}
+	var err error
+	*seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
+		s.Scores = scores
+		return SegmentPlanes(ctx, p, p.Shape, n, models, s, func(_ int, f Finished) error {
+			if scores {
+				return byScores.Plane(ctx, f.Scores, f.Labels)
+			}
+			nearest.Plane(f.Labels)
+			return nil
 		})
-		if err != nil {
-			return nil, err
-		}
-		return p.Paste(exporter.Labels()), nil
-	}
-	r, err := c.Labels(ctx, st, p.Image, p.Shape)
-	if err != nil {
+	})
+	switch {
+	case err != nil:
 		return nil, err
+	case scores:
+		return p.Paste(byScores.Labels()), nil
 	}
-	*seconds = r.Seconds
-	return p.Restore(r.Labels), nil
+	return &volume.Labels{Geometry: p.Source, Data: nearest.Labels()}, nil
 }
 
 // Labels segments a prepared image (z, y, x) at network resolution, with a
@@ -193,11 +196,17 @@ func (c Config) withNetwork(ctx context.Context, st *store.Store, work func(Netw
 
 // write stores labels; what stops it is a fault of this case.
 func write(ctx context.Context, st *store.Store, key string, labels *volume.Labels, frame nifti.Frame) error {
-	var file bytes.Buffer
-	if err := nifti.WriteLabels(&file, labels, frame); err != nil {
-		return err
+	w, err := st.Create(ctx, key)
+	if err == nil {
+		defer w.Abort()
+		pieces := bufio.NewWriterSize(w, 1<<18)
+		if err = nifti.WriteLabels(pieces, labels, frame); err == nil {
+			err = pieces.Flush()
+		}
 	}
-	err := st.Write(ctx, key, file.Bytes())
+	if err == nil {
+		err = w.Commit()
+	}
 	if err == nil || ctx.Err() != nil || store.Systemic(err) {
 		return err
 	}

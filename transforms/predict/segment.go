@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"noisystudent/io/volume"
 	"noisystudent/model/engine"
 	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/patch"
@@ -51,21 +50,33 @@ type Finished struct {
 // Plane receives the finished planes of a case in ascending z.
 type Plane func(z int, f Finished) error
 
-// Segment runs the models over the tiles of an image (z, y, x) and hands finished
+// Source gives planes [lo, hi) of a prepared image (hi-lo, H, W) when tiles need them:
+// each plane once, ascending.
+type Source interface {
+	Planes(ctx context.Context, lo, hi int, dst []float32) error
+}
+
+// Segment is SegmentPlanes of an image (z, y, x) that is there as a whole.
+func Segment(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings, out Plane) error {
+	return SegmentPlanes(ctx, wholeImage{image, shape[1] * shape[2]}, shape, network, models, s, out)
+}
+
+// SegmentPlanes runs the models over the tiles of an image and hands finished
 // planes to out. Each model's logits are blended with a Gaussian, then come
 // softmax and the mean over the models. Tiles are accumulated in the order of
 // their position, and only as many planes as a tile is deep are ever held.
-func Segment(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings, out Plane) (err error) {
+func SegmentPlanes(ctx context.Context, image Source, shape [3]int, network Network, models []Model, s Settings, out Plane) (err error) {
 	if len(models) == 0 {
 		return fmt.Errorf("predict: segment: no model")
 	}
 	if !(s.Step > 0 && s.Step <= 1) {
 		return fmt.Errorf("predict: segment: step %v of a tile, need more than 0 and at most 1", s.Step)
 	}
-	padded, size, before := pad(image, shape, s.Patch)
+	size, before := patch.Pad(shape, s.Patch)
 	g := &segmenter{
-		Settings: s, network: network, models: models, image: padded, size: size, flips: flips(s.Mirror),
-		tile: make([]float32, voxels(s.Patch)), device: onDevice(ctx, network, len(models), s, size),
+		Settings: s, network: network, models: models, size: size, flips: flips(s.Mirror),
+		image: newSlab(image, shape, size, before, s.Patch[0]),
+		tile:  make([]float32, voxels(s.Patch)), device: onDevice(ctx, network, len(models), s, size),
 	}
 	if len(g.flips) > 1 {
 		g.flipped = make([]float32, len(g.tile))
@@ -92,28 +103,13 @@ func flips(mirror [3]bool) (list [][3]bool) {
 	return list
 }
 
-// pad centres an image in one that is at least a patch; new voxels are 0.
-func pad(image []float32, shape, least [3]int) (padded []float32, size, before [3]int) {
-	size, before = patch.Pad(shape, least)
-	if size == shape {
-		return image, size, before
-	}
-	padded = make([]float32, voxels(size))
-	box := volume.Box{Lo: before}
-	for a := range 3 {
-		box.Hi[a] = before[a] + shape[a]
-	}
-	volume.Paste(padded, size, box, image)
-	return padded, size, before
-}
-
 func voxels(s [3]int) int { return s[0] * s[1] * s[2] }
 
 type segmenter struct {
 	Settings
 	network Network
 	models  []Model
-	image   []float32
+	image   *slab
 	size    [3]int
 	flips   [][3]bool
 	device  *blended // or nil, then ring
@@ -134,6 +130,9 @@ func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Plane) er
 		j := i
 		for j < len(steps) && steps[j][0] == steps[i][0] {
 			j++
+		}
+		if err := g.image.move(ctx, steps[i][0]); err != nil {
+			return err
 		}
 		if err := g.row(ctx, steps[i:j]); err != nil {
 			return err
@@ -294,12 +293,13 @@ func (g *segmenter) mean(z int, logits []float32) error {
 	return nil
 }
 
+// cut takes a tile from the planes of its row of tiles.
 func (g *segmenter) cut(at [3]int) {
 	d, h, w := g.Patch[0], g.Patch[1], g.Patch[2]
 	for z := range d {
 		for y := range h {
-			from := ((at[0]+z)*g.size[1]+at[1]+y)*g.size[2] + at[2]
-			copy(g.tile[(z*h+y)*w:][:w], g.image[from:from+w])
+			from := (z*g.size[1]+at[1]+y)*g.size[2] + at[2]
+			copy(g.tile[(z*h+y)*w:][:w], g.image.planes[from:from+w])
 		}
 	}
 }

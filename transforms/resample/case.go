@@ -2,7 +2,6 @@ package resample
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"noisystudent/io/nifti"
@@ -57,14 +56,13 @@ func Case(ctx context.Context, image *volume.Volume, labels *volume.Labels, fram
 	if !ok {
 		return nil, &cases.Fault{Kind: cases.Empty, Remedy: "every voxel is zero; export the scan again"}
 	}
-	m, err := NewMapping(box.Shape(), image.Spacing, p.Spacing)
+	m, err := mappingOf(box, image.Geometry, p)
 	if err != nil {
-		return nil, &cases.Fault{Kind: cases.TooLarge, Remedy: "check the spacing in the header against the plan's", Err: err}
+		return nil, err
 	}
-	out := &Prepared{Properties: Properties{
-		Format: format, Source: image.Geometry, Frame: frame, Crop: box, Shape: m.To, Spacing: p.Spacing, Labelled: labels != nil,
-	}}
-	out.Image, err = resampleView(ctx, view{image.Data, image.Shape, box, normaliser(p.Intensity)}, m)
+	out := &Prepared{Properties: propertiesOf(image.Geometry, frame, box, m, p)}
+	out.Labelled = labels != nil
+	out.Image, err = resampleView(ctx, viewOf(image.Data, image.Shape, box, normaliser(p.Intensity)), m)
 	if err != nil {
 		return nil, err
 	}
@@ -83,10 +81,28 @@ func Case(ctx context.Context, image *volume.Volume, labels *volume.Labels, fram
 	return out, nil
 }
 
+// mappingOf brings a box of a scan to the plan's spacing.
+func mappingOf(box volume.Box, g volume.Geometry, p plan.Plan) (Mapping, error) {
+	m, err := NewMapping(box.Shape(), g.Spacing, p.Spacing)
+	if err != nil {
+		return m, &cases.Fault{Kind: cases.TooLarge, Remedy: "check the spacing in the header against the plan's", Err: err}
+	}
+	return m, nil
+}
+
+func propertiesOf(g volume.Geometry, frame nifti.Frame, box volume.Box, m Mapping, p plan.Plan) Properties {
+	return Properties{Format: format, Source: g, Frame: frame, Crop: box, Shape: m.To, Spacing: p.Spacing}
+}
+
 // Restore puts labels at network resolution back on the scan's grid by the paper's
 // nearest rule (ExportLabels).
 func (p Properties) Restore(labels []uint8) *volume.Labels {
 	return &volume.Labels{Geometry: p.Source, Data: ExportLabels(labels, p.Shape, p.Crop, p.Source.Shape)}
+}
+
+// LabelExporter is Restore of labels that come plane by plane.
+func (p Properties) LabelExporter() *LabelExporter {
+	return newLabelExporter(p.Shape, p.Crop, p.Source.Shape)
 }
 
 // Exporter returns an exporter of scores onto the cropped scan, as nnU-Net's export
@@ -97,7 +113,11 @@ func (p Properties) Exporter(classes int) *Exporter {
 }
 
 // Paste puts labels of the cropped scan on the scan's grid, background around them.
+// Where nothing was cropped they are the result's own.
 func (p Properties) Paste(cropped []uint8) *volume.Labels {
+	if p.Crop == volume.Whole(p.Source.Shape) {
+		return &volume.Labels{Geometry: p.Source, Data: cropped}
+	}
 	data := make([]uint8, p.Source.Voxels())
 	volume.Paste(data, p.Source.Shape, p.Crop, cropped)
 	return &volume.Labels{Geometry: p.Source, Data: data}
@@ -121,9 +141,5 @@ func Load(ctx context.Context, c cases.Case, p plan.Plan, budgetBytes int64) (*P
 		return nil, err
 	}
 	out, err := Case(ctx, image, labels, frame, p)
-	var fault *cases.Fault
-	if errors.As(err, &fault) {
-		fault.File = c.Image // Case knows no files
-	}
-	return out, err
+	return out, cases.InFile(c.Image, err)
 }

@@ -9,16 +9,19 @@ import (
 
 // view is the part of a volume that is resampled, normalised while it is read.
 type view struct {
-	data      []float32
-	shape     [3]int
+	*volume.Compact
 	box       volume.Box
 	normalise func(row []float32) // in place; nil: values as they are
 }
 
+// viewOf is the view of a box of values in float32.
+func viewOf(data []float32, shape [3]int, box volume.Box, normalise func(row []float32)) view {
+	return view{&volume.Compact{Geometry: volume.Geometry{Shape: shape}, Float: data}, box, normalise}
+}
+
 // row reads one row of the box.
 func (v view) row(dst []float32, z, y int) {
-	at := ((v.box.Lo[0]+z)*v.shape[1]+v.box.Lo[1]+y)*v.shape[2] + v.box.Lo[2]
-	copy(dst, v.data[at:])
+	v.Read(dst, ((v.box.Lo[0]+z)*v.Shape[1]+v.box.Lo[1]+y)*v.Shape[2]+v.box.Lo[2])
 	if v.normalise != nil {
 		v.normalise(dst)
 	}
@@ -29,7 +32,7 @@ func (v view) row(dst []float32, z, y int) {
 // panics unless data fills the mapping's grid; the error is that of ctx.
 func Image(ctx context.Context, data []float32, m Mapping) ([]float32, error) {
 	mustFill(len(data), m.From)
-	return resampleView(ctx, view{data: data, shape: m.From, box: volume.Whole(m.From)}, m)
+	return resampleView(ctx, viewOf(data, m.From, volume.Whole(m.From), nil), m)
 }
 
 // resampleView resamples a view in two stages: every plane through x and y, then
@@ -37,10 +40,11 @@ func Image(ctx context.Context, data []float32, m Mapping) ([]float32, error) {
 // three dimensions.
 func resampleView(ctx context.Context, v view, m Mapping) ([]float32, error) {
 	stage := newPlaneStage(v, m)
+	sources := stage.sources()
 	size := m.To[1] * m.To[2]
 	// Planes are made in the output, which has room for the larger number of them.
-	data := make([]float32, max(len(stage.sources), m.To[0])*size)
-	if err := stage.run(ctx, data); err != nil {
+	data := make([]float32, max(len(sources), m.To[0])*size)
+	if err := stage.run(ctx, sources, data); err != nil {
 		return nil, err
 	}
 	switch {
@@ -98,7 +102,7 @@ func throughZ(ctx context.Context, data []float32, m Mapping, l limits) error {
 		prefilterRows(rows, n, width)
 		for z := range N {
 			dst := data[z*size+y*width : z*size+(y+1)*width]
-			combineRows(dst, rows[int(taps.first[z])*width:], &taps.weight[z])
+			combineRows(dst, rowsFrom(rows, int(taps.first[z]), width), &taps.weight[z])
 			l.clip(dst, y)
 		}
 	})

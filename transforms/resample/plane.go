@@ -9,7 +9,6 @@ import (
 type planeStage struct {
 	view    view
 	mapping Mapping
-	sources []int32 // planes of the view to make, ascending
 	x, y    cubicTaps
 	nearX   []int32
 	nearY   []int32
@@ -22,24 +21,50 @@ func newPlaneStage(v view, m Mapping) *planeStage {
 		x: newCubic(m.From[2], m.To[2]), y: newCubic(m.From[1], m.To[1]),
 		nearX: nearest(m.From[2], m.To[2]), nearY: nearest(m.From[1], m.To[1]),
 	}
-	if m.Coarse == 0 {
-		s.sources = slices.Compact(nearest(m.From[0], m.To[0])) // some planes may not be needed
-	} else {
-		s.sources = nearest(m.From[0], m.From[0])
-	}
-	s.workers = make([]*planeWorker, workers(len(s.sources)))
+	s.workers = make([]*planeWorker, workers(m.From[0]))
 	return s
 }
 
-// run makes all planes, one after the other in dst.
-func (s *planeStage) run(ctx context.Context, dst []float32) error {
+// sources lists the planes of the view that the output is made of, ascending.
+func (s *planeStage) sources() []int32 {
+	if s.mapping.Coarse == 0 {
+		return slices.Compact(nearest(s.mapping.From[0], s.mapping.To[0])) // some planes may not be needed
+	}
+	return upTo(0, s.mapping.From[0])
+}
+
+// run makes planes of the view, one after the other in dst.
+func (s *planeStage) run(ctx context.Context, sources []int32, dst []float32) error {
 	size := s.mapping.To[1] * s.mapping.To[2]
-	return parallel(ctx, len(s.workers), len(s.sources), func(worker, i int) {
-		if s.workers[worker] == nil {
-			s.workers[worker] = newPlaneWorker(s)
-		}
-		s.workers[worker].plane(dst[i*size:(i+1)*size], int(s.sources[i]))
+	return s.each(ctx, sources, func(i int) []float32 { return dst[i*size : (i+1)*size] })
+}
+
+// each makes planes of the view where to puts them.
+func (s *planeStage) each(ctx context.Context, sources []int32, to func(i int) []float32) error {
+	return parallel(ctx, min(len(s.workers), len(sources)), len(sources), func(worker, i int) {
+		s.worker(worker).plane(to(i), int(sources[i]))
 	})
+}
+
+func (s *planeStage) worker(i int) *planeWorker {
+	if s.workers[i] == nil {
+		s.workers[i] = newPlaneWorker(s)
+	}
+	return s.workers[i]
+}
+
+// measure finds limits without making planes.
+func (s *planeStage) measure(ctx context.Context) (limits, error) {
+	m := s.mapping
+	err := parallel(ctx, len(s.workers), m.From[0], func(worker, z int) {
+		w := s.worker(worker)
+		row := w.lines[0][margin : margin+m.From[2]]
+		for y := range m.From[1] {
+			s.view.row(row, z, y)
+			w.limits.extend(row, y)
+		}
+	})
+	return s.limits(), err
 }
 
 // limits returns the range of the input over all planes.
@@ -135,7 +160,7 @@ func (w *planeWorker) throughY(dst []float32) {
 	for y := range m.To[1] {
 		out := dst[y*width : (y+1)*width]
 		if m.cubic(1) {
-			combineRows(out, w.rows[int(w.y.first[y])*width:], &w.y.weight[y])
+			combineRows(out, rowsFrom(w.rows, int(w.y.first[y]), width), &w.y.weight[y])
 		} else {
 			copy(out, w.rows[(margin+int(w.nearY[y]))*width:])
 		}

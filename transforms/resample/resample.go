@@ -26,8 +26,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-
-	"noisystudent/io/volume"
 )
 
 // anisotropy is the ratio of spacings above which the coarse axis is apart.
@@ -125,34 +123,6 @@ func gatherNearest[T any](dst, src []T, from, to [3]int, near [3][]int32) {
 			}
 		}
 	}
-}
-
-// ExportLabels puts labels at network resolution back on the scan's grid: the
-// paper's nearest rule. For an axis of n voxels that covers [b0, b1) of the scan the
-// source of voxel o is (2(o-b0)+1) n div 2(b1-b0), in whole numbers; outside the
-// crop it is background. This is Nearest by shape ratio, ties upwards; scikit-image
-// says the same but in some exact ties, where its rounded product falls short.
-func ExportLabels(labels []uint8, from [3]int, crop volume.Box, full [3]int) []uint8 {
-	mustFill(len(labels), from)
-	if !crop.Within(full) {
-		panic(fmt.Sprintf("resample: crop %v is outside of %v", crop, full))
-	}
-	size := crop.Shape()
-	var near [3][]int32
-	for a := range 3 {
-		near[a] = make([]int32, size[a])
-		for o := range near[a] {
-			near[a][o] = int32((2*o + 1) * from[a] / (2 * size[a]))
-		}
-	}
-	dst := make([]uint8, full[0]*full[1]*full[2])
-	inside := make([]uint8, size[1]*size[2])
-	for z := range size[0] {
-		gatherNearest(inside, labels, from, [3]int{1, size[1], size[2]}, [3][]int32{near[0][z : z+1], near[1], near[2]})
-		b := volume.Box{Lo: [3]int{crop.Lo[0] + z, crop.Lo[1], crop.Lo[2]}, Hi: [3]int{crop.Lo[0] + z + 1, crop.Hi[1], crop.Hi[2]}}
-		volume.Paste(dst, full, b, inside)
-	}
-	return dst
 }
 
 // mustFill panics unless n is the number of voxels of a shape.

@@ -65,10 +65,7 @@ func prefilterRows(data []float32, n, width int) {
 	for r := margin; r < end; r++ {
 		forward(row(r), row(r-1))
 	}
-	last, out, beyond := row(end-1), row(end), row(end+1)
-	for x := range out {
-		out[x], beyond[x] = tail(out[x], last[x])
-	}
+	finish(row(end), row(end+1), row(end-1))
 	for r := end - 1; r >= 0; r-- {
 		backward(row(r), row(r+1))
 	}
@@ -80,6 +77,13 @@ func tail(s, f float32) (float32, float32) {
 	limit := s * steady
 	rest := (f - limit) * pole
 	return limit*level + rest*decay, limit*level + rest*pole*decay
+}
+
+// finish is tail of a row: out is the last sample, last the forward recursion there.
+func finish(out, beyond, last []float32) {
+	for x := range out {
+		out[x], beyond[x] = tail(out[x], last[x])
+	}
 }
 
 func forward(row, before []float32) {
@@ -98,10 +102,18 @@ func backward(row, after []float32) {
 	}
 }
 
-// combineRows writes the weighted sum of the first four rows.
-func combineRows(dst, rows []float32, w *[4]float32) {
+// rowsFrom returns the four rows from row first on.
+func rowsFrom(data []float32, first, width int) (rows [4][]float32) {
+	for k := range rows {
+		rows[k] = data[(first+k)*width : (first+k+1)*width]
+	}
+	return rows
+}
+
+// combineRows writes the weighted sum of four rows.
+func combineRows(dst []float32, rows [4][]float32, w *[4]float32) {
 	n := len(dst)
-	a, b, c, d := rows[:n], rows[n:2*n], rows[2*n:3*n], rows[3*n:4*n]
+	a, b, c, d := rows[0][:n], rows[1][:n], rows[2][:n], rows[3][:n]
 	w0, w1, w2, w3 := w[0], w[1], w[2], w[3]
 	for x := range dst {
 		dst[x] = w0*a[x] + w1*b[x] + w2*c[x] + w3*d[x]
