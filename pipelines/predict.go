@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -20,6 +21,8 @@ type PredictRequest struct {
 	Model  string // finetuned, student, ensemble, control, ROLE/FOLD, or empty: the best there is
 	Export string // labels or probabilities; empty: the plan's
 	Mirror string // axes; empty: the plan's
+	// KeepLargest names organs of which the largest piece is kept, or none; empty: the plan's.
+	KeepLargest []string
 }
 
 // check reports what cannot be meant, before anything is opened.
@@ -108,6 +111,12 @@ func (r *run) override(q PredictRequest) error {
 	}
 	if q.Mirror != "" {
 		r.plan.Inference.Mirror = q.Mirror
+	}
+	if len(q.KeepLargest) > 0 {
+		r.plan.Inference.KeepLargest = q.KeepLargest
+		if slices.Equal(q.KeepLargest, []string{"none"}) {
+			r.plan.Inference.KeepLargest = nil
+		}
 	}
 	if r.Precision != "" && r.Precision != auto {
 		r.plan.Inference.Precision = r.Precision

@@ -31,6 +31,7 @@ import (
 	"noisystudent/transforms/memory"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
+	"noisystudent/transforms/statistics"
 )
 
 // Scan labels one scan and stores the labels on the scan's own grid. Where the
@@ -99,6 +100,7 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	took := Took{Case: scan.ID, Passes: c.Passes(g)}
 	labels, err := c.onGrid(ctx, st, p, &took.Seconds)
 	if err == nil {
+		statistics.KeepLargest(labels.Data, labels.Shape, c.Plan.KeptLargest())
 		err = took.Record(ctx, st, c.Stage())
 	}
 	return labels, p.Frame, err

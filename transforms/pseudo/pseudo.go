@@ -24,6 +24,7 @@ import (
 	"noisystudent/transforms/memory"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/resample"
+	"noisystudent/transforms/statistics"
 )
 
 // version of the transform: raised when its bytes change.
@@ -90,6 +91,12 @@ func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
 	r, err := c.Labels(ctx, st, image, shape)
 	if err != nil {
 		return err
+	}
+	if statistics.KeepLargest(r.Labels, shape, c.Plan.KeptLargest()) > 0 {
+		clear(r.Voxels)
+		for _, label := range r.Labels {
+			r.Voxels[label]++
+		}
 	}
 	if err := c.store(ctx, st, in.Case, p, r); err != nil {
 		return fault(ctx, err, cases.NotWritten, st.Address(Prefix(c.Round, in.Case)), "make room or check the store, then run the command again")
