@@ -36,6 +36,9 @@ func crossValidate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated
 	if role == fit.Student && r.plan.Training.StudentAllLabels {
 		return Evaluated{}, misuse("students of this plan have learned from all labelled cases (training.student_all_labels); use teacher")
 	}
+	if q.TryLargest {
+		r.plan.Inference.KeepLargest = nil // what is tried
+	}
 	pairs, err := r.validationPairs(ctx, role)
 	if err != nil {
 		return Evaluated{}, err

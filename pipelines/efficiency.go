@@ -121,8 +121,11 @@ func subjectsOf(ctx context.Context, o Options, q EfficiencyRequest) (list []sub
 		if big, err = modelsOfStore(ctx, o, q.NNUNet); err != nil {
 			return nil, err
 		}
-		if q.NNUNet == "" {
+		switch {
+		case q.NNUNet == "":
 			big.plan = own.plan // the same patch
+		case big.plan.Preset != plan.NNUNet:
+			return nil, misuse("%s has a plan of preset %s, not %s", q.NNUNet, big.plan.Preset, plan.NNUNet)
 		}
 	}
 	for _, name := range plan.Systems() {
@@ -198,7 +201,11 @@ func (r *run) subject(ctx context.Context, system, name string, must bool) (s su
 	if r.store == nil || !slices.Equal(s.Features, r.plan.Network.Features) {
 		return s, nil
 	}
-	text, models, err := r.pick(ctx, name)
+	find := r.best
+	if name != "" {
+		find = func(ctx context.Context) (string, []model, error) { return r.pick(ctx, name) }
+	}
+	text, models, err := find(ctx)
 	switch {
 	case err == nil:
 		s.Model, s.models, s.Random = text, models, false

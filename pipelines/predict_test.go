@@ -15,6 +15,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/score"
+	"noisystudent/transforms/statistics"
 )
 
 // TestPredictAndEvaluate labels scans with every model of a store and scores them.
@@ -83,9 +84,32 @@ func TestPredictAndEvaluate(t *testing.T) {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}
+	predictedStatistics(t, o, PredictRequest{Input: input, Output: out, Model: "ensemble", Statistics: true})
 	evaluate(t, root, out)
 	crossValidated(t, root, st)
 	benched(t, st, input)
+}
+
+// predictedStatistics measures what was predicted, and how sure the models were.
+func predictedStatistics(t *testing.T, o Options, q PredictRequest) {
+	p, err := Predict(t.Context(), o, q)
+	if err != nil || p.New != 0 || p.Statistics == nil || p.Statistics.Cases != 3 || p.Statistics.New != 3 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	text, _ := contents(t, p.Statistics.Report)
+	for _, name := range []string{"statistics.csv", "statistics.parquet", "flags.csv"} {
+		if text[name] == "" {
+			t.Errorf("no %s in %s", name, p.Statistics.Report)
+		}
+	}
+	// Networks of a step or two are sure of nothing.
+	unsure := func(f statistics.Flag) bool { return f.Kind == statistics.Disagree }
+	if !slices.ContainsFunc(p.Statistics.Flags, unsure) || !strings.Contains(p.String(), "teachers-disagree") {
+		t.Errorf("flags %+v", p.Statistics.Flags)
+	}
+	if again, err := Predict(t.Context(), o, q); err != nil || again.Statistics.New != 0 || len(again.Statistics.Flags) != len(p.Statistics.Flags) {
+		t.Errorf("again: %+v, %v", again, err)
+	}
 }
 
 // crossValidated scores labelled cases by the teachers that have not learned from them.
@@ -99,10 +123,9 @@ func crossValidated(t *testing.T, root, st string) {
 	if again, err := Evaluate(t.Context(), o, q); err != nil || again.New != 0 || again.String() == e.String() {
 		t.Errorf("%v, %v", again, err)
 	}
-	if q.CrossValidation = "student"; true {
-		if _, err := Evaluate(t.Context(), o, q); !errors.Is(err, errUntrained) {
-			t.Errorf("one of two students is trained: %v", err)
-		}
+	q.CrossValidation = "student"
+	if s, err := Evaluate(t.Context(), o, q); err != nil || s.Table.Cases != 2 || s.Report == e.Report {
+		t.Errorf("students: %v, %v", s, err)
 	}
 }
 
@@ -122,8 +145,11 @@ func benched(t *testing.T, st, input string) {
 	if len(got) != 4 || !slices.Equal(got[:3], want[:3]) || !strings.HasPrefix(got[3], want[3]) {
 		t.Fatalf("systems %q, want %q", got, want)
 	}
-	if _, err := subjectsOf(t.Context(), o, EfficiencyRequest{Model: "student/1"}); !errors.Is(err, errUntrained) {
+	if _, err := subjectsOf(t.Context(), o, EfficiencyRequest{Model: "control"}); !errors.Is(err, errUntrained) {
 		t.Errorf("a model that is not there: %v", err)
+	}
+	if _, err := subjectsOf(t.Context(), o, EfficiencyRequest{NNUNet: st}); err == nil || !strings.Contains(err.Error(), "not nnunet") {
+		t.Errorf("a store of another preset for nnU-Net: %v", err)
 	}
 	b := bench{subject: list[3]}
 	if err := b.ready(t.Context()); err != nil {

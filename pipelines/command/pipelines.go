@@ -115,6 +115,7 @@ func predictCommand(c *session) *cobra.Command {
 	f.StringVar(&q.Input, "input", "", "scans, NIfTI or DICOM: a glob, a folder or a gs:// prefix")
 	f.StringVar(&q.Output, "output", "", "folder or gs:// prefix for <case>.nii.gz")
 	modelFlags(cmd, &q)
+	f.BoolVar(&q.Statistics, "statistics", false, "also measure every organ as the command statistics does, and flag what a person should look at, where teachers disagree too")
 	require(cmd, "store", "input", "output")
 	return cmd
 }

@@ -98,7 +98,7 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 		runtime.GC() // the scan as it was read is garbage by now, of the size of what comes
 	}
 	took := Took{Case: scan.ID, Passes: c.Passes(g)}
-	labels, err := c.onGrid(ctx, st, p, &took.Seconds)
+	labels, err := c.onGrid(ctx, st, p, &took)
 	if err == nil {
 		statistics.KeepLargest(labels.Data, labels.Shape, c.Plan.KeptLargest())
 		err = took.Record(ctx, st, c.Stage())
@@ -133,12 +133,15 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 	return int64(min(ring+tile+labels, math.MaxInt64/4))
 }
 
-func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepared, seconds *float64) (labels *volume.Labels, err error) {
+func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepared, took *Took) (labels *volume.Labels, err error) {
 	if c.Plan.Inference.Export == "probabilities" {
 		exporter := p.Exporter(c.Plan.Classes())
-		*seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
+		took.Seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
 			s.Scores = true
+			certain := newCertainty(p.Shape, len(models), s)
+			defer func() { took.Certainty = certain.means() }()
 			return Segment(ctx, p.Image, p.Shape, n, models, s, func(_ int, f Finished) error {
+				certain.add(f)
 				return exporter.Plane(ctx, f.Scores, f.Labels)
 			})
 		})
@@ -151,7 +154,7 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepare
 	if err != nil {
 		return nil, err
 	}
-	*seconds = r.Seconds
+	took.Seconds, took.Certainty = r.Seconds, r.Certainty
 	return p.Restore(r.Labels), nil
 }
 

@@ -101,7 +101,7 @@ func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
 	if err := c.store(ctx, st, in.Case, p, r); err != nil {
 		return fault(ctx, err, cases.NotWritten, st.Address(Prefix(c.Round, in.Case)), "make room or check the store, then run the command again")
 	}
-	return predict.Took{Case: in.Case, Seconds: r.Seconds, Passes: c.Passes(p.Source)}.Record(ctx, st, Stage(c.Round))
+	return predict.Took{Case: in.Case, Seconds: r.Seconds, Passes: c.Passes(p.Source), Certainty: r.Certainty}.Record(ctx, st, Stage(c.Round))
 }
 
 // fault makes an error the case's, unless the run was stopped or a whole bucket is gone.
