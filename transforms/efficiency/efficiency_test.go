@@ -45,8 +45,8 @@ func work(ctx context.Context, what string) *exec.Cmd {
 }
 
 func TestWatch(t *testing.T) {
-	card := int64(0)
-	u, err := watch(work(t.Context(), "work"), func() int64 { card += 1 << 30; return card }, "/proc", 10*time.Millisecond)
+	const card = 3 << 30
+	u, err := watch(work(t.Context(), "work"), func() int64 { return card }, "/proc", 10*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +62,18 @@ func TestWatch(t *testing.T) {
 	}
 	if runtime.GOOS == "linux" && (u.PeakRAM < 96<<20 || u.PeakRAM > 1<<30) {
 		t.Errorf("%d bytes of %s, want 96 MiB and some", u.PeakRAM, u.Memory)
+	}
+}
+
+// Samples in quick succession are one: a share of a short time says nothing.
+func TestSamplesApart(t *testing.T) {
+	w := watcher{least: 0.05}
+	w.add(Sample{At: 0.1, RAM: 7}, 0.1)
+	w.add(Sample{At: 0.2, RAM: 9}, 0.2)
+	w.add(Sample{At: 0.201, RAM: 8, GPU: 1}, 0.3)
+	got := w.use.Samples
+	if len(got) != 2 || got[1].At != 0.201 || got[1].RAM != 9 || got[1].GPU != 1 || math.Abs(got[1].CPU-percent(0.2, 0.101, processors)) > 1e-9 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -33,13 +33,14 @@ func Plot(id string, all []Measured) ([]byte, error) {
 	}
 	column := make([][]*plot.Plot, len(panels))
 	for i, p := range panels {
-		drawn, err := p.draw(all)
+		drawn, err := p.draw(all, i == 0)
 		if err != nil {
 			return nil, fmt.Errorf("efficiency: plot %s: %w", id, err)
 		}
 		if i == 0 {
 			drawn.Title.Text = id
 			drawn.Legend.Top = true
+			drawn.Y.Max *= 1 + 0.12*float64(len(all)) // room for it
 		}
 		if i == len(panels)-1 {
 			drawn.X.Label.Text = "s since the process was started"
@@ -49,8 +50,8 @@ func Plot(id string, all []Measured) ([]byte, error) {
 	return stacked(column)
 }
 
-// draw makes one panel.
-func (p panel) draw(all []Measured) (*plot.Plot, error) {
+// draw makes one panel; one legend is enough.
+func (p panel) draw(all []Measured, legend bool) (*plot.Plot, error) {
 	out := plot.New()
 	out.Y.Label.Text, out.Y.Min, out.X.Min = p.label, 0, 0
 	for i, m := range all {
@@ -64,7 +65,9 @@ func (p panel) draw(all []Measured) (*plot.Plot, error) {
 		}
 		line.Color = plotutil.Color(i)
 		out.Add(line)
-		out.Legend.Add(m.Title(), line)
+		if legend {
+			out.Legend.Add(m.Title(), line)
+		}
 	}
 	return out, nil
 }

@@ -24,7 +24,7 @@ func Watch(cmd *exec.Cmd, card func() int64) (Use, error) {
 func watch(cmd *exec.Cmd, card func() int64, s system, distance time.Duration) (Use, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = grace
-	w := watcher{system: s, card: card, use: Use{Memory: "pss", Load: s.load()}, start: time.Now()}
+	w := watcher{system: s, card: card, least: distance.Seconds() / 2, use: Use{Memory: "pss", Load: s.load()}, start: time.Now()}
 	if err := cmd.Start(); err != nil {
 		return Use{}, fmt.Errorf("efficiency: start %s: %w", cmd.Path, err)
 	}
@@ -50,7 +50,8 @@ type watcher struct {
 	system  system
 	card    func() int64
 	start   time.Time
-	cpu     float64 // seconds, at the last sample
+	least   float64   // seconds between samples
+	cpu     []float64 // seconds that were taken until each sample
 	sharing sharing
 	use     Use
 }
@@ -59,35 +60,41 @@ func (w *watcher) sample(pid int) {
 	pids := w.system.tree(pid)
 	s := Sample{}
 	s.RAM, w.use.Memory = w.sharing.memory(w.system, pids)
+	if w.card != nil {
+		s.GPU = w.card()
+	}
 	var cpu float64
 	for _, p := range pids {
 		cpu += w.system.cpuSeconds(p)
 	}
-	if s.RAM == 0 && cpu == 0 { // it is ending
-		return
+	s.At = time.Since(w.start).Seconds()
+	if s.RAM > 0 || cpu > 0 { // else it is ending
+		w.add(s, cpu)
 	}
-	if w.card != nil {
-		s.GPU = w.card()
-	}
-	w.add(s, cpu)
 }
 
-// add completes a sample by the CPU seconds that the processes have taken until now.
+// add takes a sample with the CPU seconds that the processes have taken until then. One
+// that follows too soon, as when this process had to wait for a processor, takes the
+// place of the one before: shares of a short time say nothing.
 func (w *watcher) add(s Sample, cpu float64) {
-	s.At = time.Since(w.start).Seconds()
-	before := 0.0
-	if n := len(w.use.Samples); n > 0 {
-		before = w.use.Samples[n-1].At
+	n := len(w.cpu)
+	if n > 0 && s.At-w.use.Samples[n-1].At < w.least {
+		n--
+		s.RAM, s.GPU = max(s.RAM, w.use.Samples[n].RAM), max(s.GPU, w.use.Samples[n].GPU)
 	}
-	cpu = max(cpu, w.cpu) // children that were not waited for take theirs with them
-	s.CPU = percent(cpu-w.cpu, s.At-before, processors)
-	w.cpu, w.use.Samples = cpu, append(w.use.Samples, s)
+	at, before := 0.0, 0.0
+	if n > 0 {
+		at, before = w.use.Samples[n-1].At, w.cpu[n-1]
+	}
+	cpu = max(cpu, before) // children that were not waited for take theirs with them
+	s.CPU = percent(cpu-before, s.At-at, processors)
+	w.cpu, w.use.Samples = append(w.cpu[:n], cpu), append(w.use.Samples[:n], s)
 }
 
 // end adds what the command took since the last sample.
 func (w *watcher) end(state *os.ProcessState) {
-	w.add(Sample{}, (state.UserTime() + state.SystemTime()).Seconds())
-	w.use.CPUSeconds = w.cpu
-	w.use.Seconds = w.use.Samples[len(w.use.Samples)-1].At
+	w.use.Seconds = time.Since(w.start).Seconds()
+	w.add(Sample{At: w.use.Seconds}, (state.UserTime() + state.SystemTime()).Seconds())
+	w.use.CPUSeconds = w.cpu[len(w.cpu)-1]
 	w.use.sum()
 }
