@@ -20,26 +20,41 @@ type EvaluateRequest struct {
 	References  string // folder or gs:// prefix
 	Dataset     string // address of the dataset.json that names the labels; empty: beside References
 	Rules       string // flare22, flare22-2024 or nnunet; empty: flare22
+	// CrossValidation, instead of folders, is the role whose models label the validation
+	// cases of their folds; Options.Dataset and Options.Store have them.
+	CrossValidation string
+	TryLargest      bool // also score the largest piece of each organ alone
 }
 
 // Evaluated is what evaluation reports.
 type Evaluated struct {
-	Table    score.Table `json:"table"`
-	New      int         `json:"new"`    // pairs that this run scored
-	Report   string      `json:"report"` // folder of table.json, scores.csv and nnU-Net's summary.json
-	Rejected []Rejected  `json:"rejected"`
+	Table    score.Table  `json:"table"`
+	Largest  *score.Table `json:"largest,omitempty"` // of the largest piece of each organ alone
+	New      int          `json:"new"`               // pairs that this run scored
+	Report   string       `json:"report"`            // folder of table.json, scores.csv and nnU-Net's summary.json
+	Rejected []Rejected   `json:"rejected"`
 }
 
 // String gives the table.
 func (e Evaluated) String() string {
-	return fmt.Sprintf("%s\n%d pairs are scored%s\nwritten to %s", strings.TrimRight(e.Table.String(), "\n"), e.Table.Cases, made(e.Table.Cases, e.New), e.Report)
+	text := strings.TrimRight(e.Table.String(), "\n")
+	if e.Largest != nil {
+		text += "\n" + largestText(e.Table, *e.Largest)
+	}
+	return fmt.Sprintf("%s\n%d pairs are scored%s\nwritten to %s", text, e.Table.Cases, made(e.Table.Cases, e.New), e.Report)
 }
 
 // Evaluate scores every reference that has a prediction. A reference without one is
 // rejected. nnU-Net's summary.json is written beside the predictions too.
 func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, error) {
+	if q.CrossValidation != "" {
+		if q.Predictions != "" || q.References != "" {
+			return Evaluated{}, misuse("--cross-validation and folders of label files exclude each other")
+		}
+		return crossValidate(ctx, o, q)
+	}
 	if q.Predictions == "" || q.References == "" {
-		return Evaluated{}, misuse("nothing to evaluate; give --predictions and --references, two folders of label files")
+		return Evaluated{}, misuse("nothing to evaluate; give --predictions and --references, two folders of label files, or --cross-validation")
 	}
 	rules, err := score.ParseRules(q.Rules)
 	if err != nil {
@@ -67,12 +82,30 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 		return Evaluated{}, err
 	}
 	c := score.Config{Store: r.store.Root(), Name: "evaluate", BudgetBytes: r.memory(), Options: score.Options{Rules: rules, Labels: labels, Ignore: max(ignore, 0)}}
-	table, fresh, err := r.score(ctx, "evaluate", "", c, pairs)
+	e, err := r.evaluated(ctx, c, pairs, q.TryLargest)
 	if err != nil {
 		return Evaluated{}, err
 	}
-	e := Evaluated{Table: table, New: fresh, Report: r.store.Address("report/" + c.Name), Rejected: r.refused}
 	return e, r.summaryBeside(ctx, c, q.Predictions)
+}
+
+// evaluated scores pairs, and once more with the largest pieces alone where that is to
+// be tried.
+func (r *run) evaluated(ctx context.Context, c score.Config, pairs []score.Pair, tryLargest bool) (e Evaluated, err error) {
+	if e.Table, e.New, err = r.score(ctx, c.Name, "", c, pairs); err != nil {
+		return e, err
+	}
+	e.Report = r.store.Address("report/" + c.Name)
+	if tryLargest {
+		c.Name, c.Options.KeepLargest = c.Name+"-largest", true
+		largest, _, err := r.score(ctx, c.Name, "", c, pairs)
+		if err != nil {
+			return e, err
+		}
+		e.Largest = &largest
+	}
+	e.Rejected = r.refused
+	return e, nil
 }
 
 // scheme is the address of the dataset.json that names the labels.

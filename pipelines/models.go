@@ -98,13 +98,22 @@ func (r *run) pick(ctx context.Context, name string) (string, []model, error) {
 		}
 		return r.named(ctx, n)
 	}
+	text, models, err := r.best(ctx)
+	if errors.Is(err, errUntrained) {
+		err = fmt.Errorf("pipelines: %s has no trained model; run `noisystudent loop` or `noisystudent train` first", r.store.Root())
+	}
+	return text, models, err
+}
+
+// best is the best model that is trained; without any the error is errUntrained.
+func (r *run) best(ctx context.Context) (string, []model, error) {
 	for _, n := range []modelName{{fit.Finetuned, -1}, {fit.Student, -1}, {"", -1}} {
 		text, models, err := r.named(ctx, n)
 		if !errors.Is(err, errUntrained) {
 			return text, models, err
 		}
 	}
-	return "", nil, fmt.Errorf("pipelines: %s has no trained model; run `noisystudent loop` or `noisystudent train` first", r.store.Root())
+	return "", nil, errUntrained
 }
 
 // named returns models by name, with what people call them.

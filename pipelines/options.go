@@ -33,6 +33,7 @@ type Options struct {
 	Seed           uint64   // of everything random
 	Preset         string   // of the plan
 	Set            []string // plan fields, name=value
+	KeepLargest    []string // names for the plan's inference.keep_largest
 	Replan         bool     // make the plan anew
 	Retrain        bool     // start models over that were trained from other inputs
 	Progress       Progress // may be nil
@@ -107,6 +108,9 @@ func (o Options) overrides() (map[string]string, error) {
 				fields[path] = o.Precision
 			}
 		}
+	}
+	if err == nil && len(o.KeepLargest) > 0 {
+		fields["inference.keep_largest"] = strings.Join(o.KeepLargest, ",")
 	}
 	return fields, err
 }

@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -12,6 +13,7 @@ import (
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/shard"
+	"noisystudent/transforms/statistics"
 )
 
 // PredictRequest says what to label, by which model, and where the labels go.
@@ -21,6 +23,9 @@ type PredictRequest struct {
 	Model  string // finetuned, student, ensemble, control, ROLE/FOLD, or empty: the best there is
 	Export string // labels or probabilities; empty: the plan's
 	Mirror string // axes; empty: the plan's
+	// KeepLargest names organs of which the largest piece is kept, or none; empty: the plan's.
+	KeepLargest []string
+	Statistics  bool // also measure the organs, and flag what a person should look at
 }
 
 // check reports what cannot be meant, before anything is opened.
@@ -47,11 +52,17 @@ type Predicted struct {
 	Cases    int        `json:"cases"`
 	New      int        `json:"new"` // that this run labelled
 	Rejected []Rejected `json:"rejected"`
+	// Statistics of the labels, where they were asked for.
+	Statistics *Measured `json:"statistics,omitempty"`
 }
 
 // String says what was done.
 func (p Predicted) String() string {
-	return fmt.Sprintf("%d scans are labelled by %s in %s%s", p.Cases, p.Model, p.Output, made(p.Cases, p.New))
+	text := fmt.Sprintf("%d scans are labelled by %s in %s%s", p.Cases, p.Model, p.Output, made(p.Cases, p.New))
+	if p.Statistics != nil {
+		text += "\n" + p.Statistics.String()
+	}
+	return text
 }
 
 // Predict labels scans with a model of the store. It trains nothing.
@@ -84,7 +95,26 @@ func Predict(ctx context.Context, o Options, q PredictRequest) (Predicted, error
 	}
 	c.Output, r.outputs = out.Root(), []*store.Store{out}
 	done, err := r.predict(ctx, "predict", "", c, list)
-	return Predicted{name, c.Digest(), c.Output, len(done.good), len(done.fresh), r.refused}, err
+	p := Predicted{Model: name, Digest: c.Digest(), Output: c.Output, Cases: len(done.good), New: len(done.fresh)}
+	if err == nil && q.Statistics && p.Cases > 0 {
+		p.Statistics, err = r.predictedStatistics(ctx, c, done.good)
+	}
+	p.Rejected = r.refused
+	return p, err
+}
+
+// predictedStatistics measures the organs of scans that were labelled; the report is
+// report/statistics/predict-<digest>/ of the store.
+func (r *run) predictedStatistics(ctx context.Context, c predict.Config, labelled []cases.Case) (*Measured, error) {
+	list := slices.Clone(labelled)
+	for i, x := range list {
+		list[i].Labels = r.store.Address(c.Key(x.ID))
+	}
+	m, err := r.measuredScans(ctx, statistics.Config{
+		Store: r.store.Root(), Name: c.Stage(), Labels: r.plan.Labels, Ignore: r.plan.Ignore,
+		BudgetBytes: r.memory(), Certainty: predict.TookPrefix(c.Stage()),
+	}, list)
+	return &m, err
 }
 
 // openPredict opens a run that needs a plan and no dataset.
@@ -109,6 +139,12 @@ func (r *run) override(q PredictRequest) error {
 	}
 	if q.Mirror != "" {
 		r.plan.Inference.Mirror = q.Mirror
+	}
+	if len(q.KeepLargest) > 0 {
+		r.plan.Inference.KeepLargest = q.KeepLargest
+		if slices.Equal(q.KeepLargest, []string{"none"}) {
+			r.plan.Inference.KeepLargest = nil
+		}
 	}
 	if r.Precision != "" && r.Precision != auto {
 		r.plan.Inference.Precision = r.Precision

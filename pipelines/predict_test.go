@@ -2,7 +2,10 @@ package pipelines
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +14,8 @@ import (
 
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
+	"noisystudent/transforms/score"
+	"noisystudent/transforms/statistics"
 )
 
 // TestPredictAndEvaluate labels scans with every model of a store and scores them.
@@ -79,7 +84,118 @@ func TestPredictAndEvaluate(t *testing.T) {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}
+	predictedStatistics(t, o, PredictRequest{Input: input, Output: out, Model: "ensemble", Statistics: true})
 	evaluate(t, root, out)
+	crossValidated(t, root, st)
+	benched(t, st, input)
+}
+
+// predictedStatistics measures what was predicted, and how sure the models were.
+func predictedStatistics(t *testing.T, o Options, q PredictRequest) {
+	p, err := Predict(t.Context(), o, q)
+	if err != nil || p.New != 0 || p.Statistics == nil || p.Statistics.Cases != 3 || p.Statistics.New != 3 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	text, _ := contents(t, p.Statistics.Report)
+	for _, name := range []string{"statistics.csv", "statistics.parquet", "flags.csv"} {
+		if text[name] == "" {
+			t.Errorf("no %s in %s", name, p.Statistics.Report)
+		}
+	}
+	// Networks of a step or two are sure of nothing.
+	unsure := func(f statistics.Flag) bool { return f.Kind == statistics.Disagree }
+	if !slices.ContainsFunc(p.Statistics.Flags, unsure) || !strings.Contains(p.String(), "teachers-disagree") {
+		t.Errorf("flags %+v", p.Statistics.Flags)
+	}
+	if again, err := Predict(t.Context(), o, q); err != nil || again.Statistics.New != 0 || len(again.Statistics.Flags) != len(p.Statistics.Flags) {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+}
+
+// crossValidated scores labelled cases by the teachers that have not learned from them.
+func crossValidated(t *testing.T, root, st string) {
+	q := EvaluateRequest{CrossValidation: "teacher", TryLargest: true}
+	o := Options{Store: st, Dataset: root, Progress: &notes{}}
+	e, err := Evaluate(t.Context(), o, q)
+	if err != nil || e.Table.Cases != 2 || e.New != 2 || e.Largest == nil || e.Largest.Cases != 2 || !strings.Contains(e.String(), "--keep-largest") {
+		t.Fatalf("%v, %v", e, err)
+	}
+	if again, err := Evaluate(t.Context(), o, q); err != nil || again.New != 0 || again.String() == e.String() {
+		t.Errorf("%v, %v", again, err)
+	}
+	q.CrossValidation = "student"
+	if s, err := Evaluate(t.Context(), o, q); err != nil || s.Table.Cases != 2 || s.Report == e.Report {
+		t.Errorf("students: %v, %v", s, err)
+	}
+}
+
+// benched finds the models of the systems, and labels with the store of a bench as with
+// the one that its weights are from.
+func benched(t *testing.T, st, input string) {
+	o := Options{Store: st, Device: "cpu", Progress: &notes{}}
+	list, err := subjectsOf(t.Context(), o, EfficiencyRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range list {
+		got = append(got, s.Title()+": "+s.Model)
+	}
+	want := []string{"nnunet: ", "nnunet mirrored x,y,z: ", "low-footprint: teacher fold 0", "student: finetuned fold "}
+	if len(got) != 4 || !slices.Equal(got[:3], want[:3]) || !strings.HasPrefix(got[3], want[3]) {
+		t.Fatalf("systems %q, want %q", got, want)
+	}
+	if _, err := subjectsOf(t.Context(), o, EfficiencyRequest{Model: "control"}); !errors.Is(err, errUntrained) {
+		t.Errorf("a model that is not there: %v", err)
+	}
+	if _, err := subjectsOf(t.Context(), o, EfficiencyRequest{NNUNet: st}); err == nil || !strings.Contains(err.Error(), "not nnunet") {
+		t.Errorf("a store of another preset for nnU-Net: %v", err)
+	}
+	b := bench{subject: list[3]}
+	if err := b.ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	labels := func(store, model string) map[string]string {
+		out := t.TempDir()
+		if _, err := Predict(t.Context(), Options{Store: store, Device: "cpu"}, PredictRequest{Input: input, Output: out, Model: model}); err != nil {
+			t.Fatal(err)
+		}
+		text, _ := contents(t, out)
+		return text
+	}
+	if here, there := labels(b.folder, b.model()), labels(st, ""); len(here) != 3 || !maps.Equal(here, there) {
+		t.Error("a bench labels otherwise than the model it measures")
+	}
+}
+
+// A card's memory is what the process says on /metrics.
+func TestCardMemory(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "noisystudent_card_memory_bytes{card=\"0\",which=\"now\"} 1.5e+09\nnoisystudent_card_memory_bytes{card=\"0\",which=\"peak\"} 9e+09\nother 4\n")
+	}))
+	if got := cardMemory(server.URL)(); got != 1_500_000_000 {
+		t.Errorf("%d bytes", got)
+	}
+	server.Close()
+	if got := cardMemory(server.URL)(); got != 0 {
+		t.Errorf("%d bytes of a process that does not answer", got)
+	}
+}
+
+func TestLargestText(t *testing.T) {
+	line := func(name string, dsc float64, cases int) score.Line {
+		return score.Line{Name: name, Mean: score.Mean{DSC: dsc}, Cases: cases}
+	}
+	all := score.Table{Lines: []score.Line{line("liver", 0.8, 2), line("right kidney", 0.5, 2), line("spleen", 0, 0)}}
+	better := score.Table{Lines: []score.Line{line("liver", 0.79, 2), line("right kidney", 0.6, 2), line("spleen", 0, 0)}}
+	text := largestText(all, better)
+	if !strings.Contains(text, "--keep-largest 'right kidney' would raise") || !strings.Contains(text, "-1.00") || strings.Contains(text, "spleen") {
+		t.Error(text)
+	}
+	if text := largestText(all, all); !strings.Contains(text, "of no organ") {
+		t.Error(text)
+	}
 }
 
 // evaluate scores predictions, of which one goes missing.

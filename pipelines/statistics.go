@@ -76,19 +76,30 @@ func Statistics(ctx context.Context, o Options, q StatisticsRequest) (Measured, 
 			return Measured{}, err
 		}
 	}
-	_, err = r.store.Stat(ctx, statistics.ReferenceKey(measuredUsual))
+	c.Name = measuredScans
+	m, err := r.measuredScans(ctx, c, list)
+	if err != nil {
+		return Measured{}, err
+	}
+	m.Rejected = r.refused
+	return m, nil
+}
+
+// measuredScans measures scans and compares them with the labelled cases, where those
+// were measured before.
+func (r *run) measuredScans(ctx context.Context, c statistics.Config, list []cases.Case) (Measured, error) {
+	_, err := r.store.Stat(ctx, statistics.ReferenceKey(measuredUsual))
 	switch {
 	case err == nil:
 		c.Reference = measuredUsual
 	case !errors.Is(err, fs.ErrNotExist):
 		return Measured{}, err
 	}
-	c.Name = measuredScans
 	done, err := r.measureScans(ctx, "statistics", c, list)
 	if err != nil {
 		return Measured{}, err
 	}
-	m := Measured{Cases: len(done.good), New: len(done.fresh), Compared: c.Reference != "", Flags: []statistics.Flag{}, Report: r.store.Address(statistics.ReportFolder(c.Name)), Rejected: r.refused}
+	m := Measured{Cases: len(done.good), New: len(done.fresh), Compared: c.Reference != "", Flags: []statistics.Flag{}, Report: r.store.Address(statistics.ReportFolder(c.Name)), Rejected: []Rejected{}}
 	_, err = r.readJSON(ctx, path.Join(statistics.ReportFolder(c.Name), "flags.json"), &m.Flags)
 	return m, err
 }

@@ -122,12 +122,20 @@ func checkTensor(v Tensor, shape []int) error {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// Init starts a training: kernels from He's normal distribution for a leaky slope
-// of 0.01, biases 0, norms 1 and 0, no optimiser memory. The values depend on the
-// stream and on the parameter's name only. Reference: nnU-Net's InitWeights_He.
+// Init starts a training from Random weights, with no optimiser memory.
 func (t *Trainer) Init(s *random.Stream) error {
+	if err := t.Restore(State{Weights: Random(t.config.Spec, s)}); err != nil {
+		return fmt.Errorf("engine: init: %w", err)
+	}
+	return nil
+}
+
+// Random draws the weights of a network: kernels from He's normal distribution for a
+// leaky slope of 0.01, biases 0, norms 1 and 0. The values depend on the stream and on
+// the parameter's name only. Reference: nnU-Net's InitWeights_He.
+func Random(spec unet.Spec, s *random.Stream) map[string]Tensor {
 	weights := map[string]Tensor{}
-	for _, p := range unet.Params(t.config.Spec) {
+	for _, p := range unet.Params(spec) {
 		data, own := make([]float32, p.Len()), s.Child(random.Key(p.Name))
 		for i := range data {
 			data[i] = p.Value
@@ -137,8 +145,5 @@ func (t *Trainer) Init(s *random.Stream) error {
 		}
 		weights[p.Name] = Tensor{p.Shape, data}
 	}
-	if err := t.Restore(State{Weights: weights}); err != nil {
-		return fmt.Errorf("engine: init: %w", err)
-	}
-	return nil
+	return weights
 }

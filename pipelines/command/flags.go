@@ -84,7 +84,7 @@ func (c *session) datasetFlags(cmd *cobra.Command) {
 	f, o := cmd.Flags(), &c.shared
 	f.StringVar(&o.Dataset, "dataset", "", "folder or gs:// prefix with dataset.json, imagesTr, labelsTr, imagesUn")
 	f.StringVar(&o.UnlabelledPool, "unlabelled-scans", "", "glob or prefix of more unlabelled scans")
-	f.StringVar(&o.Preset, "preset", "", "preset of the plan: "+strings.Join(plan.Presets(), ", ")+" (default low-footprint)")
+	f.StringVar(&o.Preset, "preset", "", "preset of the plan: "+strings.Join(plan.Presets(), ", ")+" (default student)")
 	f.StringArrayVar(&o.Set, "set", nil, "plan field, NAME=VALUE; may be repeated")
 	f.BoolVar(&o.Replan, "replan", false, "make plan.json anew")
 	f.BoolVar(&o.Retrain, "retrain", false, "start models over that were trained from other inputs")

@@ -92,6 +92,7 @@ func pseudolabelCommand(c *session) *cobra.Command {
 		}),
 	}
 	c.datasetFlags(cmd)
+	cmd.Flags().StringSliceVar(&c.shared.KeepLargest, "keep-largest", nil, "organs of which only the largest piece is kept: the plan's inference.keep_largest (default none, as in the paper)")
 	return cmd
 }
 
@@ -114,6 +115,7 @@ func predictCommand(c *session) *cobra.Command {
 	f.StringVar(&q.Input, "input", "", "scans, NIfTI or DICOM: a glob, a folder or a gs:// prefix")
 	f.StringVar(&q.Output, "output", "", "folder or gs:// prefix for <case>.nii.gz")
 	modelFlags(cmd, &q)
+	f.BoolVar(&q.Statistics, "statistics", false, "also measure every organ as the command statistics does, and flag what a person should look at, where teachers disagree too")
 	require(cmd, "store", "input", "output")
 	return cmd
 }
@@ -124,28 +126,32 @@ func modelFlags(cmd *cobra.Command, q *pipelines.PredictRequest) {
 	f.StringVar(&q.Model, "model", "", "finetuned, student, ensemble, control, or ROLE/FOLD such as teacher/0 (default the best there is)")
 	f.StringVar(&q.Export, "export", "", "labels (arg-max first) or probabilities (nnU-Net's order) (default the plan's)")
 	f.StringVar(&q.Mirror, "mirror", "", "axes to mirror, such as x,y,z, or none (default the plan's)")
+	f.StringSliceVar(&q.KeepLargest, "keep-largest", nil, "organs of which only the largest piece is kept, such as 'liver,right kidney', or none (default the plan's; evaluate --try-largest says where it helps)")
 }
 
 func evaluateCommand(c *session) *cobra.Command {
 	var q pipelines.EvaluateRequest
 	cmd := &cobra.Command{
-		Use:     "evaluate",
-		Short:   "Score predictions against references: DSC and NSD, per organ and mean",
-		Example: "  noisystudent evaluate --predictions labels --references Dataset022_FLARE22/labelsTs",
-		Args:    noArgs,
+		Use:   "evaluate",
+		Short: "Score predictions against references: DSC and NSD, per organ and mean",
+		Example: `  noisystudent evaluate --predictions labels --references Dataset022_FLARE22/labelsTs
+  noisystudent evaluate --store store --dataset Dataset022_FLARE22 --cross-validation teacher --try-largest`,
+		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Evaluate(ctx, o, q)
 			return r, r.Rejected, err
 		}),
 	}
-	c.pipelineFlags(cmd, "device", "seed", "cpu", "precision", "exact", "shards")
+	c.pipelineFlags(cmd, "seed", "cpu", "precision", "exact", "shards")
 	f := cmd.Flags()
 	f.Lookup("store").Usage = "folder or gs://BUCKET/PREFIX for ledger and report (default the predictions' folder)"
+	f.StringVar(&c.shared.Dataset, "dataset", "", "with --cross-validation: folder or gs:// prefix of the labelled cases")
+	f.StringVar(&q.CrossValidation, "cross-validation", "", "instead of folders: score the labelled cases, each labelled by the model of its fold, teacher or student")
+	f.BoolVar(&q.TryLargest, "try-largest", false, "also score the largest piece of each organ alone, and say for which --keep-largest would help; best on --cross-validation")
 	f.StringVar(&q.Predictions, "predictions", "", "folder or gs:// prefix of predicted labels")
 	f.StringVar(&q.References, "references", "", "folder or gs:// prefix of reference labels")
 	f.StringVar(&q.Dataset, "dataset-json", "", "dataset.json that names the labels (default beside the references' folder)")
 	f.StringVar(&q.Rules, "rules", "flare22", "flare22, flare22-2024 or nnunet")
-	require(cmd, "predictions", "references")
 	return cmd
 }
 

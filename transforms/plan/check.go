@@ -142,6 +142,11 @@ func (p Plan) checkInference() error {
 			return fmt.Errorf("inference.mirror %q names an axis twice", i.Mirror)
 		}
 	}
+	for _, name := range i.KeepLargest {
+		if p.labelOf(name) == 0 {
+			return fmt.Errorf("inference.keep_largest: there is no label %q; the labels are %s", name, p.labelNames())
+		}
+	}
 	return firstOf(
 		within("inference.step_size", i.StepSize, 0.05, 1),
 		oneOf("inference.blend", i.Blend, "logits", "softmax"),

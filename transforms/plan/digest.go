@@ -1,6 +1,10 @@
 package plan
 
-import "noisystudent/transforms/manifest"
+import (
+	"slices"
+
+	"noisystudent/transforms/manifest"
+)
 
 // Digest names the plan by every decision that can change a byte of any output.
 // Names, presets and reasons are not among them.
@@ -13,6 +17,7 @@ func (p Plan) Digest() string {
 // Digested returns the settings as digests hold them.
 func (i Inference) Digested() Inference {
 	i.Precision = digested(i.Precision)
+	i.KeepLargest = slices.Compact(slices.Sorted(slices.Values(i.KeepLargest))) // empty is nil, and left out
 	return i
 }
 

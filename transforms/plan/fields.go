@@ -90,6 +90,9 @@ func setValue(l leaf, text string) error {
 		raw = string(quoted)
 	case (kind == reflect.Slice || kind == reflect.Array) && !strings.HasPrefix(strings.TrimSpace(text), "["):
 		raw = "[" + text + "]"
+		if l.value.Type().Elem().Kind() == reflect.String {
+			raw = words(text)
+		}
 	}
 	fresh := reflect.New(l.value.Type())
 	if err := decodeStrict([]byte(raw), fresh, l.path); err != nil {
@@ -97,6 +100,18 @@ func setValue(l leaf, text string) error {
 	}
 	l.value.Set(fresh.Elem())
 	return nil
+}
+
+// words gives the JSON of words that commas separate.
+func words(text string) string {
+	list := []string{}
+	for _, word := range strings.Split(text, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			list = append(list, word)
+		}
+	}
+	raw, _ := json.Marshal(list)
+	return string(raw)
 }
 
 // nearest names the fields that end like the wrong path, or all groups.

@@ -6,6 +6,8 @@
 package plan
 
 import (
+	"strings"
+
 	"noisystudent/model/unet"
 	"noisystudent/transforms/cases"
 )
@@ -18,7 +20,7 @@ const FormatVersion = 2
 type Plan struct {
 	Format      int           `json:"format"`
 	DatasetName string        `json:"dataset_name"`
-	Preset      string        `json:"preset"`      // low-footprint, nnunet or demo
+	Preset      string        `json:"preset"`      // student, low-footprint, nnunet or demo
 	Orientation string        `json:"orientation"` // ras or stored
 	Labels      []cases.Label `json:"labels"`
 	Ignore      int           `json:"ignore_label"`                // -1: none
@@ -77,7 +79,38 @@ type Inference struct {
 	Mirror   string  `json:"mirror"`    // none, or axes such as x,y,z
 	// Precision is fp32, bf16, fp16 or exact.
 	Precision string `json:"precision,omitempty"`
+	// KeepLargest names the labels of which only the largest connected piece is kept (see
+	// statistics.KeepLargest). Empty: nothing is removed, as in the paper.
+	KeepLargest []string `json:"keep_largest,omitempty"`
 }
 
 // Classes returns the number of network outputs, background included.
 func (p Plan) Classes() int { return len(p.Labels) + 1 }
+
+// KeptLargest returns the ids of the labels that Inference.KeepLargest names.
+func (p Plan) KeptLargest() []int {
+	var ids []int
+	for _, name := range p.Inference.KeepLargest {
+		ids = append(ids, p.labelOf(name))
+	}
+	return ids
+}
+
+// labelOf returns the id of a label by its name, 0 where there is none.
+func (p Plan) labelOf(name string) int {
+	for _, l := range p.Labels {
+		if l.Name == name {
+			return l.ID
+		}
+	}
+	return 0
+}
+
+// labelNames lists the labels for messages.
+func (p Plan) labelNames() string {
+	names := make([]string, len(p.Labels))
+	for i, l := range p.Labels {
+		names[i] = l.Name
+	}
+	return strings.Join(names, ", ")
+}

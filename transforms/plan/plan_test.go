@@ -64,7 +64,8 @@ func TestSettingsOfThePaper(t *testing.T) {
 		"inference.step_size": "0.5", "inference.blend": "logits", "inference.mirror": "none",
 	}
 	for preset, own := range map[string]map[string]string{
-		LowFootprint: {"training.teacher_augment": "teacher", "inference.export": "labels", "batch_size": "4"},
+		Student:      {"training.teacher_augment": "teacher", "inference.export": "labels", "batch_size": "4"},
+		LowFootprint: {"training.teacher_augment": "teacher", "inference.export": "probabilities", "batch_size": "4"},
 		NNUNet:       {"training.teacher_augment": "nnunet", "inference.export": "probabilities", "batch_size": "2"},
 	} {
 		p := made(t, Options{Preset: preset})
@@ -97,6 +98,7 @@ func TestOverrides(t *testing.T) {
 		{"training.class_weights=frequency^-1", func(p Plan) bool { return p.Training.ClassWeights[1] == 9 }},
 		{"training.class_weights=", func(p Plan) bool { return len(p.Training.ClassWeights) == 0 }},
 		{"inference.mirror=x,y", func(p Plan) bool { return p.Inference.Mirror == "x,y" }},
+		{"inference.keep_largest=c, a", func(p Plan) bool { return slices.Equal(p.KeptLargest(), []int{3, 1}) }},
 		{"training.student_all_labels=false", func(p Plan) bool { return !p.Training.StudentAllLabels }},
 		{"batch_dice=true", func(p Plan) bool { return p.BatchDice }},
 		{"foreground_intensity_properties.mean=1.5", func(p Plan) bool { return p.Intensity.Mean == 1.5 && p.Intensity.SD == base.Intensity.SD }},
@@ -140,6 +142,7 @@ func TestOverrideErrors(t *testing.T) {
 		"training.precision=half":                     "want one of fp32, bf16, fp16, exact",
 		"training.mirror=left":                        "want one of plain, laterality, none",
 		"inference.mirror=x,x":                        "names an axis twice",
+		"inference.keep_largest=a,nose":               "no label \"nose\"; the labels are a, b, c, d",
 		"spacing=0,1,1":                               "spacing 0",
 		"architecture.features_per_stage=8..4":        "want two numbers",
 		"architecture.n_conv_per_stage=1..,2..":       "want 4",
@@ -181,7 +184,7 @@ func TestMakeErrors(t *testing.T) {
 		{noHU, Options{}, "no intensities"},
 		{otherWay, Options{Orientation: "ras"}, "taken in stored"},
 		{odd, Options{}, "spacing [5 0 5] mm"},
-		{small(), Options{Preset: "huge"}, "there are demo, low-footprint, nnunet"},
+		{small(), Options{Preset: "huge"}, "there are demo, low-footprint, nnunet, student"},
 	} {
 		if _, err := Make(c.facts, dataset(5), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want one with %q", err, c.want)

@@ -13,9 +13,9 @@ import (
 	"noisystudent/transforms/fingerprint"
 )
 
-// Options of Make. The zero value plans the paper's low-footprint network.
+// Options of Make. The zero value plans the paper's network and inference.
 type Options struct {
-	Preset      string // low-footprint (default), nnunet or demo
+	Preset      string // student (default), low-footprint, nnunet or demo
 	Orientation string // ras or stored, which must be the fingerprint's (default)
 	Seed        uint64
 	// Overrides sets fields by their path in plan.json, such as
@@ -43,6 +43,7 @@ func Make(f fingerprint.Fingerprint, d *cases.Dataset, o Options) (Plan, error) 
 	m.choose("batch_dice", m.batchDice)
 	m.choose("foreground_intensity_properties", m.intensity)
 	m.choose("training.class_weights", m.classWeights)
+	m.choose("inference.keep_largest", m.keepLargest)
 	for _, path := range slices.Sorted(maps.Keys(m.given)) {
 		m.choose(path, nil)
 	}
@@ -74,7 +75,7 @@ func newPlanner(f fingerprint.Fingerprint, d *cases.Dataset, o Options) (*planne
 	}
 	taken := orElse(f.Orientation, "stored") // nnU-Net's own file does not say
 	m := &planner{facts: f, taken: taken, outputs: d.Classes(), p: Plan{
-		Format: FormatVersion, DatasetName: d.Name, Preset: orElse(o.Preset, LowFootprint), Orientation: orElse(o.Orientation, taken),
+		Format: FormatVersion, DatasetName: d.Name, Preset: orElse(o.Preset, Student), Orientation: orElse(o.Orientation, taken),
 		Labels: d.Labels, Ignore: d.Ignore, Seed: o.Seed, Reasons: map[string]string{},
 	}}
 	if m.p.Ignore >= 0 {
@@ -208,6 +209,10 @@ func (m *planner) batchDice() {
 
 func (m *planner) classWeights() {
 	m.reason("training.class_weights", "none: every class counts the same")
+}
+
+func (m *planner) keepLargest() {
+	m.reason("inference.keep_largest", "none: the paper does no post-processing")
 }
 
 func (m *planner) intensity() {

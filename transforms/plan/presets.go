@@ -9,8 +9,9 @@ import (
 
 // Names of the presets.
 const (
-	LowFootprint = "low-footprint" // the paper's: half of nnU-Net's features, twice its batch
-	NNUNet       = "nnunet"        // nnU-Net's own network, as its planner sizes it
+	Student      = "student"       // the paper's: half of nnU-Net's features, twice its batch, arg-max before labels are resampled
+	LowFootprint = "low-footprint" // the same network with nnU-Net's inference: probabilities are resampled
+	NNUNet       = "nnunet"        // nnU-Net's own network, as its planner sizes it, and its inference
 	Demo         = "demo"          // minutes on a CPU: 5 mm voxels, a few labelled cases
 )
 
@@ -47,15 +48,18 @@ var common = []setting{
 	{"inference.precision", FP32, "float32; transformed products within 1e-4 of the definition are allowed"},
 }
 
+// halved is nnU-Net's network with half of its features.
+var halved = []setting{
+	{"architecture.features_per_stage", "16..320", "half of nnU-Net's 32, doubled per stage up to its limit of 320"},
+	{"batch_size", "4", "the paper: the memory saved by halving the features goes into the batch"},
+}
+
+var resampled = setting{"inference.export", "probabilities", "nnU-Net: resample, then arg-max"}
+
 var presets = map[string][]setting{
-	LowFootprint: {
-		{"architecture.features_per_stage", "16..320", "half of nnU-Net's 32, doubled per stage up to its limit of 320"},
-		{"batch_size", "4", "the paper: the memory saved by halving the features goes into the batch"},
-	},
-	NNUNet: {
-		{"training.teacher_augment", "nnunet", "nnU-Net's own augmentation"},
-		{"inference.export", "probabilities", "nnU-Net: resample, then arg-max"},
-	},
+	Student:      halved,
+	LowFootprint: append(slices.Clone(halved), resampled),
+	NNUNet:       {{"training.teacher_augment", "nnunet", "nnU-Net's own augmentation"}, resampled},
 	Demo: {
 		{"spacing", "5,5,5", "demo: coarse voxels, so that a CPU trains in minutes"},
 		{"patch_size", "16,48,64", "demo: nearly a whole case of 18x48x64 voxels"},

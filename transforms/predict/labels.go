@@ -9,6 +9,9 @@ type Result struct {
 	Confidence float64
 	// Voxels counts labels by class.
 	Voxels []int64
+	// Certainty is the mean top probability over the voxels of each class; 0 for background
+	// and where there are none.
+	Certainty []float64
 	// Seconds is how long Config.Labels had a network for it.
 	Seconds float64
 }
@@ -19,50 +22,88 @@ type Result struct {
 func Labels(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings) (*Result, error) {
 	r := &Result{Labels: make([]uint8, voxels(shape)), Voxels: make([]int64, s.Classes)}
 	area := shape[1] * shape[2]
-	logits := len(models) == 1 && !s.Softmax
-	var confidence float64
+	certain := newCertainty(shape, len(models), s)
 	s.Scores = false
 	err := Segment(ctx, image, shape, network, models, s, func(z int, f Finished) error {
 		copy(r.Labels[z*area:], f.Labels)
-		for _, label := range f.Labels {
-			r.Voxels[label]++
-		}
-		confidence += certainty(f, shape, logits)
+		certain.add(f)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	copy(r.Voxels, certain.voxels)
 	if foreground := int64(len(r.Labels)) - r.Voxels[0]; foreground > 0 {
-		r.Confidence = confidence / float64(foreground)
+		r.Confidence = certain.foreground / float64(foreground)
 	}
+	r.Certainty = certain.means()
 	return r, nil
 }
 
-// certainty sums the probabilities of the foreground labels of a plane. Rows are
-// summed apart and then in order, so that the sum does not depend on the threads.
-func certainty(f Finished, shape [3]int, logits bool) float64 {
-	h, w := shape[1], shape[2]
-	sums := make([]float64, h)
-	parallel(h, func(_, y int) {
-		for i := y * w; i < (y+1)*w; i++ {
-			label := int(f.Labels[i])
-			switch {
-			case label == 0:
-			case f.Probability != nil:
-				sums[y] += float64(f.Probability[i])
-			case logits:
-				sums[y] += probability(f.Scores, i, h*w, label)
-			default:
-				sums[y] += float64(f.Scores[label*h*w+i])
+// certainty sums the probabilities of labels, plane by plane.
+type certainty struct {
+	h, w       int
+	logits     bool      // what scores are
+	foreground float64   // over all classes but background
+	sums       []float64 // by class; background is not summed
+	voxels     []int64   // by class
+	rows       []float64 // scratch: a row's sum, and its sums by class
+}
+
+func newCertainty(shape [3]int, models int, s Settings) *certainty {
+	return &certainty{
+		h: shape[1], w: shape[2], logits: models == 1 && !s.Softmax,
+		sums: make([]float64, s.Classes), voxels: make([]int64, s.Classes), rows: make([]float64, shape[1]*(1+s.Classes)),
+	}
+}
+
+// add takes a plane. Rows are summed apart and then in order, so that the sums do not
+// depend on the threads.
+func (c *certainty) add(f Finished) {
+	for _, label := range f.Labels {
+		c.voxels[label]++
+	}
+	n := 1 + len(c.sums)
+	clear(c.rows)
+	parallel(c.h, func(_, y int) {
+		row := c.rows[y*n:][:n]
+		for i := y * c.w; i < (y+1)*c.w; i++ {
+			if label := int(f.Labels[i]); label > 0 {
+				p := c.probability(f, i, label)
+				row[0] += p
+				row[1+label] += p
 			}
 		}
 	})
-	var sum float64
-	for _, s := range sums {
-		sum += s
+	var plane float64
+	for y := range c.h {
+		plane += c.rows[y*n]
+		for class := range c.sums {
+			c.sums[class] += c.rows[y*n+1+class]
+		}
 	}
-	return sum
+	c.foreground += plane
+}
+
+func (c *certainty) probability(f Finished, i, label int) float64 {
+	switch {
+	case f.Probability != nil:
+		return float64(f.Probability[i])
+	case c.logits:
+		return probability(f.Scores, i, c.h*c.w, label)
+	}
+	return float64(f.Scores[label*c.h*c.w+i])
+}
+
+// means are by class; 0 for background and for classes without a voxel.
+func (c *certainty) means() []float64 {
+	out := make([]float64, len(c.sums))
+	for class, sum := range c.sums {
+		if c.voxels[class] > 0 {
+			out[class] = sum / float64(c.voxels[class])
+		}
+	}
+	return out
 }
 
 // probability is the softmax at voxel i of the class with the largest logit.

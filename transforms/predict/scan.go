@@ -33,6 +33,7 @@ import (
 	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
+	"noisystudent/transforms/statistics"
 )
 
 // Scan labels one scan and stores the labels on the scan's own grid. Where the
@@ -98,8 +99,9 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 		runtime.GC() // the scan as it was read is garbage by now, of the size of what comes
 	}
 	took := Took{Case: scan.ID, Passes: c.Passes(g)}
-	labels, err := c.onGrid(ctx, st, p, &took.Seconds)
+	labels, err := c.onGrid(ctx, st, p, &took)
 	if err == nil {
+		statistics.KeepLargest(labels.Data, labels.Shape, c.Plan.KeptLargest())
 		err = took.Record(ctx, st, c.Stage())
 	}
 	if err != nil {
@@ -127,8 +129,8 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 }
 
 // onGrid segments a scan whose planes are prepared when tiles need them, and puts its labels
-// on its own grid as planes are finished.
-func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, seconds *float64) (*volume.Labels, error) {
+// on its own grid as planes are finished. It notes what that took, and how sure the models were.
+func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, took *Took) (*volume.Labels, error) {
 	scores := c.Plan.Inference.Export == "probabilities"
 	var byScores *resample.Exporter
 	var nearest *resample.LabelExporter
@@ -138,9 +140,12 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, s
 		nearest = p.LabelExporter()
 	}
 	var err error
-	*seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
+	took.Seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
+		certain := newCertainty(p.Shape, len(models), s)
+		defer func() { took.Certainty = certain.means() }()
 		s.Scores = scores
 		return SegmentPlanes(ctx, p, p.Shape, n, models, s, func(_ int, f Finished) error {
+			certain.add(f)
 			if scores {
 				return byScores.Plane(ctx, f.Scores, f.Labels)
 			}

@@ -20,6 +20,7 @@ import (
 	"noisystudent/transforms/fit/fittest"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/plan"
+	"noisystudent/transforms/statistics"
 )
 
 // ready returns a store with models of random weights and the configuration of
@@ -84,6 +85,7 @@ func TestDigestNamesWhatMatters(t *testing.T) {
 		"network":   func(c *Config) { c.Plan.Network.Classes = 9 },
 		"precision": func(c *Config) { c.Plan.Inference.Precision = plan.BF16 },
 		"models":    func(c *Config) { c.Models = c.Models[:1] },
+		"largest":   func(c *Config) { c.Plan.Inference.KeepLargest = []string{"liver"} },
 	} {
 		_, c := ready(t, 2)
 		if change(&c); c.Digest() == plain.Digest() {
@@ -92,8 +94,33 @@ func TestDigestNamesWhatMatters(t *testing.T) {
 	}
 	_, c := ready(t, 2)
 	c.Plan.Training.StudentEpochs, c.Output, c.Options.Threads, c.Plan.Reasons = 9, "out", 3, map[string]string{"a": "b"}
+	c.Plan.Inference.KeepLargest = []string{} // which is none
 	if c.Digest() != plain.Digest() || !strings.HasPrefix(c.Stage(), "predict-") || c.Key("x") != "predictions/"+c.Digest()[:12]+"/x.nii.gz" {
 		t.Errorf("stage %s, key %s", c.Stage(), c.Key("x"))
+	}
+}
+
+// What is kept is the largest piece on the scan's own grid, whatever the export.
+func TestScanKeepsLargest(t *testing.T) {
+	scan := fittest.File(t, t.TempDir(), "x", 3, 0.87)
+	for _, export := range []string{"labels", "probabilities"} {
+		st, c := ready(t, 2)
+		c.Plan.Inference.Export = export
+		var labels [2]*volume.Labels
+		for i := range labels {
+			row, err := Scan(t.Context(), st, c, scan)
+			if err != nil || row.Outcome != manifest.Done {
+				t.Fatal(err, row)
+			}
+			labels[i] = readRAS(t, st.Address(row.Output))
+			c.Plan.Inference.KeepLargest = []string{"left_kidney", "liver"}
+		}
+		if statistics.KeepLargest(labels[0].Data, labels[0].Shape, []int{1, 3}) == 0 {
+			t.Errorf("%s: there was nothing to remove: the test says nothing", export)
+		}
+		if !bytes.Equal(labels[0].Data, labels[1].Data) {
+			t.Errorf("%s: other labels than the largest pieces", export)
+		}
 	}
 }
 

@@ -8,12 +8,14 @@ import (
 	"noisystudent/io/store"
 )
 
-// Took is what labelling a case has cost: report/seconds/<stage>/<case>.json. No digest
+// Took is what labelling a case has cost, and how sure it was: report/seconds/<stage>/<case>.json. No digest
 // covers it. Cases that take longer than their passes foretell are stragglers.
 type Took struct {
 	Case    string  `json:"case"`
 	Seconds float64 `json:"seconds"` // with a network, without waiting for one
 	Passes  float64 `json:"passes"`  // see Config.Passes
+	// Certainty is that of Result: how sure the models were of each class, and agreed.
+	Certainty []float64 `json:"certainty,omitempty"`
 }
 
 // TookPrefix is where the records of a stage are.

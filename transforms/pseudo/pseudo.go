@@ -24,6 +24,7 @@ import (
 	"noisystudent/transforms/memory"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/resample"
+	"noisystudent/transforms/statistics"
 )
 
 // version of the transform: raised when its bytes change.
@@ -91,10 +92,16 @@ func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
 	if err != nil {
 		return err
 	}
+	if statistics.KeepLargest(r.Labels, shape, c.Plan.KeptLargest()) > 0 {
+		clear(r.Voxels)
+		for _, label := range r.Labels {
+			r.Voxels[label]++
+		}
+	}
 	if err := c.store(ctx, st, in.Case, p, r); err != nil {
 		return fault(ctx, err, cases.NotWritten, st.Address(Prefix(c.Round, in.Case)), "make room or check the store, then run the command again")
 	}
-	return predict.Took{Case: in.Case, Seconds: r.Seconds, Passes: c.Passes(p.Source)}.Record(ctx, st, Stage(c.Round))
+	return predict.Took{Case: in.Case, Seconds: r.Seconds, Passes: c.Passes(p.Source), Certainty: r.Certainty}.Record(ctx, st, Stage(c.Round))
 }
 
 // fault makes an error the case's, unless the run was stopped or a whole bucket is gone.

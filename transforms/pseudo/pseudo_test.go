@@ -23,6 +23,7 @@ import (
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/resample"
+	"noisystudent/transforms/statistics"
 )
 
 // ready returns a store with teachers of random weights, prepared cases, and the
@@ -120,6 +121,29 @@ func TestCaseStoresWhatTheEnsembleSays(t *testing.T) {
 // golden is the digest of what version writes. When it changes, raise version:
 // pseudo-labels in people's stores would otherwise pass for those of this program.
 const golden = "1 db96b2581316bd2cdc2b93430d42e336"
+
+// A student learns from the largest pieces where the plan asks for them, and the note
+// counts what is left.
+func TestCaseKeepsLargest(t *testing.T) {
+	st, c, list := ready(t, 2, 1)
+	label(t, st, c, list[0])
+	s, want := stored(t, st, list[0])
+	if statistics.KeepLargest(want, s.Shape(), []int{1, 2, 3}) == 0 {
+		t.Fatal("there is nothing to remove: the test says nothing")
+	}
+	c.Plan.Inference.KeepLargest = []string{"liver", "right_kidney", "left_kidney"}
+	label(t, st, c, list[0])
+	if _, got := stored(t, st, list[0]); !bytes.Equal(got, want) {
+		t.Error("other labels than the largest pieces")
+	}
+	voxels := make([]int64, 4)
+	for _, l := range want {
+		voxels[l]++
+	}
+	if note, err := ReadNote(t.Context(), st, 1, list[0].Case); err != nil || !slices.Equal(note.Voxels, voxels) {
+		t.Errorf("the note counts %v, want %v; %v", note.Voxels, voxels, err)
+	}
+}
 
 func TestGolden(t *testing.T) {
 	if runtime.GOARCH != "amd64" {

@@ -14,6 +14,7 @@ import (
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/memory"
+	"noisystudent/transforms/statistics"
 )
 
 // Pair is a prediction with its reference; both are addresses of label files.
@@ -97,6 +98,13 @@ func Files(ctx context.Context, c Config, p Pair) (Row, error) {
 	})
 	if err := cmp.Or(faults[:]...); err != nil {
 		return Row{}, err
+	}
+	if o.KeepLargest {
+		ids := make([]int, len(o.Labels))
+		for i, l := range o.Labels {
+			ids[i] = l.ID
+		}
+		statistics.KeepLargest(pair[1].Data, pair[1].Shape, ids)
 	}
 	row, err := Case(pair[0], pair[1], o)
 	var grids *GridError

@@ -41,6 +41,8 @@ type Options struct {
 	Labels      []cases.Label      // foreground classes, in the order of the table
 	Ignore      int                // value of the ignore label; 0 or less: none
 	ToleranceMM map[string]float64 // by organ name; absent: ToleranceMM(name)
+	// KeepLargest scores the largest piece of each predicted organ alone.
+	KeepLargest bool `json:",omitempty"`
 }
 
 func (o Options) toleranceMM(name string) float64 {

@@ -10,11 +10,12 @@ import (
 type Kind string
 
 const (
-	Missing   Kind = "missing"        // absent, though the scan shows where it lies
-	Small     Kind = "small"          // below the volumes of labelled scans, and whole
-	Large     Kind = "large"          // above them
-	Sides     Kind = "left-right"     // the left one of a pair lies to the right of the right one
-	Scattered Kind = "several-pieces" // the second piece is large
+	Missing   Kind = "missing"           // absent, though the scan shows where it lies
+	Small     Kind = "small"             // below the volumes of labelled scans, and whole
+	Large     Kind = "large"             // above them
+	Sides     Kind = "left-right"        // the left one of a pair lies to the right of the right one
+	Scattered Kind = "several-pieces"    // the second piece is large
+	Disagree  Kind = "teachers-disagree" // the models' mean probability of the label is low
 )
 
 // Flag is something that a person should look at. It refuses nothing.
@@ -32,6 +33,10 @@ const (
 	usuallyThere = 0.9
 	// secondShare is the part of an organ's volume from which on a second piece is told.
 	secondShare = 0.1
+	// agreed is the mean probability of an organ's voxels below which its models disagree
+	// or doubt. It is a choice, not a measurement: where three of five teachers are sure of
+	// an organ and two of another, the mean is 0.6.
+	agreed = 0.7
 )
 
 // Flags looks a scan over. Without a reference (nil) only what needs none is told.
@@ -45,6 +50,9 @@ func Flags(r Row, ref *Reference) (list []Flag) {
 		}
 		if o.SecondML > secondShare*o.VolumeML {
 			tell(o, Scattered, "%d pieces, the second of %.1f of %.1f ml", o.Pieces, o.SecondML, o.VolumeML)
+		}
+		if o.Certainty > 0 && o.Certainty < agreed {
+			tell(o, Disagree, "the mean probability of its voxels is %.2f, below %.2f: teachers disagree, or the model doubts", o.Certainty, agreed)
 		}
 		if right := r.opposite(o); right != nil && o.Voxels > 0 && right.Voxels > 0 && o.CentroidMM[0] > right.CentroidMM[0] {
 			tell(o, Sides, "it lies %.0f mm to the right of %s", o.CentroidMM[0]-right.CentroidMM[0], right.Name)

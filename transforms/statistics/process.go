@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 
 	"noisystudent/io/nifti"
@@ -23,6 +24,9 @@ type Config struct {
 	// Reference is the name of the measuring of labelled scans that flags compare with;
 	// empty: flags that need none.
 	Reference string
+	// Certainty is where <case>.json says, as predict.Took does, how sure the models were of
+	// each label; empty: nowhere.
+	Certainty string `json:",omitempty"`
 	// BudgetBytes is the memory for all scans in work in one process; 0: memory.Budget.
 	BudgetBytes int64
 }
@@ -61,7 +65,38 @@ func Process(ctx context.Context, st *store.Store, c Config, scan cases.Case) (R
 	wanted := manifest.Row{Stage: c.Stage(), Case: scan.ID, Version: version, Plan: manifest.Digest(c.Labels, c.Ignore)}
 	return manifest.Value(ctx, st, path.Join("statistics", c.Name, scan.ID+".json"), func(work func(*manifest.Row) error) (manifest.Row, error) {
 		return manifest.Settle(ctx, st, scan, wanted, work)
-	}, func() (Row, error) { return Files(ctx, c, scan) })
+	}, func() (Row, error) {
+		row, err := Files(ctx, c, scan)
+		if err == nil {
+			err = row.addCertainty(ctx, st, c.Certainty)
+		}
+		return row, err
+	})
+}
+
+// addCertainty reads how sure the models were. Labels that somebody else has made have no
+// such record.
+func (r *Row) addCertainty(ctx context.Context, st *store.Store, folder string) error {
+	if folder == "" {
+		return nil
+	}
+	text, err := st.Read(ctx, path.Join(folder, r.Case+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var took struct{ Certainty []float64 }
+	if err == nil {
+		err = json.Unmarshal(text, &took)
+	}
+	if err != nil {
+		return fmt.Errorf("statistics: how sure the models were of %s: %w", r.Case, err)
+	}
+	for i, o := range r.Organs {
+		if o.Label < len(took.Certainty) && o.Voxels > 0 {
+			r.Organs[i].Certainty = took.Certainty[o.Label]
+		}
+	}
+	return nil
 }
 
 // bytesAVoxel is what reading and measuring takes: the image as float32, labels, and

@@ -43,6 +43,8 @@ type Organ struct {
 	Touches  []string `json:"touches,omitempty"`
 	Pieces   int      `json:"pieces"`    // 26-connected
 	SecondML float64  `json:"second_ml"` // volume of the second largest piece
+	// Certainty is the mean probability that its models gave it; 0 where that is not known.
+	Certainty float64 `json:"certainty,omitempty"`
 }
 
 // Faces are the sides of a scan: those that its stored axes run from and to.

@@ -30,34 +30,18 @@ type pieces struct {
 	first, second int64 // voxels of the largest two
 }
 
-// survey goes once through a scan.
+// survey measures the labels of a scan.
 func survey(image []float32, labels []uint8, shape [3]int) (sums [256]sum, parts [256]pieces) {
-	var runs []run
-	rowStart := make([]int32, shape[0]*shape[1]+1)
+	p := pieceRuns(labels, shape, func(uint8) bool { return true })
 	for row := range shape[0] * shape[1] {
-		at := row * shape[2]
-		line, values := labels[at:at+shape[2]], image[at:at+shape[2]]
-		for x := 0; x < len(line); {
-			label, from := line[x], x
-			for x < len(line) && line[x] == label {
-				x++
-			}
-			if label == 0 {
-				continue
-			}
-			sums[label].add(row/shape[1], row%shape[1], from, x, values)
-			runs = append(runs, run{label: label, from: int32(from), to: int32(x), parent: int32(len(runs))})
+		values := image[row*shape[2]:][:shape[2]]
+		for _, r := range p.runs[p.rowStart[row]:p.rowStart[row+1]] {
+			sums[r.label].add(row/shape[1], row%shape[1], int(r.from), int(r.to), values)
 		}
-		rowStart[row+1] = int32(len(runs))
 	}
-	join(runs, rowStart, shape)
-	size := make([]int64, len(runs))
-	for i := range runs {
-		size[root(runs, int32(i))] += int64(runs[i].to - runs[i].from)
-	}
-	for i, n := range size {
+	for i, n := range p.size {
 		if n > 0 {
-			parts[runs[i].label].add(n)
+			parts[p.runs[i].label].add(n)
 		}
 	}
 	return sums, parts
