@@ -92,7 +92,7 @@ func TestBlendOfMedianCase(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	o := Options{Device: "cuda"}
 	o.Runner.Runner = "flink"
-	p := presetPlan(t, plan.LowFootprint)
+	p := presetPlan(t, plan.Student)
 	n, err := measure(p, o)
 	if err != nil {
 		t.Fatal(err)
