@@ -76,7 +76,7 @@ func TestUsage(t *testing.T) {
 		{"phantom --out o --from ct.nii.gz", "write CT,LABELS", "noisystudent phantom --help"},
 		{"train --dataset d --store s --role boss", "use teacher, student, finetuned or control", "noisystudent train --help"},
 		{"train --dataset d --store s --fold one", "invalid argument", "noisystudent train --help"},
-		{"plan --dataset d --store s --preset nope", "use demo, low-footprint, nnunet", "noisystudent plan --help"},
+		{"plan --dataset d --store s --preset nope", "use demo, laptop, low-footprint, nnunet", "noisystudent plan --help"},
 		{"plan --dataset d --store s --set patch_size", "want field=value", "noisystudent plan --help"},
 		{"plan --dataset d --store s --set patchsize=8", "there is no field", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner spark", "use prism, flink or dataflow", "noisystudent plan --help"},

@@ -18,7 +18,7 @@ const FormatVersion = 2
 type Plan struct {
 	Format      int           `json:"format"`
 	DatasetName string        `json:"dataset_name"`
-	Preset      string        `json:"preset"`      // low-footprint, nnunet or demo
+	Preset      string        `json:"preset"`      // low-footprint, nnunet, laptop or demo
 	Orientation string        `json:"orientation"` // ras or stored
 	Labels      []cases.Label `json:"labels"`
 	Ignore      int           `json:"ignore_label"`                // -1: none
@@ -77,6 +77,13 @@ type Inference struct {
 	Mirror   string  `json:"mirror"`    // none, or axes such as x,y,z
 	// Precision is fp32, bf16, fp16 or exact.
 	Precision string `json:"precision,omitempty"`
+	// Skip says which parts of a scan are not computed but taken for background: none, or
+	// what is outside of the body, of the region of the organs, or of both: body,region.
+	Skip string `json:"skip,omitempty"`
+	// RegionSpacing is the edge, in mm, of the voxels in which the organs are looked for,
+	// RegionMargin what is computed around what was found, in mm.
+	RegionSpacing float64 `json:"region_spacing,omitempty"`
+	RegionMargin  float64 `json:"region_margin,omitempty"`
 }
 
 // Classes returns the number of network outputs, background included.

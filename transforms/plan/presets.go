@@ -11,6 +11,7 @@ import (
 const (
 	LowFootprint = "low-footprint" // the paper's: half of nnU-Net's features, twice its batch
 	NNUNet       = "nnunet"        // nnU-Net's own network, as its planner sizes it
+	Laptop       = "laptop"        // labels a scan on a CPU in seconds: coarser voxels, smaller tiles, and only where the organs are
 	Demo         = "demo"          // minutes on a CPU: 5 mm voxels, a few labelled cases
 )
 
@@ -45,6 +46,9 @@ var common = []setting{
 	{"inference.export", "labels", "the paper: arg-max at network resolution, then nearest"},
 	{"inference.mirror", "none", "the paper: no test-time augmentation"},
 	{"inference.precision", FP32, "float32; transformed products within 1e-4 of the definition are allowed"},
+	{"inference.skip", None, "the paper: every tile of a scan is computed"},
+	{"inference.region_spacing", fmt.Sprint(regionSpacing), "mm at which organs are looked for, where inference.skip names region"},
+	{"inference.region_margin", fmt.Sprint(regionMargin), "mm around them that are computed too"},
 }
 
 var presets = map[string][]setting{
@@ -55,6 +59,14 @@ var presets = map[string][]setting{
 	NNUNet: {
 		{"training.teacher_augment", "nnunet", "nnU-Net's own augmentation"},
 		{"inference.export", "probabilities", "nnU-Net: resample, then arg-max"},
+	},
+	Laptop: {
+		{"spacing", "2.5,1.5,1.5", "laptop: FLARE's slices as they are, twice its pixels: a quarter of the voxels"},
+		{"patch_size", "48,128,128", "laptop: 120x192x192 mm, as much body as the paper's patch in half the voxels"},
+		{"architecture.features_per_stage", "16..256", "half of nnU-Net's 32, doubled per stage"},
+		{"architecture.kernel_sizes", "1x3x3,3x3x3..", "laptop: full resolution takes most of the time; the paper's network begins so too"},
+		{"batch_size", "2", "laptop: nnU-Net's"},
+		{"inference.skip", Body + "," + Region, "laptop: tiles around the body and the organs only"},
 	},
 	Demo: {
 		{"spacing", "5,5,5", "demo: coarse voxels, so that a CPU trains in minutes"},

@@ -17,6 +17,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -98,6 +99,10 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	}
 	took := Took{Case: scan.ID, Passes: c.Passes(g)}
 	labels, err := c.onGrid(ctx, st, p, &took.Seconds)
+	var fault *cases.Fault
+	if errors.As(err, &fault) && fault.File == "" {
+		fault.File = scan.Image // the image that was prepared has no file
+	}
 	if err == nil {
 		err = took.Record(ctx, st, c.Stage())
 	}
@@ -128,13 +133,16 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 		tile += 4 * float64(voxels(c.Plan.PatchSize)) * classes
 	}
 	labels := 2 * (shape[0]*plane + float64(g.Voxels()))
+	if c.skips() {
+		ring += 4 * plane * (shape[0] + 2*classes) // the box's own image, planes around its planes
+	}
 	return int64(min(ring+tile+labels, math.MaxInt64/4))
 }
 
 func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepared, seconds *float64) (labels *volume.Labels, err error) {
 	if c.Plan.Inference.Export == "probabilities" {
 		exporter := p.Exporter(c.Plan.Classes())
-		*seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
+		*seconds, err = c.inRegion(ctx, st, p.Image, p.Shape, func(n Network, models []Model, s Settings) error {
 			s.Scores = true
 			return Segment(ctx, p.Image, p.Shape, n, models, s, func(_ int, f Finished) error {
 				return exporter.Plane(ctx, f.Scores, f.Labels)
@@ -156,7 +164,7 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Prepare
 // Labels segments a prepared image (z, y, x) at network resolution, with a
 // network that the process shares.
 func (c Config) Labels(ctx context.Context, st *store.Store, image []float32, shape [3]int) (r *Result, err error) {
-	seconds, err := c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) (err error) {
+	seconds, err := c.inRegion(ctx, st, image, shape, func(n Network, models []Model, s Settings) (err error) {
 		r, err = Labels(ctx, image, shape, n, models, s)
 		return err
 	})

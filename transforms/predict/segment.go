@@ -35,6 +35,8 @@ type Settings struct {
 	Mirror  [3]bool // axes (z, y, x) that are also predicted flipped, mean of logits
 	Softmax bool    // blend probabilities instead of logits (nnU-Net v1's order)
 	Scores  bool    // of all classes are wanted, not only labels
+	// Box is the part of the image that is computed, background around it; zero: all.
+	Box volume.Box
 }
 
 // Finished is a plane (H, W) of a case. Its slices belong to the caller again after the call.
@@ -61,6 +63,9 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 	}
 	if !(s.Step > 0 && s.Step <= 1) {
 		return fmt.Errorf("predict: segment: step %v of a tile, need more than 0 and at most 1", s.Step)
+	}
+	if s.Box != (volume.Box{}) && s.Box != volume.Whole(shape) {
+		return segmentBox(ctx, image, shape, network, models, s, out)
 	}
 	padded, size, before := pad(image, shape, s.Patch)
 	g := &segmenter{

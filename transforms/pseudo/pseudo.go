@@ -89,6 +89,10 @@ func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
 	}
 	r, err := c.Labels(ctx, st, image, shape)
 	if err != nil {
+		var fault *cases.Fault
+		if errors.As(err, &fault) && fault.File == "" {
+			fault.File = st.Address(in.Prefix) // Labels knows no files
+		}
 		return err
 	}
 	if err := c.store(ctx, st, in.Case, p, r); err != nil {
