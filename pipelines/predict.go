@@ -20,7 +20,7 @@ type PredictRequest struct {
 	Model  string // finetuned, student, ensemble, control, ROLE/FOLD, or empty: the best there is
 	Export string // labels or probabilities; empty: the plan's
 	Mirror string // axes; empty: the plan's
-	Skip   string // none, body, region or body,region; empty: the plan's
+	Tiles  string // all, body or region; empty: the plan's
 }
 
 // check reports what cannot be meant, before anything is opened.
@@ -110,8 +110,8 @@ func (r *run) override(q PredictRequest) error {
 	if q.Mirror != "" {
 		r.plan.Inference.Mirror = q.Mirror
 	}
-	if q.Skip != "" {
-		r.plan.Inference.Skip = q.Skip
+	if q.Tiles != "" {
+		r.plan.Inference.Tiles = q.Tiles
 	}
 	if r.Precision != "" && r.Precision != auto {
 		r.plan.Inference.Precision = r.Precision

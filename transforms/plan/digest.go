@@ -13,7 +13,7 @@ func (p Plan) Digest() string {
 // Digested returns the settings as digests hold them.
 func (i Inference) Digested() Inference {
 	i.Precision = digested(i.Precision)
-	return i.skipDigested()
+	return i.tilesDigested()
 }
 
 // digested leaves exact out: it is what was computed before plans said how exactly,

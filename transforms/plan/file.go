@@ -62,7 +62,7 @@ func Decode(data []byte) (Plan, error) {
 
 // upgrade says what an older plan left unsaid.
 func (p *Plan) upgrade() {
-	p.Inference.completeSkip()
+	p.Inference.completeTiles()
 	if p.Format != 1 {
 		return
 	}

@@ -77,13 +77,13 @@ type Inference struct {
 	Mirror   string  `json:"mirror"`    // none, or axes such as x,y,z
 	// Precision is fp32, bf16, fp16 or exact.
 	Precision string `json:"precision,omitempty"`
-	// Skip says which parts of a scan are not computed but taken for background: none, or
-	// what is outside of the body, of the region of the organs, or of both: body,region.
-	Skip string `json:"skip,omitempty"`
-	// RegionSpacing is the edge, in mm, of the voxels in which the organs are looked for,
-	// RegionMargin what is computed around what was found, in mm.
-	RegionSpacing float64 `json:"region_spacing,omitempty"`
-	RegionMargin  float64 `json:"region_margin,omitempty"`
+	// Tiles says what is computed: all of a scan, the body, or the region of the body in which
+	// the models see organs. The rest is taken for background.
+	Tiles string `json:"tiles,omitempty"`
+	// RegionScale is how many times the shortest edge of a voxel those of the thumbnail are in
+	// which organs are looked for, RegionMarginMM what is computed around them too.
+	RegionScale    float64 `json:"region_scale,omitempty"`
+	RegionMarginMM float64 `json:"region_margin_mm,omitempty"`
 }
 
 // Classes returns the number of network outputs, background included.

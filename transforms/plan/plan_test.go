@@ -97,7 +97,7 @@ func TestOverrides(t *testing.T) {
 		{"training.class_weights=frequency^-1", func(p Plan) bool { return p.Training.ClassWeights[1] == 9 }},
 		{"training.class_weights=", func(p Plan) bool { return len(p.Training.ClassWeights) == 0 }},
 		{"inference.mirror=x,y", func(p Plan) bool { return p.Inference.Mirror == "x,y" }},
-		{"inference.skip=body,region", func(p Plan) bool { return p.Inference.Skip == "body,region" }},
+		{"inference.tiles=region", func(p Plan) bool { return p.Inference.Tiles == RegionTiles }},
 		{"training.student_all_labels=false", func(p Plan) bool { return !p.Training.StudentAllLabels }},
 		{"batch_dice=true", func(p Plan) bool { return p.BatchDice }},
 		{"foreground_intensity_properties.mean=1.5", func(p Plan) bool { return p.Intensity.Mean == 1.5 && p.Intensity.SD == base.Intensity.SD }},

@@ -46,9 +46,9 @@ var common = []setting{
 	{"inference.export", "labels", "the paper: arg-max at network resolution, then nearest"},
 	{"inference.mirror", "none", "the paper: no test-time augmentation"},
 	{"inference.precision", FP32, "float32; transformed products within 1e-4 of the definition are allowed"},
-	{"inference.skip", None, "the paper: every tile of a scan is computed"},
-	{"inference.region_spacing", fmt.Sprint(regionSpacing), "mm at which organs are looked for, where inference.skip names region"},
-	{"inference.region_margin", fmt.Sprint(regionMargin), "mm around them that are computed too"},
+	{"inference.tiles", AllTiles, "the paper: the whole scan is computed"},
+	{"inference.region_scale", fmt.Sprint(regionScale), "organs are looked for in voxels so many times as long, where inference.tiles asks for their region"},
+	{"inference.region_margin_mm", fmt.Sprint(regionMarginMM), "what is computed around them too"},
 }
 
 var presets = map[string][]setting{
@@ -66,7 +66,7 @@ var presets = map[string][]setting{
 		{"architecture.features_per_stage", "16..256", "half of nnU-Net's 32, doubled per stage"},
 		{"architecture.kernel_sizes", "1x3x3,3x3x3..", "laptop: full resolution takes most of the time; the paper's network begins so too"},
 		{"batch_size", "2", "laptop: nnU-Net's"},
-		{"inference.skip", Body + "," + Region, "laptop: tiles around the body and the organs only"},
+		{"inference.tiles", RegionTiles, "laptop: no tiles where there are no organs"},
 	},
 	Demo: {
 		{"spacing", "5,5,5", "demo: coarse voxels, so that a CPU trains in minutes"},

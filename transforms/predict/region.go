@@ -23,30 +23,30 @@ const (
 )
 
 // region is the box of a prepared image (z, y, x) over which tiles are laid, by the
-// plan's inference.skip; what lies outside is background. It is as large as a tile
+// plan's inference.tiles; what lies outside is background. It is as large as a tile
 // where the image is. seconds is how long a network looked for it. An image without a
 // body is a *cases.Fault without its file.
 func (c Config) region(ctx context.Context, st *store.Store, image []float32, shape [3]int) (box volume.Box, seconds float64, err error) {
-	box = volume.Whole(shape)
-	if c.Plan.Inference.Skips(plan.Body) {
-		var found bool
-		if box, found = bodyBox(image, shape, c.Plan); !found {
-			return box, 0, &cases.Fault{
-				Kind: cases.NoBody, Remedy: "check that the voxels are HU, or label it with --skip none",
-				Err: fmt.Errorf("nothing is denser than %.0f HU", bodyThreshold(c.Plan.Intensity)),
-			}
-		}
-		box = atLeast(box, c.Plan.PatchSize, shape)
+	if !c.limited() {
+		return volume.Whole(shape), 0, nil
 	}
-	if c.Plan.Inference.Skips(plan.Region) {
+	body, found := bodyBox(image, shape, c.Plan)
+	if !found {
+		return body, 0, &cases.Fault{
+			Kind: cases.NoBody, Remedy: "check that the voxels are HU, or label it with --tiles all",
+			Err: fmt.Errorf("nothing is denser than %.0f HU", bodyThreshold(c.Plan.Intensity)),
+		}
+	}
+	box = atLeast(body, c.Plan.PatchSize, shape)
+	if c.Plan.Inference.Tiles == plan.RegionTiles {
 		box, err = c.organs(image, shape, box, c.looker(ctx, st, &seconds))
 	}
 	return box, seconds, err
 }
 
-// skips tells whether the plan leaves parts of scans out.
-func (c Config) skips() bool {
-	return c.Plan.Inference.Skips(plan.Body) || c.Plan.Inference.Skips(plan.Region)
+// limited tells whether the plan leaves parts of scans out.
+func (c Config) limited() bool {
+	return c.Plan.Inference.Tiles == plan.BodyTiles || c.Plan.Inference.Tiles == plan.RegionTiles
 }
 
 // inRegion is withNetwork for work on the region of an image.
@@ -92,7 +92,7 @@ func largest(list []piece) piece {
 // look is at a thumbnail of the box. Where it finds nothing, or where it would take more
 // than half as many tiles as the box itself, it is the whole box.
 func (c Config) organs(image []float32, shape [3]int, box volume.Box, look func(thumbnail) ([]uint8, error)) (volume.Box, error) {
-	block := blocks(c.Plan.Spacing, c.Plan.Inference.RegionSpacing)
+	block := c.thumbnailBlocks()
 	if 2*c.tiles(reduced(box.Shape(), block)) > c.tiles(box.Shape()) {
 		return box, nil
 	}
@@ -105,12 +105,17 @@ func (c Config) organs(image []float32, shape [3]int, box volume.Box, look func(
 	if len(found) == 0 {
 		return box, nil
 	}
-	inner := grown(t.whole(gathered(found), box.Shape()), c.Plan.Inference.RegionMargin, c.Plan.Spacing, box.Shape())
+	inner := grown(t.whole(gathered(found), box.Shape()), c.Plan.Inference.RegionMarginMM, c.Plan.Spacing, box.Shape())
 	for a := range 3 {
 		inner.Lo[a] += box.Lo[a]
 		inner.Hi[a] += box.Lo[a]
 	}
 	return atLeast(inner, c.Plan.PatchSize, shape), nil
+}
+
+// thumbnailBlocks are what organs are looked for in.
+func (c Config) thumbnailBlocks() [3]int {
+	return blocks(c.Plan.Spacing, c.Plan.Inference.RegionScale*slices.Min(c.Plan.Spacing[:]))
 }
 
 // looker labels thumbnails with the models, without flips, and adds up the seconds.
@@ -130,9 +135,11 @@ func (c Config) looker(ctx context.Context, st *store.Store, seconds *float64) f
 }
 
 // tiles is how many tiles an image of a shape takes.
-func (c Config) tiles(shape [3]int) int {
+func (c Config) tiles(shape [3]int) int { return len(c.windows(shape)) }
+
+func (c Config) windows(shape [3]int) [][3]int {
 	size, _ := patch.Pad(shape, c.Plan.PatchSize)
-	return len(patch.Windows(size, c.Plan.PatchSize, c.Plan.Inference.StepSize))
+	return patch.Windows(size, c.Plan.PatchSize, c.Plan.Inference.StepSize)
 }
 
 func foreground(labels []uint8) []bool {

@@ -148,7 +148,7 @@ func TestOrgans(t *testing.T) {
 	image, _, organ := lying(shape)
 	c := Config{Plan: fittest.Plan()}
 	resample.Normalise(image, c.Plan.Intensity)
-	c.Plan.Inference.RegionSpacing, c.Plan.Inference.RegionMargin = 6, 4.5 // blocks of 2x4x4, margins of 2x3x3
+	c.Plan.Inference.RegionScale, c.Plan.Inference.RegionMarginMM = 4, 4.5 // blocks of 2x4x4, margins of 2x3x3
 	whole := volume.Whole(shape)
 	got, err := c.organs(image, shape, whole, bright)
 	want := volume.Box{Lo: [3]int{18, 29, 37}, Hi: [3]int{26, 39, 47}} // no less than the patch of 8x8x8
@@ -170,7 +170,7 @@ func TestOrgans(t *testing.T) {
 	if got, err := c.organs(image, shape, small, looked); err != nil || got != small {
 		t.Errorf("a box of few tiles: %v, %v", got, err)
 	}
-	c.Plan.Inference.RegionSpacing = 1
+	c.Plan.Inference.RegionScale = 1
 	if got, err := c.organs(image, shape, whole, looked); err != nil || got != whole {
 		t.Errorf("voxels as coarse as the look: %v, %v", got, err)
 	}
@@ -272,39 +272,39 @@ func wide(t *testing.T, id string, hu func(float32) float32) cases.Case {
 	return cases.Case{ID: id, Set: cases.Test, Image: st.Address(id + "_0000.nii.gz")}
 }
 
-// Skipping saves tiles, labels lie in the body only, threads do not show, and both
+// Less than all takes fewer tiles, labels are in the body only, threads do not show, and both
 // exports and several models take part.
-func TestScanSkips(t *testing.T) {
+func TestScanTiles(t *testing.T) {
 	scan := wide(t, "x", func(v float32) float32 { return v })
 	for _, export := range []string{"labels", "probabilities"} {
 		forwards := map[string]int64{}
-		for _, skip := range []string{"none", "body", "region", "body,region"} {
+		for _, tiles := range []string{"all", "body", "region"} {
 			var first []byte
 			for _, threads := range []int{1, 5} {
 				st, c := ready(t, 2)
-				c.Plan.Inference.Export, c.Plan.Inference.Skip = export, skip
-				c.Plan.Inference.RegionSpacing, c.Plan.Inference.RegionMargin = 6, 3
+				c.Plan.Inference.Export, c.Plan.Inference.Tiles = export, tiles
+				c.Plan.Inference.RegionScale, c.Plan.Inference.RegionMarginMM = 4, 3
 				before := runtime.GOMAXPROCS(threads)
 				ctx := metrics.Begin(t.Context())
 				row, err := Scan(ctx, st, c, scan)
 				runtime.GOMAXPROCS(before)
 				if err != nil || row.Outcome != manifest.Done {
-					t.Fatal(skip, row, err)
+					t.Fatal(tiles, row, err)
 				}
-				forwards[skip] = metrics.Book(ctx, "test", "x", "").Forwards
+				forwards[tiles] = metrics.Book(ctx, "test", "x", "").Forwards
 				labels := readRAS(t, st.Address(row.Output)).Data
 				if first == nil {
 					first = labels
 				} else if !bytes.Equal(first, labels) {
-					t.Errorf("%s, %s: other labels with five threads", export, skip)
+					t.Errorf("%s, %s: other labels with five threads", export, tiles)
 				}
-				if strings.Contains(skip, "body") {
+				if tiles != "all" {
 					inBody(t, labels)
 				}
 			}
 		}
-		if forwards["body"] >= forwards["none"] || forwards["body"] == 0 {
-			t.Errorf("%s: tiles by what is skipped: %v", export, forwards)
+		if forwards["body"] >= forwards["all"] || forwards["body"] == 0 {
+			t.Errorf("%s: by what is computed: %v", export, forwards)
 		}
 	}
 }
@@ -327,13 +327,13 @@ func inBody(t *testing.T, labels []uint8) {
 	}
 }
 
-// Where everything is body, skipping what is not changes no byte.
-func TestSkippingNothingChangesNothing(t *testing.T) {
+// Where everything is body, leaving out what is not changes no byte.
+func TestAllIsBody(t *testing.T) {
 	scan := fittest.File(t, t.TempDir(), "x", 3, 0.87)
 	var want []byte
-	for _, skip := range []string{"", "none", "body"} {
+	for _, tiles := range []string{"", "all", "body"} {
 		st, c := ready(t, 2)
-		c.Plan.Inference.Skip = skip
+		c.Plan.Inference.Tiles = tiles
 		row, err := Scan(t.Context(), st, c, scan)
 		if err != nil || row.Outcome != manifest.Done {
 			t.Fatal(row, err)
@@ -343,7 +343,7 @@ func TestSkippingNothingChangesNothing(t *testing.T) {
 			want = got
 		}
 		if !bytes.Equal(want, got) {
-			t.Errorf("skip %q: other labels", skip)
+			t.Errorf("tiles %q: other labels", tiles)
 		}
 	}
 }
@@ -351,22 +351,22 @@ func TestSkippingNothingChangesNothing(t *testing.T) {
 func TestNoBody(t *testing.T) {
 	air := wide(t, "air", func(float32) float32 { return -1000 })
 	st, c := ready(t, 1)
-	c.Plan.Inference.Skip = "body,region"
+	c.Plan.Inference.Tiles, c.Plan.Inference.RegionScale, c.Plan.Inference.RegionMarginMM = "region", 3, 20
 	row, err := Scan(t.Context(), st, c, air)
-	if err != nil || row.Outcome != manifest.Rejected || row.Reason != cases.NoBody || !strings.Contains(row.Message, air.Image) || !strings.Contains(row.Message, "--skip none") {
+	if err != nil || row.Outcome != manifest.Rejected || row.Reason != cases.NoBody || !strings.Contains(row.Message, air.Image) || !strings.Contains(row.Message, "--tiles all") {
 		t.Errorf("row %+v, error %v", row, err)
 	}
-	c.Plan.Inference.Skip = "none"
+	c.Plan.Inference.Tiles = "all"
 	if row, err := Scan(t.Context(), st, c, air); err != nil || row.Outcome != manifest.Done {
-		t.Errorf("without skipping: row %+v, error %v", row, err)
+		t.Errorf("of the whole scan: row %+v, error %v", row, err)
 	}
 }
 
-func TestSkipIsAdmitted(t *testing.T) {
+func TestRegionIsAdmitted(t *testing.T) {
 	g := volume.Geometry{Shape: [3]int{100, 200, 200}, Spacing: [3]float64{3, 1.5, 1.5}}
 	_, c := ready(t, 1)
 	plain := c.SegmentBytes(g)
-	c.Plan.Inference.Skip = "body"
+	c.Plan.Inference.Tiles = "body"
 	if more := c.SegmentBytes(g) - plain; more < 4*int64(g.Voxels()) {
 		t.Errorf("the box's own image of %d bytes is admitted with %d", 4*g.Voxels(), more)
 	}

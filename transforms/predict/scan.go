@@ -133,7 +133,7 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 		tile += 4 * float64(voxels(c.Plan.PatchSize)) * classes
 	}
 	labels := 2 * (shape[0]*plane + float64(g.Voxels()))
-	if c.skips() {
+	if c.limited() {
 		ring += 4 * plane * (shape[0] + 2*classes) // the box's own image, planes around its planes
 	}
 	return int64(min(ring+tile+labels, math.MaxInt64/4))
