@@ -15,6 +15,7 @@ import (
 	"noisystudent/transforms/phantom"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
+	"noisystudent/transforms/score"
 )
 
 // grids are those of the presets for FLARE's spacing, and the demo's.
@@ -98,6 +99,42 @@ func TestTilesThatMatter(t *testing.T) {
 		if sum.body*4 > sum.all*3 {
 			t.Errorf("%s: %d of %d tiles are over the body", g.name, sum.body, sum.all)
 		}
+	}
+}
+
+// What no network can mend: true labels, brought to a grid and back to the scan's, against
+// themselves. Run with -v, the test says so for each organ of a phantom as fine as FLARE's scans.
+func TestGridsCost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a large phantom: not with -short")
+	}
+	o := phantom.Options{Out: t.TempDir(), Labelled: 1, Seed: 11, Shape: [3]int{88, 320, 390}, Spacing: [3]float64{2.5, 0.8, 0.8}}
+	if err := phantom.Generate(t.Context(), o, 1); err != nil {
+		t.Fatal(err)
+	}
+	image, labels := o.Out+"/imagesTr/labelled_0000_0000.nii.gz", o.Out+"/labelsTr/labelled_0000.nii.gz"
+	truth, before := readRAS(t, labels), 1.0
+	for _, g := range grids {
+		c := gridConfig(g.spacing, g.patch)
+		p := prepared(t, c.Plan, image, labels)
+		o := score.Options{Labels: c.Plan.Labels}
+		for i := range o.Labels {
+			o.Labels[i].Name = phantom.Names[i+1]
+		}
+		row, err := score.Case(truth, p.Restore(p.Labels), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, mean := "", 0.0
+		for _, organ := range row.Organs {
+			text += fmt.Sprintf(" %s %.1f/%.1f", organ.Name, 100*organ.DSC, 100*organ.NSD)
+			mean += organ.DSC / float64(len(row.Organs))
+		}
+		t.Logf("%s, spacing %v mm: mean DSC %.1f:%s", g.name, g.spacing, 100*mean, text)
+		if mean >= before || mean < 0.5 {
+			t.Errorf("%s: mean DSC %v, of a finer grid %v", g.name, mean, before)
+		}
+		before = mean
 	}
 }
 
