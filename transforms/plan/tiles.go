@@ -15,8 +15,12 @@ const (
 
 // checkTiles reports what Tiles and its settings cannot mean. Empty is all.
 func (i Inference) checkTiles() error {
-	if i.Tiles != RegionTiles {
-		return oneOf("inference.tiles", i.Tiles, "", AllTiles, BodyTiles, RegionTiles)
+	switch i.Tiles {
+	case "":
+		return nil
+	case RegionTiles:
+	default:
+		return oneOf("inference.tiles", i.Tiles, AllTiles, BodyTiles, RegionTiles)
 	}
 	return firstOf(
 		within("inference.region_scale", i.RegionScale, 1, 10),

@@ -72,7 +72,7 @@ func bodyThreshold(t plan.Intensity) float64 {
 func bodyBox(image []float32, shape [3]int, p plan.Plan) (volume.Box, bool) {
 	threshold := []float32{float32(bodyThreshold(p.Intensity))}
 	resample.Normalise(threshold, p.Intensity)
-	t := newThumbnail(image, shape, blocks(p.Spacing, bodyMM))
+	t := newThumbnail(image, shape, volume.Whole(shape), blocks(p.Spacing, bodyMM))
 	inside := make([]bool, len(t.data))
 	for i, v := range t.data {
 		inside[i] = v > threshold[0]
@@ -81,7 +81,7 @@ func bodyBox(image []float32, shape [3]int, p plan.Plan) (volume.Box, bool) {
 	if len(list) == 0 {
 		return volume.Box{}, false
 	}
-	return grown(t.whole(largest(list).box, shape), bodyMM, p.Spacing, shape), true // blocks at the skin are mostly air
+	return grown(t.whole(largest(list).box), bodyMM, p.Spacing, volume.Whole(shape)), true // blocks at the skin are mostly air
 }
 
 func largest(list []piece) piece {
@@ -96,7 +96,7 @@ func (c Config) organs(image []float32, shape [3]int, box volume.Box, look func(
 	if 2*c.tiles(reduced(box.Shape(), block)) > c.tiles(box.Shape()) {
 		return box, nil
 	}
-	t := newThumbnail(volume.Crop(image, shape, box), box.Shape(), block)
+	t := newThumbnail(image, shape, box, block)
 	labels, err := look(t)
 	if err != nil {
 		return box, err
@@ -105,12 +105,8 @@ func (c Config) organs(image []float32, shape [3]int, box volume.Box, look func(
 	if len(found) == 0 {
 		return box, nil
 	}
-	inner := grown(t.whole(gathered(found), box.Shape()), c.Plan.Inference.RegionMarginMM, c.Plan.Spacing, box.Shape())
-	for a := range 3 {
-		inner.Lo[a] += box.Lo[a]
-		inner.Hi[a] += box.Lo[a]
-	}
-	return atLeast(inner, c.Plan.PatchSize, shape), nil
+	region := grown(t.whole(gathered(found)), c.Plan.Inference.RegionMarginMM, c.Plan.Spacing, box)
+	return atLeast(region, c.Plan.PatchSize, shape), nil
 }
 
 // thumbnailBlocks are what organs are looked for in.
@@ -164,11 +160,11 @@ func gathered(list []piece) volume.Box {
 	return box
 }
 
-// grown adds a margin to a box, within a shape.
-func grown(b volume.Box, mm float64, spacing [3]float64, shape [3]int) volume.Box {
+// grown adds a margin to a box, within another.
+func grown(b volume.Box, mm float64, spacing [3]float64, within volume.Box) volume.Box {
 	for a := range 3 {
 		n := int(math.Ceil(mm / spacing[a]))
-		b.Lo[a], b.Hi[a] = max(b.Lo[a]-n, 0), min(b.Hi[a]+n, shape[a])
+		b.Lo[a], b.Hi[a] = max(b.Lo[a]-n, within.Lo[a]), min(b.Hi[a]+n, within.Hi[a])
 	}
 	return b
 }

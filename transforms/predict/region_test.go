@@ -24,22 +24,24 @@ import (
 func TestThumbnailIsTheMeanOfBlocks(t *testing.T) {
 	shape := [3]int{7, 10, 11}
 	image := noise(voxels(shape))
-	for _, block := range [][3]int{{1, 1, 1}, {2, 3, 4}, {7, 10, 11}, {5, 1, 20}} {
-		got := newThumbnail(image, shape, block)
-		sums, counts := make([]float64, len(got.data)), make([]float64, len(got.data))
-		for i, v := range image {
-			z, y, x := i/110/block[0], i/11%10/block[1], i%11/block[2]
-			at := (z*got.shape[1]+y)*got.shape[2] + x
-			sums[at] += float64(v)
-			counts[at]++
-		}
-		for i, v := range got.data {
-			if want := sums[i] / counts[i]; math.Abs(float64(v)-want) > 1e-5 {
-				t.Fatalf("blocks of %v: voxel %d is %v, want %v", block, i, v, want)
+	for _, box := range []volume.Box{volume.Whole(shape), {Lo: [3]int{1, 3, 2}, Hi: [3]int{6, 10, 9}}} {
+		for _, block := range [][3]int{{1, 1, 1}, {2, 3, 4}, {7, 10, 11}, {5, 1, 20}} {
+			got, inside := newThumbnail(image, shape, box, block), volume.Crop(image, shape, box)
+			h, w := box.Shape()[1], box.Shape()[2]
+			sums, counts := make([]float64, len(got.data)), make([]float64, len(got.data))
+			for i, v := range inside {
+				at := (i/(h*w)/block[0]*got.shape[1]+i/w%h/block[1])*got.shape[2] + i%w/block[2]
+				sums[at] += float64(v)
+				counts[at]++
 			}
-		}
-		if b := got.whole(volume.Whole(got.shape), shape); b != volume.Whole(shape) {
-			t.Errorf("blocks of %v: all of the thumbnail is %v", block, b)
+			for i, v := range got.data {
+				if want := sums[i] / counts[i]; math.Abs(float64(v)-want) > 1e-5 {
+					t.Fatalf("%v in blocks of %v: voxel %d is %v, want %v", box, block, i, v, want)
+				}
+			}
+			if b := got.whole(volume.Whole(got.shape)); b != box {
+				t.Errorf("blocks of %v: all of the thumbnail is %v, want %v", block, b, box)
+			}
 		}
 	}
 }

@@ -6,25 +6,41 @@ import (
 	"noisystudent/io/volume"
 )
 
-// thumbnail is an image whose voxels are the means of blocks of another's: what is
-// needed to find out where a scan holds something.
+// thumbnail is a box of an image in voxels that are the means of blocks: what is needed
+// to find out where a scan holds something.
 type thumbnail struct {
 	data  []float32
 	shape [3]int
-	block [3]int // voxels of the image in one of the thumbnail, less at the far faces
+	box   volume.Box
+	block [3]int // voxels of the image in one of the thumbnail, less at the far faces of the box
 }
 
-func newThumbnail(image []float32, shape, block [3]int) thumbnail {
-	t := thumbnail{shape: reduced(shape, block), block: block}
+func newThumbnail(image []float32, shape [3]int, box volume.Box, block [3]int) thumbnail {
+	t := thumbnail{shape: reduced(box.Shape(), block), box: box, block: block}
 	t.data = make([]float32, voxels(t.shape))
-	parallel(t.shape[0], func(_, z int) {
-		to := z * block[0]
-		n := min(block[0], shape[0]-to)
-		for y := range t.shape[1] {
-			t.row(image, shape, to, to+n, z, y)
-		}
+	parallel(t.shape[0]*t.shape[1], func(_, row int) {
+		z, y := row/t.shape[1], row%t.shape[1]
+		t.mean(t.data[row*t.shape[2]:][:t.shape[2]], image, shape, t.whole(volume.Box{Lo: [3]int{z, y, 0}, Hi: [3]int{z + 1, y + 1, t.shape[2]}}))
 	})
 	return t
+}
+
+// mean fills a row from the part of the image that it stands for.
+func (t thumbnail) mean(row, image []float32, shape [3]int, of volume.Box) {
+	for z := of.Lo[0]; z < of.Hi[0]; z++ {
+		for y := of.Lo[1]; y < of.Hi[1]; y++ {
+			line := image[(z*shape[1]+y)*shape[2]:][of.Lo[2]:of.Hi[2]]
+			for x := range row {
+				for _, v := range line[x*t.block[2] : min((x+1)*t.block[2], len(line))] {
+					row[x] += v
+				}
+			}
+		}
+	}
+	size := of.Shape()
+	for x := range row {
+		row[x] /= float32(size[0] * size[1] * min(t.block[2], size[2]-x*t.block[2]))
+	}
 }
 
 // reduced is the shape of an image in blocks.
@@ -33,25 +49,6 @@ func reduced(shape, block [3]int) (n [3]int) {
 		n[a] = (shape[a] + block[a] - 1) / block[a]
 	}
 	return n
-}
-
-// row fills a row from planes [lo, hi) of the image.
-func (t thumbnail) row(image []float32, shape [3]int, lo, hi, z, y int) {
-	out := t.data[(z*t.shape[1]+y)*t.shape[2]:][:t.shape[2]]
-	first, end := y*t.block[1], min((y+1)*t.block[1], shape[1])
-	for p := lo; p < hi; p++ {
-		for r := first; r < end; r++ {
-			line := image[(p*shape[1]+r)*shape[2]:][:shape[2]]
-			for x := range out {
-				for _, v := range line[x*t.block[2] : min((x+1)*t.block[2], len(line))] {
-					out[x] += v
-				}
-			}
-		}
-	}
-	for x := range out {
-		out[x] /= float32((hi - lo) * (end - first) * min(t.block[2], shape[2]-x*t.block[2]))
-	}
 }
 
 // blocks gives the blocks whose edges are nearest to a length.
@@ -63,10 +60,10 @@ func blocks(spacing [3]float64, mm float64) (n [3]int) {
 }
 
 // whole gives the box of the image that a box of the thumbnail stands for.
-func (t thumbnail) whole(b volume.Box, shape [3]int) volume.Box {
+func (t thumbnail) whole(b volume.Box) volume.Box {
 	for a := range 3 {
-		b.Lo[a] *= t.block[a]
-		b.Hi[a] = min(b.Hi[a]*t.block[a], shape[a])
+		b.Lo[a] = t.box.Lo[a] + b.Lo[a]*t.block[a]
+		b.Hi[a] = min(t.box.Lo[a]+b.Hi[a]*t.block[a], t.box.Hi[a])
 	}
 	return b
 }

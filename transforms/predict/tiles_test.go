@@ -59,7 +59,7 @@ func (c Config) matter(t *testing.T, p *resample.Prepared) (m matter) {
 	if !contains(box, organs) {
 		t.Errorf("organs in %v, the body in %v", organs, box)
 	}
-	region := atLeast(grown(organs, c.Plan.Inference.RegionMarginMM, c.Plan.Spacing, p.Shape), c.Plan.PatchSize, p.Shape)
+	region := atLeast(grown(organs, c.Plan.Inference.RegionMarginMM, c.Plan.Spacing, box), c.Plan.PatchSize, p.Shape)
 	m = matter{all: c.tiles(p.Shape), body: c.tiles(box.Shape()), region: c.tiles(region.Shape()), look: c.tiles(reduced(box.Shape(), c.thumbnailBlocks()))}
 	for _, at := range c.windows(region.Shape()) {
 		tile := volume.Box{}
