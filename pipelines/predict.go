@@ -23,6 +23,7 @@ type PredictRequest struct {
 	Model  string // finetuned, student, ensemble, control, ROLE/FOLD, or empty: the best there is
 	Export string // labels or probabilities; empty: the plan's
 	Mirror string // axes; empty: the plan's
+	Tiles  string // all, body or region; empty: the plan's
 	// KeepLargest names organs of which the largest piece is kept, or none; empty: the plan's.
 	KeepLargest []string
 	Statistics  bool // also measure the organs, and flag what a person should look at
@@ -145,6 +146,9 @@ func (r *run) override(q PredictRequest) error {
 		if slices.Equal(q.KeepLargest, []string{"none"}) {
 			r.plan.Inference.KeepLargest = nil
 		}
+	}
+	if q.Tiles != "" {
+		r.plan.Inference.Tiles = q.Tiles
 	}
 	if r.Precision != "" && r.Precision != auto {
 		r.plan.Inference.Precision = r.Precision

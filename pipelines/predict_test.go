@@ -79,7 +79,7 @@ func TestPredictAndEvaluate(t *testing.T) {
 		t.Errorf("another export: %+v, %v", p, err)
 	}
 	var usage *UsageError
-	for _, q := range []PredictRequest{{}, {Input: input}, {Input: input, Output: out, Model: "boss"}, {Input: input, Output: out, Export: "nothing"}, {Input: input, Output: out, Mirror: "w"}} {
+	for _, q := range []PredictRequest{{}, {Input: input}, {Input: input, Output: out, Model: "boss"}, {Input: input, Output: out, Export: "nothing"}, {Input: input, Output: out, Mirror: "w"}, {Input: input, Output: out, Tiles: "none"}} {
 		if _, err := Predict(t.Context(), o, q); !errors.As(err, &usage) {
 			t.Errorf("%+v: %v", q, err)
 		}

@@ -86,7 +86,7 @@ func TestUsage(t *testing.T) {
 		{"experiment anchors --steps 10", `"out" not set`, "noisystudent experiment anchors --help"},
 		{"train --dataset d --store s --role boss", "use teacher, student, finetuned or control", "noisystudent train --help"},
 		{"train --dataset d --store s --fold one", "invalid argument", "noisystudent train --help"},
-		{"plan --dataset d --store s --preset nope", "use demo, low-footprint, nnunet, student", "noisystudent plan --help"},
+		{"plan --dataset d --store s --preset nope", "use demo, laptop, low-footprint, nnunet, student", "noisystudent plan --help"},
 		{"plan --dataset d --store s --set patch_size", "want field=value", "noisystudent plan --help"},
 		{"plan --dataset d --store s --set patchsize=8", "there is no field", "noisystudent plan --help"},
 		{"plan --dataset d --store s --runner spark", "use prism, flink or dataflow", "noisystudent plan --help"},

@@ -125,6 +125,7 @@ func modelFlags(cmd *cobra.Command, q *pipelines.PredictRequest) {
 	f := cmd.Flags()
 	f.StringVar(&q.Model, "model", "", "finetuned, student, ensemble, control, or ROLE/FOLD such as teacher/0 (default the best there is)")
 	f.StringVar(&q.Export, "export", "", "labels (arg-max first) or probabilities (nnU-Net's order) (default the plan's)")
+	f.StringVar(&q.Tiles, "tiles", "", "what is computed: all of a scan, the body, or the region in which the model sees organs (default the plan's)")
 	f.StringVar(&q.Mirror, "mirror", "", "axes to mirror, such as x,y,z, or none (default the plan's)")
 	f.StringSliceVar(&q.KeepLargest, "keep-largest", nil, "organs of which only the largest piece is kept, such as 'liver,right kidney', or none (default the plan's; evaluate --try-largest says where it helps)")
 }

@@ -16,6 +16,7 @@ const (
 	BadGeometry     Kind = "bad-geometry"     // spacing or direction is not usable
 	NonFinite       Kind = "non-finite"       // NaN or infinite voxels
 	Empty           Kind = "empty-scan"       // every voxel is zero
+	NoBody          Kind = "no-body"          // every voxel is air
 	UnknownLabel    Kind = "unknown-label"    // a label that dataset.json does not list
 	GridMismatch    Kind = "grid-mismatch"    // image and labels differ in grid
 	Unreadable      Kind = "unreadable"       // the file cannot be opened

@@ -148,6 +148,7 @@ func (p Plan) checkInference() error {
 		}
 	}
 	return firstOf(
+		i.checkTiles(),
 		within("inference.step_size", i.StepSize, 0.05, 1),
 		oneOf("inference.blend", i.Blend, "logits", "softmax"),
 		oneOf("inference.export", i.Export, "labels", "probabilities"),

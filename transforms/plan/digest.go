@@ -18,7 +18,7 @@ func (p Plan) Digest() string {
 func (i Inference) Digested() Inference {
 	i.Precision = digested(i.Precision)
 	i.KeepLargest = slices.Compact(slices.Sorted(slices.Values(i.KeepLargest))) // empty is nil, and left out
-	return i
+	return i.tilesDigested()
 }
 
 // digested leaves exact out: it is what was computed before plans said how exactly,

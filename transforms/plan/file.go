@@ -60,8 +60,9 @@ func Decode(data []byte) (Plan, error) {
 	return Plan{}, fmt.Errorf("plan: decode: %w", err)
 }
 
-// upgrade says what a plan of format 1 left unsaid.
+// upgrade says what an older plan left unsaid.
 func (p *Plan) upgrade() {
+	p.Inference.completeTiles()
 	if p.Format != 1 {
 		return
 	}

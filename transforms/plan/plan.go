@@ -20,7 +20,7 @@ const FormatVersion = 2
 type Plan struct {
 	Format      int           `json:"format"`
 	DatasetName string        `json:"dataset_name"`
-	Preset      string        `json:"preset"`      // student, low-footprint, nnunet or demo
+	Preset      string        `json:"preset"`      // student, low-footprint, nnunet, laptop or demo
 	Orientation string        `json:"orientation"` // ras or stored
 	Labels      []cases.Label `json:"labels"`
 	Ignore      int           `json:"ignore_label"`                // -1: none
@@ -82,6 +82,13 @@ type Inference struct {
 	// KeepLargest names the labels of which only the largest connected piece is kept (see
 	// statistics.KeepLargest). Empty: nothing is removed, as in the paper.
 	KeepLargest []string `json:"keep_largest,omitempty"`
+	// Tiles says what is computed: all of a scan, the body, or the region of the body in which
+	// the models see organs. The rest is taken for background.
+	Tiles string `json:"tiles,omitempty"`
+	// RegionScale is how many times the shortest edge of a voxel those of the thumbnail are in
+	// which organs are looked for, RegionMarginMM what is computed around them too.
+	RegionScale    float64 `json:"region_scale,omitempty"`
+	RegionMarginMM float64 `json:"region_margin_mm,omitempty"`
 }
 
 // Classes returns the number of network outputs, background included.

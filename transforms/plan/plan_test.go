@@ -99,6 +99,7 @@ func TestOverrides(t *testing.T) {
 		{"training.class_weights=", func(p Plan) bool { return len(p.Training.ClassWeights) == 0 }},
 		{"inference.mirror=x,y", func(p Plan) bool { return p.Inference.Mirror == "x,y" }},
 		{"inference.keep_largest=c, a", func(p Plan) bool { return slices.Equal(p.KeptLargest(), []int{3, 1}) }},
+		{"inference.tiles=region", func(p Plan) bool { return p.Inference.Tiles == RegionTiles }},
 		{"training.student_all_labels=false", func(p Plan) bool { return !p.Training.StudentAllLabels }},
 		{"batch_dice=true", func(p Plan) bool { return p.BatchDice }},
 		{"foreground_intensity_properties.mean=1.5", func(p Plan) bool { return p.Intensity.Mean == 1.5 && p.Intensity.SD == base.Intensity.SD }},
@@ -184,7 +185,7 @@ func TestMakeErrors(t *testing.T) {
 		{noHU, Options{}, "no intensities"},
 		{otherWay, Options{Orientation: "ras"}, "taken in stored"},
 		{odd, Options{}, "spacing [5 0 5] mm"},
-		{small(), Options{Preset: "huge"}, "there are demo, low-footprint, nnunet, student"},
+		{small(), Options{Preset: "huge"}, "there are demo, laptop, low-footprint, nnunet, student"},
 	} {
 		if _, err := Make(c.facts, dataset(5), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want one with %q", err, c.want)

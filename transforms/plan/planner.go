@@ -15,7 +15,7 @@ import (
 
 // Options of Make. The zero value plans the paper's network and inference.
 type Options struct {
-	Preset      string // student (default), low-footprint, nnunet or demo
+	Preset      string // student (default), low-footprint, nnunet, laptop or demo
 	Orientation string // ras or stored, which must be the fingerprint's (default)
 	Seed        uint64
 	// Overrides sets fields by their path in plan.json, such as

@@ -12,6 +12,7 @@ const (
 	Student      = "student"       // the paper's: half of nnU-Net's features, twice its batch, arg-max before labels are resampled
 	LowFootprint = "low-footprint" // the same network with nnU-Net's inference: probabilities are resampled
 	NNUNet       = "nnunet"        // nnU-Net's own network, as its planner sizes it, and its inference
+	Laptop       = "laptop"        // labels a scan on a CPU in seconds: coarser voxels, smaller tiles, and only where the organs are
 	Demo         = "demo"          // minutes on a CPU: 5 mm voxels, a few labelled cases
 )
 
@@ -46,6 +47,9 @@ var common = []setting{
 	{"inference.export", "labels", "the paper: arg-max at network resolution, then nearest"},
 	{"inference.mirror", "none", "the paper: no test-time augmentation"},
 	{"inference.precision", FP32, "float32; transformed products within 1e-4 of the definition are allowed"},
+	{"inference.tiles", AllTiles, "the paper: the whole scan is computed"},
+	{"inference.region_scale", fmt.Sprint(regionScale), "organs are looked for in voxels so many times as long, where inference.tiles asks for their region"},
+	{"inference.region_margin_mm", fmt.Sprint(regionMarginMM), "what is computed around them too"},
 }
 
 // halved is nnU-Net's network with half of its features.
@@ -60,6 +64,14 @@ var presets = map[string][]setting{
 	Student:      halved,
 	LowFootprint: append(slices.Clone(halved), resampled),
 	NNUNet:       {{"training.teacher_augment", "nnunet", "nnU-Net's own augmentation"}, resampled},
+	Laptop: {
+		{"spacing", "2.5,1.5,1.5", "laptop: FLARE's slices as they are, twice its pixels: a quarter of the voxels"},
+		{"patch_size", "48,128,128", "laptop: 120x192x192 mm, as much body as the paper's patch in half the voxels"},
+		{"architecture.features_per_stage", "16..256", "half of nnU-Net's 32, doubled per stage"},
+		{"architecture.kernel_sizes", "1x3x3,3x3x3..", "laptop: full resolution takes most of the time; the paper's network begins so too"},
+		{"batch_size", "2", "laptop: nnU-Net's"},
+		{"inference.tiles", RegionTiles, "laptop: no tiles where there are no organs"},
+	},
 	Demo: {
 		{"spacing", "5,5,5", "demo: coarse voxels, so that a CPU trains in minutes"},
 		{"patch_size", "16,48,64", "demo: nearly a whole case of 18x48x64 voxels"},

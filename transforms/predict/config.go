@@ -51,7 +51,8 @@ func (c Config) Key(id string) string {
 }
 
 // Passes is what a scan of a grid costs: how often a network runs over a tile of it,
-// by each model and flip. The scan's margin, which preprocessing crops, counts too.
+// by each model and flip. The scan's margin, which preprocessing crops, counts too, and
+// so does what inference.tiles leaves out: neither is known from a header.
 func (c Config) Passes(g volume.Geometry) float64 {
 	s, err := c.settings()
 	if err != nil {

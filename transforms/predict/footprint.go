@@ -46,6 +46,9 @@ func (c Config) Footprint(g volume.Geometry, frame nifti.Frame) Footprint {
 	if mirrored := err == nil && s.Mirror != [3]bool{}; mirrored {
 		slab += tile * (1 + classes)
 	}
+	if c.limited() {
+		slab += plane * (2*shape[0] + 2*classes) // the whole image, the box's, planes around its planes
+	}
 	labels := voxels
 	if c.Plan.Inference.Export == "probabilities" {
 		labels += shape[0] * plane

@@ -18,6 +18,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -100,6 +101,10 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	}
 	took := Took{Case: scan.ID, Passes: c.Passes(g)}
 	labels, err := c.onGrid(ctx, st, p, &took)
+	var fault *cases.Fault
+	if errors.As(err, &fault) && fault.File == "" {
+		fault.File = scan.Image // the image that was prepared has no file
+	}
 	if err == nil {
 		statistics.KeepLargest(labels.Data, labels.Shape, c.Plan.KeptLargest())
 		err = took.Record(ctx, st, c.Stage())
@@ -125,6 +130,9 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 		tile += 4 * float64(voxels(c.Plan.PatchSize)) * classes
 	}
 	labels := 2 * (shape[0]*plane + float64(g.Voxels()))
+	if c.limited() {
+		ring += 4 * plane * (shape[0] + 2*classes) // the box's own image, planes around its planes
+	}
 	return int64(min(ring+tile+labels, math.MaxInt64/4))
 }
 
@@ -139,12 +147,28 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, t
 	} else {
 		nearest = p.LabelExporter()
 	}
+	segment := func(n Network, models []Model, s Settings, out Plane) error {
+		return SegmentPlanes(ctx, p, p.Shape, n, models, s, out)
+	}
+	within := c.withNetwork
+	if c.limited() { // who looks for a region looks at the whole image
+		image, err := p.Image(ctx)
+		if err != nil {
+			return nil, err
+		}
+		segment = func(n Network, models []Model, s Settings, out Plane) error {
+			return Segment(ctx, image, p.Shape, n, models, s, out)
+		}
+		within = func(ctx context.Context, st *store.Store, work func(Network, []Model, Settings) error) (float64, error) {
+			return c.inRegion(ctx, st, image, p.Shape, work)
+		}
+	}
 	var err error
-	took.Seconds, err = c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) error {
+	took.Seconds, err = within(ctx, st, func(n Network, models []Model, s Settings) error {
 		certain := newCertainty(p.Shape, len(models), s)
 		defer func() { took.Certainty = certain.means() }()
 		s.Scores = scores
-		return SegmentPlanes(ctx, p, p.Shape, n, models, s, func(_ int, f Finished) error {
+		return segment(n, models, s, func(_ int, f Finished) error {
 			certain.add(f)
 			if scores {
 				return byScores.Plane(ctx, f.Scores, f.Labels)
@@ -165,7 +189,7 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, t
 // Labels segments a prepared image (z, y, x) at network resolution, with a
 // network that the process shares.
 func (c Config) Labels(ctx context.Context, st *store.Store, image []float32, shape [3]int) (r *Result, err error) {
-	seconds, err := c.withNetwork(ctx, st, func(n Network, models []Model, s Settings) (err error) {
+	seconds, err := c.inRegion(ctx, st, image, shape, func(n Network, models []Model, s Settings) (err error) {
 		r, err = Labels(ctx, image, shape, n, models, s)
 		return err
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"noisystudent/io/volume"
 	"noisystudent/model/engine"
 	"noisystudent/transforms/metrics"
 	"noisystudent/transforms/patch"
@@ -34,6 +35,8 @@ type Settings struct {
 	Mirror  [3]bool // axes (z, y, x) that are also predicted flipped, mean of logits
 	Softmax bool    // blend probabilities instead of logits (nnU-Net v1's order)
 	Scores  bool    // of all classes are wanted, not only labels
+	// Box is the part that Segment computes, background around it; zero: all.
+	Box volume.Box
 }
 
 // Finished is a plane (H, W) of a case. Its slices belong to the caller again after the call.
@@ -56,8 +59,11 @@ type Source interface {
 	Planes(ctx context.Context, lo, hi int, dst []float32) error
 }
 
-// Segment is SegmentPlanes of an image (z, y, x) that is there as a whole.
+// Segment is SegmentPlanes of an image (z, y, x) that is there as a whole, or of the box of it.
 func Segment(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings, out Plane) error {
+	if s.Box != (volume.Box{}) && s.Box != volume.Whole(shape) {
+		return segmentBox(ctx, image, shape, network, models, s, out)
+	}
 	return SegmentPlanes(ctx, wholeImage{image, shape[1] * shape[2]}, shape, network, models, s, out)
 }
 

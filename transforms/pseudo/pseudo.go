@@ -90,6 +90,10 @@ func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
 	}
 	r, err := c.Labels(ctx, st, image, shape)
 	if err != nil {
+		var fault *cases.Fault
+		if errors.As(err, &fault) && fault.File == "" {
+			fault.File = st.Address(in.Prefix) // Labels knows no files
+		}
 		return err
 	}
 	if statistics.KeepLargest(r.Labels, shape, c.Plan.KeptLargest()) > 0 {
