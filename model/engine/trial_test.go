@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,11 +18,11 @@ import (
 type broken struct {
 	*emulator.Emulator
 	file, from, to string
-	compiled       *int
+	compiled       *atomic.Int64
 }
 
 func (b broken) Compile(name, source string) ([]byte, error) {
-	*b.compiled++
+	b.compiled.Add(1)
 	if name == b.file {
 		if !strings.Contains(source, b.from) {
 			return nil, errors.New("no " + b.from + " in " + name)
@@ -33,7 +34,7 @@ func (b broken) Compile(name, source string) ([]byte, error) {
 
 // emulatedCards has the cards of this test be the emulator's, with kernels as broken
 // makes them and a folder of their own, and this process know of no trial.
-func emulatedCards(t *testing.T, b broken) (compiled *int) {
+func emulatedCards(t *testing.T, b broken) (compiled *atomic.Int64) {
 	t.Helper()
 	if _, err := library.Open("", false); errors.Is(err, library.ErrLeftOut) {
 		t.Skip(err)
@@ -45,7 +46,7 @@ func emulatedCards(t *testing.T, b broken) (compiled *int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Emulator, b.compiled = e, new(int)
+	b.Emulator, b.compiled = e, new(atomic.Int64)
 	before := cardOptions
 	t.Cleanup(func() {
 		cardOptions = before
@@ -61,13 +62,13 @@ func TestAutoTriesTheCard(t *testing.T) {
 	compiled := emulatedCards(t, broken{})
 	take := func(name string, tried bool) {
 		t.Helper()
-		*compiled = 0
+		compiled.Store(0)
 		e, err := Open(Options{Device: name})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.Name() != "cuda:0 emulator of CUDA" || e.Passed() != nil || (*compiled > 0) != tried {
-			t.Errorf("%s opens %s, %v, with %d kernels compiled, want a trial %v", name, e.Name(), e.Passed(), *compiled, tried)
+		if e.Name() != "cuda:0 emulator of CUDA" || e.Passed() != nil || (compiled.Load() > 0) != tried {
+			t.Errorf("%s opens %s, %v, with %d kernels compiled, want a trial %v", name, e.Name(), e.Passed(), compiled.Load(), tried)
 		}
 		if err := e.Close(); err != nil {
 			t.Error(err)
