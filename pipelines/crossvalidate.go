@@ -78,9 +78,7 @@ func (r *run) validationPairs(ctx context.Context, role fit.Role) (pairs []score
 		if err != nil {
 			return nil, err
 		}
-		for _, x := range done.good {
-			pairs = append(pairs, score.Pair{Case: x.ID, Reference: x.Labels, Prediction: r.store.Address(c.Key(x.ID))})
-		}
+		pairs = append(pairs, r.predictedPairs(c, done.good)...)
 	}
 	if len(pairs) == 0 {
 		return nil, fmt.Errorf("pipelines: cross-validation: no case could be labelled; see the rejected cases in %s", r.store.Address("ledger"))

@@ -211,10 +211,7 @@ func (r *run) scoreConfig(ctx context.Context, name, which string, list []cases.
 	if err != nil {
 		return score.Table{}, err
 	}
-	var pairs []score.Pair
-	for _, x := range o.good {
-		pairs = append(pairs, score.Pair{Case: x.ID, Reference: x.Labels, Prediction: r.store.Address(c.Key(x.ID))})
-	}
+	pairs := r.predictedPairs(c, o.good)
 	if len(pairs) == 0 {
 		return score.Table{}, fmt.Errorf("pipelines: %s: no case could be labelled; see the rejected cases in %s", name, r.store.Address("ledger/"+c.Stage()))
 	}
@@ -224,4 +221,12 @@ func (r *run) scoreConfig(ctx context.Context, name, which string, list []cases.
 	}
 	table, _, err := r.score(ctx, name+" scores", which, s, pairs)
 	return table, err
+}
+
+// predictedPairs pairs the labels of labelled cases with what was predicted.
+func (r *run) predictedPairs(c predict.Config, list []cases.Case) (pairs []score.Pair) {
+	for _, x := range list {
+		pairs = append(pairs, score.Pair{Case: x.ID, Reference: x.Labels, Prediction: r.store.Address(c.Key(x.ID))})
+	}
+	return pairs
 }
