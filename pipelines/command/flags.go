@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"noisystudent/pipelines"
 	"noisystudent/runners"
+	"noisystudent/runners/worker"
 	"noisystudent/transforms/plan"
 )
 
@@ -127,8 +127,8 @@ func (c *session) options(cmd *cobra.Command) (pipelines.Options, error) {
 		}
 		o.Precision = plan.Exact
 	}
-	if o.Threads > 0 {
-		runtime.GOMAXPROCS(o.Threads) // for all that is not a network
+	if err := worker.Threads(o.Threads); err != nil {
+		return o, err
 	}
 	if turns := o.TakeTurns(); turns != "" {
 		c.tell(turns, "remedy", fmt.Sprintf("give --threads %d", o.Runner.Flink.Parallelism))

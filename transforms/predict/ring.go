@@ -171,17 +171,19 @@ func (r *ring) clear(z int) {
 // maxThreads that share a plane: more would wait for memory.
 const maxThreads = 32
 
-// parallel calls work for 0 to n-1 on as many threads as Go may use, and tells it
-// which of them it is.
+// parallel calls work for 0 to n-1 on as many threads as Go may use, the caller's
+// among them, and tells it which of them it is.
 func parallel(n int, work func(worker, i int)) {
 	var next atomic.Int64
-	var group sync.WaitGroup
-	for worker := range min(runtime.GOMAXPROCS(0), maxThreads, n) {
-		group.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				work(worker, i)
-			}
-		})
+	share := func(worker int) {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			work(worker, i)
+		}
 	}
+	var group sync.WaitGroup
+	for worker := 1; worker < min(runtime.GOMAXPROCS(0), maxThreads, n); worker++ {
+		group.Go(func() { share(worker) })
+	}
+	share(0)
 	group.Wait()
 }
