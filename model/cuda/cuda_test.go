@@ -3,7 +3,6 @@ package cuda_test
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,16 +20,7 @@ import (
 // emulatedOptions open a card that the emulator stands in for.
 func emulatedOptions(t *testing.T) cuda.Options {
 	t.Helper()
-	if leftOut() {
-		t.Skip(library.ErrLeftOut)
-	}
-	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip("the emulator of CUDA kernels needs g++")
-	}
-	e, err := emulator.InCache()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := emulator.Here(t)
 	return cuda.Options{Driver: e.Library(), Compiler: e}
 }
 

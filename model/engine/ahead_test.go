@@ -80,11 +80,7 @@ func TestStepsOverlap(t *testing.T) {
 	if err := trainer.Init(random.New(1, 2)); err != nil {
 		t.Fatal(err)
 	}
-	e, err := emulator.InCache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	control, err := e.Control()
+	control, err := emulator.Here(t).Control()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,15 +2,12 @@ package engine
 
 import (
 	"bytes"
-	"errors"
 	"math"
 	"os"
-	"os/exec"
 	"testing"
 
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/emulator"
-	"noisystudent/model/cuda/library"
 	"noisystudent/model/program"
 )
 
@@ -21,17 +18,8 @@ func onCard(t *testing.T) *Engine {
 	if name := os.Getenv("NOISYSTUDENT_CARD"); name != "" {
 		return open(t, Options{Device: name})
 	}
-	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip("the emulator of CUDA kernels needs g++")
-	}
-	emulator, err := emulator.InCache()
-	if err != nil {
-		t.Fatal(err)
-	}
+	emulator := emulator.Here(t)
 	d, err := cuda.Open(cuda.Options{Driver: emulator.Library(), Compiler: emulator})
-	if errors.Is(err, library.ErrLeftOut) {
-		t.Skip(err)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,7 +10,6 @@ import (
 
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/emulator"
-	"noisystudent/model/cuda/library"
 )
 
 // broken compiles kernels of a file with an error in them, and counts what it compiles.
@@ -36,16 +34,7 @@ func (b broken) Compile(name, source string) ([]byte, error) {
 // makes them and a folder of their own, and this process know of no trial.
 func emulatedCards(t *testing.T, b broken) (compiled *atomic.Int64) {
 	t.Helper()
-	if _, err := library.Open("", false); errors.Is(err, library.ErrLeftOut) {
-		t.Skip(err)
-	}
-	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip("the emulator of CUDA kernels needs g++")
-	}
-	e, err := emulator.InCache()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := emulator.Here(t)
 	b.Emulator, b.compiled = e, new(atomic.Int64)
 	before := cardOptions
 	t.Cleanup(func() {

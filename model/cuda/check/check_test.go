@@ -17,7 +17,6 @@ import (
 
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/emulator"
-	"noisystudent/model/cuda/library"
 	"noisystudent/model/cuda/nvrtc"
 	"noisystudent/model/cuda/tuning"
 	"noisystudent/model/device"
@@ -43,16 +42,7 @@ func options(t *testing.T) cuda.Options {
 		}
 		return cuda.Options{Card: n}
 	}
-	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip("the emulator of CUDA kernels needs g++")
-	}
-	if _, err := library.Open("", false); errors.Is(err, library.ErrLeftOut) {
-		t.Skip(err)
-	}
-	e, err := emulator.InCache()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := emulator.Here(t)
 	return cuda.Options{Driver: e.Library(), Compiler: e}
 }
 

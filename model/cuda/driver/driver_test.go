@@ -2,7 +2,6 @@ package driver_test
 
 import (
 	"errors"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -10,23 +9,13 @@ import (
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/emulator"
-	"noisystudent/model/cuda/library"
 )
 
 // opened is the stand-in's card, which must have everything back at the test's end, and
 // a stream.
 func opened(t *testing.T) (*emulator.Emulator, *driver.Context, driver.Stream) {
 	t.Helper()
-	if _, err := library.Open("", false); errors.Is(err, library.ErrLeftOut) {
-		t.Skip(err)
-	}
-	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip("the emulator of CUDA kernels needs g++")
-	}
-	e, err := emulator.InCache()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := emulator.Here(t)
 	control, err := e.Control()
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
+
+	"noisystudent/model/cuda/library"
 )
 
 //go:embed cpp
@@ -75,9 +78,24 @@ func digest(names []string) string {
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
-// InCache is New in the user's cache folder, so that compiled kernels are kept between
-// runs of tests. One process builds one.
-var InCache = sync.OnceValues(func() (*Emulator, error) {
+// Here is New in the user's cache folder, so that compiled kernels are kept between runs
+// of tests; one process builds one. Without g++, or CUDA in this binary, the test is skipped.
+func Here(t testing.TB) *Emulator {
+	t.Helper()
+	if _, err := library.Open("", false); errors.Is(err, library.ErrLeftOut) {
+		t.Skip(err)
+	}
+	if _, err := exec.LookPath("g++"); err != nil {
+		t.Skip("the emulator of CUDA kernels needs g++")
+	}
+	e, err := inCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+var inCache = sync.OnceValues(func() (*Emulator, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, err
