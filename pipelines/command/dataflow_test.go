@@ -45,7 +45,7 @@ func TestDataflowDryRun(t *testing.T) {
 func checkDryRun(t *testing.T, stage, line string) {
 	t.Helper()
 	code, out, log := runLine(t, "", line+" --runner dataflow --project p --region europe-west3 --staging gs://data/staging"+
-		" --worker-image example.com/worker:cuda --accelerator nvidia-tesla-t4:2 --max-workers 7 --dry-run")
+		" --worker-image example.com/worker:cuda --accelerator nvidia-l4:2 --max-workers 7 --dry-run")
 	var job struct {
 		Name        string
 		Environment struct {
@@ -58,12 +58,15 @@ func checkDryRun(t *testing.T, stage, line string) {
 	if err := json.Unmarshal([]byte(out), &job); code != Done || err != nil || !strings.Contains(log, "nothing was submitted") {
 		t.Fatalf("%s: exit code %d, %v\n%s%s", line, code, err, out, log)
 	}
+	networks, machine := stage == "train" || stage == "pseudolabel" || stage == "predict", "n1-highmem-2"
+	if networks {
+		machine = "g2-standard-24"
+	}
 	pool := job.Environment.WorkerPools[0]
-	if !strings.HasPrefix(job.Name, "noisystudent-"+stage) || pool.WorkerHarnessContainerImage != "example.com/worker:cuda" || pool.MachineType != "n1-highmem-2" {
+	if !strings.HasPrefix(job.Name, "noisystudent-"+stage) || pool.WorkerHarnessContainerImage != "example.com/worker:cuda" || pool.MachineType != machine {
 		t.Errorf("%s: %+v", line, job)
 	}
-	networks := stage == "train" || stage == "pseudolabel" || stage == "predict"
-	if got := strings.Join(job.Environment.ServiceOptions, ","); networks != strings.Contains(got, "type:nvidia-tesla-t4;count:2") {
+	if got := strings.Join(job.Environment.ServiceOptions, ","); networks != strings.Contains(got, "type:nvidia-l4;count:2") {
 		t.Errorf("%s: service options %q", line, got)
 	}
 	if strings.Contains(out, "labelled_0000") {

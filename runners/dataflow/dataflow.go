@@ -52,6 +52,7 @@ var (
 
 // Check reports options that cannot work.
 func (o Options) Check() error {
+	kind, _ := o.cards()
 	switch {
 	case o.Project == "":
 		return errors.New("dataflow: no project; give --project=ID")
@@ -64,7 +65,9 @@ func (o Options) Check() error {
 	case !strings.HasPrefix(o.Staging, "gs://") || len(o.Staging) == len("gs://"):
 		return fmt.Errorf("dataflow: workers cannot fetch the binary from %s; give --staging=gs://BUCKET/PREFIX", o.Staging)
 	case o.Accelerator != "" && !accelerator.MatchString(o.Accelerator):
-		return fmt.Errorf("dataflow: accelerator %q; write TYPE or TYPE:COUNT, such as nvidia-tesla-t4:1", o.Accelerator)
+		return fmt.Errorf("dataflow: accelerator %q; write TYPE or TYPE:COUNT, such as nvidia-l4:1", o.Accelerator)
+	case tooOld[kind] != "":
+		return fmt.Errorf("dataflow: %s has compute capability %s and the kernels need 8.0; give --accelerator=nvidia-l4, nvidia-tesla-a100, nvidia-a100-80gb or nvidia-h100-80gb", kind, tooOld[kind])
 	case o.Accelerator != "" && o.Image == "":
 		return errors.New("dataflow: Beam's own worker image has no CUDA; make one of runners/dataflow/Dockerfile.cuda and give --worker-image")
 	case o.MaxWorkers < 0:
@@ -144,10 +147,7 @@ func (o Options) serviceOptions() string {
 	if o.Accelerator == "" || !o.Job.Network {
 		return ""
 	}
-	kind, count, found := strings.Cut(o.Accelerator, ":")
-	if !found {
-		count = "1"
-	}
+	kind, count := o.cards()
 	return "worker_accelerator=type:" + kind + ";count:" + count + ";install-nvidia-driver:5xx"
 }
 

@@ -45,7 +45,7 @@ type job struct {
 }
 
 var full = Options{
-	Project: "p", Region: "europe-west3", Staging: "gs://b/staging", Image: "example.com/worker:cuda", Accelerator: "nvidia-tesla-t4",
+	Project: "p", Region: "europe-west3", Staging: "gs://b/staging", Image: "example.com/worker:cuda", Accelerator: "nvidia-l4",
 	MaxWorkers: 20, ServiceAccount: "worker@example.com", Subnetwork: "regions/europe-west3/subnetworks/s", DryRun: true,
 	Job: Job{Name: "Predict test 1", RAMBytes: 20 << 30, Network: true},
 }
@@ -72,10 +72,10 @@ func TestDryRun(t *testing.T) {
 	if !regexp.MustCompile(`^noisystudent-predict-test-1-\d{8}-\d{6}-\d{3}$`).MatchString(j.Name) {
 		t.Errorf("name %q", j.Name)
 	}
-	if got := strings.Join(j.Environment.ServiceOptions, ","); got != "worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver:5xx" {
+	if got := strings.Join(j.Environment.ServiceOptions, ","); got != "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx" {
 		t.Errorf("service options %q", got)
 	}
-	if pool.MachineType != "n1-highmem-4" || pool.WorkerHarnessContainerImage != full.Image || pool.SDKHarnessContainerImages[0].ContainerImage != full.Image {
+	if pool.MachineType != "g2-standard-8" || pool.WorkerHarnessContainerImage != full.Image || pool.SDKHarnessContainerImages[0].ContainerImage != full.Image {
 		t.Errorf("workers %+v", pool)
 	}
 	if pool.AutoscalingSettings.MaxNumWorkers != 20 || pool.Subnetwork != full.Subnetwork || pool.IPConfiguration != "WORKER_IP_PRIVATE" || j.Environment.ServiceAccountEmail != full.ServiceAccount {
@@ -164,6 +164,7 @@ func TestCheck(t *testing.T) {
 		{func(o *Options) { o.Image = "" }, "Dockerfile.cuda"},
 		{func(o *Options) { o.Accelerator = "nvidia-l4,count=2" }, "TYPE or TYPE:COUNT"},
 		{func(o *Options) { o.Accelerator = "nvidia-l4:0" }, "TYPE or TYPE:COUNT"},
+		{func(o *Options) { o.Accelerator = "nvidia-tesla-t4:2" }, "nvidia-tesla-t4 has compute capability 7.5"},
 		{func(o *Options) { o.MaxWorkers = -1 }, "-1 workers"},
 	} {
 		o := full
@@ -181,11 +182,17 @@ func TestMachine(t *testing.T) {
 		want               string // or part of the error
 	}{
 		{"", "", 0, "n1-highmem-2"},
-		{"", "nvidia-tesla-t4", 13, "n1-highmem-2"},
+		{"", "", 13, "n1-highmem-2"},
 		{"", "", 14, "n1-highmem-4"},
 		{"", "", 600, "n1-highmem-96"},
 		{"", "", 700, "name a --machine-type"},
 		{"", "nvidia-l4", 20, "g2-standard-8"},
+		{"", "nvidia-l4:2", 20, "g2-standard-24"},
+		{"", "nvidia-l4:3", 20, "no machine with --accelerator nvidia-l4:3 is known"},
+		{"", "nvidia-tesla-a100", 85, "a2-highgpu-1g"},
+		{"", "nvidia-h100-80gb:8", 900, "a3-highgpu-8g"},
+		{"", "nvidia-a100-80gb", 171, "more than a2-ultragpu-1g has"},
+		{"a2-highgpu-1g", "nvidia-tesla-a100", 86, "has 87040 MiB and the job takes 88064"},
 		{"n1-standard-8", "", 30, "n1-standard-8"},
 		{"n1-standard-8", "", 31, "has 30720 MiB and the job takes 31744"},
 		{"g2-standard-4", "nvidia-l4", 16, "g2-standard-4"},
