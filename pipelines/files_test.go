@@ -12,7 +12,6 @@ import (
 	"slices"
 	"testing"
 
-	"noisystudent/io/nifti"
 	"noisystudent/io/volume"
 )
 
@@ -34,32 +33,6 @@ func voxel(file []byte, v float64) []byte {
 	b := slices.Clone(file)
 	binary.LittleEndian.PutUint32(b[352+4*1000:], math.Float32bits(float32(v)))
 	return b
-}
-
-func imageFile(t *testing.T, g volume.Geometry, kind nifti.DataType, value func(i int) float32) []byte {
-	t.Helper()
-	v := &volume.Volume{Geometry: g, Data: make([]float32, g.Voxels())}
-	for i := range v.Data {
-		v.Data[i] = value(i)
-	}
-	var b bytes.Buffer
-	if err := nifti.WriteVolume(&b, v, nifti.NewFrame(g), kind); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func labelFile(t *testing.T, g volume.Geometry, value func(i int) uint8) []byte {
-	t.Helper()
-	l := &volume.Labels{Geometry: g, Data: make([]uint8, g.Voxels())}
-	for i := range l.Data {
-		l.Data[i] = value(i)
-	}
-	var b bytes.Buffer
-	if err := nifti.WriteLabels(&b, l, nifti.NewFrame(g)); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 // damage turns a bit of a gzip stream's checksum.

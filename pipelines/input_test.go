@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"noisystudent/io/iotest"
 	"noisystudent/io/nifti"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
@@ -28,8 +29,8 @@ type badScan struct {
 // badScans lists what hospitals and broken copies send.
 func badScans(t *testing.T) []badScan {
 	g := gridOf(9, 16, 22)
-	packed := imageFile(t, g, nifti.Int16, func(i int) float32 { return float32(i%200 - 100) })
-	floats := unpack(t, imageFile(t, g, nifti.Float32, func(i int) float32 { return float32(i % 100) }))
+	packed := iotest.Image(t, g, nifti.Int16, func(i int) float32 { return float32(i%200 - 100) })
+	floats := unpack(t, iotest.Image(t, g, nifti.Float32, func(i int) float32 { return float32(i % 100) }))
 	plain := func(spoil func(header []byte)) []byte {
 		b := unpack(t, packed)
 		spoil(b)
@@ -54,7 +55,7 @@ func badScans(t *testing.T) []badScan {
 		{"spacing_0", ".nii", plain(spacing(0)), cases.BadGeometry, "correct spacing and directions in the header"},
 		{"nan", ".nii", voxel(floats, math.NaN()), cases.NonFinite, "replace the NaN or infinite voxels"},
 		{"infinite", ".nii", voxel(floats, math.Inf(-1)), cases.NonFinite, "replace the NaN or infinite voxels"},
-		{"all_zero", ".nii.gz", imageFile(t, g, nifti.Int16, func(int) float32 { return 0 }), cases.Empty, "every voxel is zero"},
+		{"all_zero", ".nii.gz", iotest.Image(t, g, nifti.Int16, func(int) float32 { return 0 }), cases.Empty, "every voxel is zero"},
 	}
 }
 
@@ -94,7 +95,7 @@ func badCohort(t *testing.T, root string) map[string]told {
 	t.Helper()
 	tinyCohort(t, root, 3, 2, 1, 0)
 	g := gridOf(9, 16, 22)
-	labels := labelFile(t, g, func(i int) uint8 { return uint8(i % 14) })
+	labels := iotest.Labels(t, g, func(i int) uint8 { return uint8(i % 14) })
 	want := map[string]told{}
 	for _, b := range badScans(t) {
 		for prefix, folder := range map[string]string{"u_": "imagesUn", "t_": "imagesTr"} {
@@ -108,15 +109,15 @@ func badCohort(t *testing.T, root string) map[string]told {
 			}
 		}
 	}
-	good := imageFile(t, g, nifti.Int16, func(i int) float32 { return float32(i%200 - 100) })
+	good := iotest.Image(t, g, nifti.Int16, func(i int) float32 { return float32(i%200 - 100) })
 	for id, b := range map[string]struct {
 		labels []byte
 		kind   cases.Kind
 		remedy string
 	}{
-		"label_14":   {labelFile(t, g, func(i int) uint8 { return uint8(i % 15) }), cases.UnknownLabel, "correct the labels, or list the value in dataset.json"},
-		"grid_shape": {labelFile(t, gridOf(9, 16, 21), func(i int) uint8 { return uint8(i % 14) }), cases.GridMismatch, "resample the labels onto the image's grid"},
-		"grid_place": {labelFile(t, moved(g), func(i int) uint8 { return uint8(i % 14) }), cases.GridMismatch, "resample the labels onto the image's grid"},
+		"label_14":   {iotest.Labels(t, g, func(i int) uint8 { return uint8(i % 15) }), cases.UnknownLabel, "correct the labels, or list the value in dataset.json"},
+		"grid_shape": {iotest.Labels(t, gridOf(9, 16, 21), func(i int) uint8 { return uint8(i % 14) }), cases.GridMismatch, "resample the labels onto the image's grid"},
+		"grid_place": {iotest.Labels(t, moved(g), func(i int) uint8 { return uint8(i % 14) }), cases.GridMismatch, "resample the labels onto the image's grid"},
 		"labels_cut": {labels[:len(labels)/2], cases.Truncated, "copy or export the file again"},
 	} {
 		file := filepath.Join(root, "labelsTr", id+".nii.gz")
@@ -242,7 +243,7 @@ func TestBadInputOfPredict(t *testing.T) {
 	}
 	images := filepath.Join(root, "imagesUn")
 	// What only predict meets here: cohorts are planned without these.
-	far := unpack(t, imageFile(t, gridOf(9, 16, 22), nifti.Int16, func(i int) float32 { return float32(i % 200) }))
+	far := unpack(t, iotest.Image(t, gridOf(9, 16, 22), nifti.Int16, func(i int) float32 { return float32(i % 200) }))
 	spacing(1e6)(far)
 	put(t, filepath.Join(images, "spacing_1e6_0000.nii"), far)
 	want["spacing_1e6"] = told{"", filepath.Join(images, "spacing_1e6_0000.nii"), "check the spacing in the header", cases.TooLarge}
@@ -253,10 +254,10 @@ func TestBadInputOfPredict(t *testing.T) {
 	}
 	want["long"] = told{"", long, "allow more memory with --memory", cases.TooLarge}
 	// And what is odd, but a scan: smaller than a patch, air alone, outside of the folder.
-	put(t, filepath.Join(images, "small_0000.nii.gz"), imageFile(t, gridOf(1, 3, 2), nifti.Int16, func(i int) float32 { return float32(i) + 1 }))
-	put(t, filepath.Join(images, "air_0000.nii.gz"), imageFile(t, gridOf(9, 16, 22), nifti.Int16, func(int) float32 { return -1000 }))
+	put(t, filepath.Join(images, "small_0000.nii.gz"), iotest.Image(t, gridOf(1, 3, 2), nifti.Int16, func(i int) float32 { return float32(i) + 1 }))
+	put(t, filepath.Join(images, "air_0000.nii.gz"), iotest.Image(t, gridOf(9, 16, 22), nifti.Int16, func(int) float32 { return -1000 }))
 	good := []string{"air.nii.gz", "small.nii.gz", "unlabelled_0000.nii.gz", "unlabelled_0001.nii.gz"}
-	put(t, filepath.Join(folder, "elsewhere.nii.gz"), imageFile(t, gridOf(9, 16, 22), nifti.Int16, func(i int) float32 { return float32(i % 300) }))
+	put(t, filepath.Join(folder, "elsewhere.nii.gz"), iotest.Image(t, gridOf(9, 16, 22), nifti.Int16, func(i int) float32 { return float32(i % 300) }))
 	if os.Symlink(filepath.Join(folder, "elsewhere.nii.gz"), filepath.Join(images, "linked_0000.nii.gz")) == nil {
 		good = slices.Insert(good, 1, "linked.nii.gz")
 		dangling := filepath.Join(images, "dangling_0000.nii.gz")
@@ -366,8 +367,8 @@ func TestStoreUnusable(t *testing.T) {
 // TestUnusableDataset is about faults that leave nothing to go on with.
 func TestUnusableDataset(t *testing.T) {
 	g := gridOf(9, 16, 22)
-	image := imageFile(t, g, nifti.Int16, func(i int) float32 { return float32(i % 50) })
-	labels := labelFile(t, g, func(i int) uint8 { return uint8(i % 2) })
+	image := iotest.Image(t, g, nifti.Int16, func(i int) float32 { return float32(i % 50) })
+	labels := iotest.Labels(t, g, func(i int) uint8 { return uint8(i % 2) })
 	one := `{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "numTraining": 1, "file_ending": ".nii.gz"}`
 	region := strings.Replace(one, `"liver": 1`, `"liver": [1, 2]`, 1)
 	channels := strings.Replace(one, `{"0": "CT"}`, `{"0": "CT", "1": "PET"}`, 1)

@@ -14,6 +14,7 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"noisystudent/io/dicom/dicomtest"
+	"noisystudent/io/iotest"
 	"noisystudent/io/nifti"
 	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
@@ -139,7 +140,7 @@ func TestPredictRefusesSeries(t *testing.T) {
 	c.q.Input = c.folder
 	file := filepath.Join(t.TempDir(), "a.nii.gz")
 	g := gridOf(9, 16, 22)
-	put(t, file, imageFile(t, g, nifti.Int16, func(i int) float32 { return float32(i%200 - 100) }))
+	put(t, file, iotest.Image(t, g, nifti.Int16, func(i int) float32 { return float32(i%200 - 100) }))
 	ct, scout, mr, cut := series(t, file, "1.2.111111"), series(t, file, "1.2.222222"), series(t, file, "1.3"), series(t, file, "1.4")
 	for i := range scout {
 		scout[i][tag.ImageType] = []string{"ORIGINAL", "PRIMARY", "LOCALIZER"}

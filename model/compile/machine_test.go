@@ -3,26 +3,12 @@ package compile
 import (
 	"context"
 	"math"
-	"os"
 	"testing"
 
-	"noisystudent/io/safetensors"
+	"noisystudent/io/iotest"
 	"noisystudent/model/program"
 	"noisystudent/model/ref"
 )
-
-func fixture(t *testing.T, name string) map[string]safetensors.Tensor {
-	t.Helper()
-	data, err := os.ReadFile("testdata/" + name + ".safetensors")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := safetensors.Decode(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f.Tensors
-}
 
 func wide(data []float32) []float64 {
 	out := make([]float64, len(data))
@@ -132,8 +118,8 @@ func (m machine) run() {
 func loadTiny(t *testing.T, p *program.Program, n *Network, seed float32) machine {
 	t.Helper()
 	second := ownLabels(p)
-	m, forward := load(t, p), fixture(t, "tiny_forward")
-	for name, a := range fixture(t, "tiny_weights") {
+	m, forward := load(t, p), iotest.Tensors(t, "testdata/tiny_forward.safetensors")
+	for name, a := range iotest.Tensors(t, "testdata/tiny_weights.safetensors") {
 		m.write(n.Params[name], a.Data...)
 	}
 	m.write(n.Image, forward["x"].Data...)

@@ -7,6 +7,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"noisystudent/io/iotest"
 	"noisystudent/io/safetensors"
 	"noisystudent/model/op"
 	"noisystudent/model/op/optest"
@@ -40,7 +41,7 @@ func TestTrainingProgramEqualsNnUNet(t *testing.T) {
 	m.run()
 	near(t, "loss", m.read(n.Loss)[:1], []float64{tinyLossValue}, 1e-5)
 	near(t, "norm", m.read(n.Norm), []float64{tinyNorm, 1. / seed}, 1e-4)
-	want := fixture(t, "tiny_grads")
+	want := iotest.Tensors(t, "testdata/tiny_grads.safetensors")
 	if len(n.Grads) != len(want) {
 		t.Errorf("%d gradients, want %d", len(n.Grads), len(want))
 	}
@@ -58,7 +59,7 @@ func TestInferenceProgramEqualsNnUNet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, forward, weights := load(t, p), fixture(t, "tiny_forward"), fixture(t, "tiny_weights")
+	m, forward, weights := load(t, p), iotest.Tensors(t, "testdata/tiny_forward.safetensors"), iotest.Tensors(t, "testdata/tiny_weights.safetensors")
 	for name, id := range n.Params {
 		m.write(id, weights[name].Data...)
 	}
@@ -88,7 +89,7 @@ func declareTiny(t *testing.T, dtype tensor.Dtype) tinyGraph {
 	if d.net, err = unet.Forward(d.g, tiny, 2, tinyPatch, []bool{true, true}); err != nil {
 		t.Fatal(err)
 	}
-	forward, weights := fixture(t, "tiny_forward"), fixture(t, "tiny_weights")
+	forward, weights := iotest.Tensors(t, "testdata/tiny_forward.safetensors"), iotest.Tensors(t, "testdata/tiny_weights.safetensors")
 	d.inputs[d.net.Image] = wide(forward["x"].Data)
 	for _, n := range d.net.Params {
 		d.inputs[n] = wide(weights[d.g.Name(n)].Data)
@@ -115,7 +116,7 @@ func TestTinyNetworkEqualsNnUNet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forward, grads := fixture(t, "tiny_forward"), fixture(t, "tiny_grads")
+	forward, grads := iotest.Tensors(t, "testdata/tiny_forward.safetensors"), iotest.Tensors(t, "testdata/tiny_grads.safetensors")
 	checkActivations(t, d.g, values, forward)
 	for i, n := range d.net.Logits {
 		near(t, d.g.Name(n), values[n], wide(forward["out"+string(rune('0'+i))].Data), 1e-5)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"noisystudent/io/safetensors"
+	"noisystudent/io/iotest"
 	"noisystudent/model/compile"
 	"noisystudent/model/optim"
 	"noisystudent/model/program"
@@ -61,16 +61,8 @@ func open(t *testing.T, o Options) *Engine {
 
 func load(t *testing.T, path string) map[string]Tensor {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := safetensors.Decode(data)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string]Tensor{}
-	for name, v := range f.Tensors {
+	for name, v := range iotest.Tensors(t, path) {
 		out[name] = Tensor(v)
 	}
 	return out

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gorgonia.org/tensor"
 
-	"noisystudent/io/safetensors"
+	"noisystudent/io/iotest"
 	"noisystudent/model/loss"
 	"noisystudent/model/op"
 	"noisystudent/model/op/optest"
@@ -60,7 +60,7 @@ var lossCases = []struct {
 
 func TestLossEqualsNnUNet(t *testing.T) {
 	const tolerance = 1e-5
-	f := fixture(t, "testdata/dc_ce_loss.safetensors")
+	f := iotest.Tensors(t, "testdata/dc_ce_loss.safetensors")
 	for _, c := range lossCases {
 		t.Run(c.name, func(t *testing.T) {
 			logits, target := f[c.name+".logits"], f[c.name+".target"]
@@ -136,7 +136,7 @@ func TestLabelPyramidEqualsNnUNet(t *testing.T) {
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("needs the real CT's fixtures: %v", err)
 	}
-	f := fixture(t, path)
+	f := iotest.Tensors(t, path)
 	var grids [][3]int
 	var want [][]float64
 	for i := range 4 {
@@ -180,19 +180,6 @@ func TestDeclareRefuses(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-}
-
-func fixture(t *testing.T, path string) map[string]safetensors.Tensor {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := safetensors.Decode(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f.Tensors
 }
 
 func wide(data []float32) []float64 {

@@ -2,30 +2,16 @@ package op_test
 
 import (
 	"math"
-	"os"
 	"testing"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"noisystudent/io/safetensors"
+	"noisystudent/io/iotest"
 	"noisystudent/model/op"
 	"noisystudent/model/op/optest"
 	"noisystudent/model/random"
 )
-
-func fixture(t *testing.T, path string) map[string]safetensors.Tensor {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := safetensors.Decode(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f.Tensors
-}
 
 func wide(data []float32) []float64 {
 	out := make([]float64, len(data))
@@ -81,7 +67,7 @@ var opCases = []opCase{
 }
 
 func TestOpsEqualPyTorch(t *testing.T) {
-	f := fixture(t, "testdata/ops.safetensors")
+	f := iotest.Tensors(t, "testdata/ops.safetensors")
 	for _, dtype := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 		for _, c := range opCases {
 			t.Run(c.name+"/"+dtype.Name(), func(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"noisystudent/io/safetensors"
+	"noisystudent/io/iotest"
 	"noisystudent/model/ref"
 )
 
@@ -16,19 +16,6 @@ const (
 	opsTolerance  = 2e-5
 	lossTolerance = 1e-5
 )
-
-func load(t *testing.T, path string) map[string]safetensors.Tensor {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := safetensors.Decode(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f.Tensors
-}
 
 func near(t *testing.T, name string, got, want []float32, tolerance float64) {
 	t.Helper()
@@ -51,7 +38,7 @@ func near(t *testing.T, name string, got, want []float32, tolerance float64) {
 func grid(s []int) [3]int { return [3]int(s[2:5]) }
 
 func TestConvEqualsPyTorch(t *testing.T) {
-	f := load(t, "../op/testdata/ops.safetensors")
+	f := iotest.Tensors(t, "../op/testdata/ops.safetensors")
 	for name, stride := range map[string][3]int{
 		"conv_k133s1.": {1, 1, 1}, "conv_k333s1.": {1, 1, 1}, "conv_k333s122.": {1, 2, 2}, "conv_k333s222.": {2, 2, 2},
 	} {
@@ -75,7 +62,7 @@ func TestConvEqualsPyTorch(t *testing.T) {
 }
 
 func TestConvTransposedEqualsPyTorch(t *testing.T) {
-	f := load(t, "../op/testdata/ops.safetensors")
+	f := iotest.Tensors(t, "../op/testdata/ops.safetensors")
 	for _, name := range []string{"convT_s122.", "convT_s222."} {
 		at := func(n string) []float32 { return f[name+n].Data }
 		x, w := f[name+"x"].Shape, f[name+"w"].Shape
@@ -93,7 +80,7 @@ func TestConvTransposedEqualsPyTorch(t *testing.T) {
 }
 
 func TestNormEqualsPyTorch(t *testing.T) {
-	f := load(t, "../op/testdata/ops.safetensors")
+	f := iotest.Tensors(t, "../op/testdata/ops.safetensors")
 	at := func(n string) []float32 { return f["inorm_lrelu."+n].Data }
 	shape := f["inorm_lrelu.x"].Shape
 	s := ref.Shape{N: shape[0], C: shape[1], V: shape[2] * shape[3] * shape[4]}
@@ -112,7 +99,7 @@ func TestNormEqualsPyTorch(t *testing.T) {
 }
 
 func TestLossEqualsNnUNet(t *testing.T) {
-	f := load(t, "../loss/testdata/dc_ce_loss.safetensors")
+	f := iotest.Tensors(t, "../loss/testdata/dc_ce_loss.safetensors")
 	for name, c := range map[string]struct {
 		batchDice      bool
 		ignore         int
@@ -156,7 +143,7 @@ func TestLabelsNearestEqualsPyTorch(t *testing.T) {
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("needs the fixtures beside the real CT: %v", err)
 	}
-	f := load(t, path)
+	f := iotest.Tensors(t, path)
 	from := f["scale0"].Shape
 	for _, name := range []string{"scale1", "scale2", "scale3"} {
 		to, want := f[name].Shape, bytes(f[name].Data)

@@ -2,14 +2,13 @@ package unet_test
 
 import (
 	"math"
-	"os"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"gorgonia.org/tensor"
 
-	"noisystudent/io/safetensors"
+	"noisystudent/io/iotest"
 	"noisystudent/model/op"
 	"noisystudent/model/unet"
 )
@@ -26,21 +25,14 @@ func tiny() unet.Spec {
 }
 
 func TestParamsEqualNnUNetStateDict(t *testing.T) {
-	data, err := os.ReadFile("../compile/testdata/tiny_weights.safetensors")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := safetensors.Decode(data)
-	if err != nil {
-		t.Fatal(err)
-	}
 	want, got := map[string][]int{}, map[string][]int{}
-	for name, a := range f.Tensors {
+	tensors := iotest.Tensors(t, "../compile/testdata/tiny_weights.safetensors")
+	for name, a := range tensors {
 		want[name] = a.Shape
 	}
 	for _, p := range unet.Params(tiny()) {
 		got[p.Name] = p.Shape
-		if n := len(f.Tensors[p.Name].Data); p.Len() != n {
+		if n := len(tensors[p.Name].Data); p.Len() != n {
 			t.Errorf("%s: %d elements, want %d", p.Name, p.Len(), n)
 		}
 	}

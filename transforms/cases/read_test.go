@@ -1,7 +1,6 @@
 package cases
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"noisystudent/io/iotest"
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
 	"noisystudent/io/volume"
@@ -20,32 +20,6 @@ func grid() volume.Geometry {
 		Shape: [3]int{4, 5, 6}, Spacing: [3]float64{2.5, 0.8, 0.8}, Origin: [3]float64{-10, 20, 30},
 		Direction: [3][3]float64{{0, 0, 1}, {0, 1, 0}, {1, 0, 0}},
 	}
-}
-
-func imageBytes(t *testing.T, g volume.Geometry, value func(i int) float32) []byte {
-	t.Helper()
-	v := &volume.Volume{Geometry: g, Data: make([]float32, g.Voxels())}
-	for i := range v.Data {
-		v.Data[i] = value(i)
-	}
-	var b bytes.Buffer
-	if err := nifti.WriteVolume(&b, v, nifti.NewFrame(g), nifti.Float32); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func labelBytes(t *testing.T, g volume.Geometry, value func(i int) uint8) []byte {
-	t.Helper()
-	l := &volume.Labels{Geometry: g, Data: make([]uint8, g.Voxels())}
-	for i := range l.Data {
-		l.Data[i] = value(i)
-	}
-	var b bytes.Buffer
-	if err := nifti.WriteLabels(&b, l, nifti.NewFrame(g)); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 // plain is an uncompressed NIfTI-1 image of the grid whose header a test spoils.
@@ -87,7 +61,7 @@ func memory(t *testing.T, name string, objects map[string][]byte) *store.Store {
 }
 
 func TestReadFaults(t *testing.T) {
-	good := imageBytes(t, grid(), func(i int) float32 { return float32(i) - 60 })
+	good := iotest.Image(t, grid(), nifti.Float32, func(i int) float32 { return float32(i) - 60 })
 	moved := grid()
 	moved.Origin[2] += 2.5
 	nudged := grid()
@@ -96,7 +70,7 @@ func TestReadFaults(t *testing.T) {
 	taller.Shape[0]++
 	zeros := func(int) uint8 { return 0 }
 	ramp := func(i int) uint8 { return uint8(i % 3) }
-	fine := labelBytes(t, grid(), ramp)
+	fine := iotest.Labels(t, grid(), ramp)
 	st := memory(t, "cases-read", map[string][]byte{
 		"good.nii.gz":      good,
 		"short.nii.gz":     good[:len(good)-20],
@@ -104,20 +78,20 @@ func TestReadFaults(t *testing.T) {
 		"garbage.nii.gz":   []byte(strings.Repeat("not a scan ", 100)),
 		"empty.nii":        {},
 		"nan.nii":          plain(func(b []byte) { copy(b[352:], []byte{0, 0, 0xc0, 0x7f}) }),
-		"zero.nii.gz":      imageBytes(t, grid(), func(int) float32 { return 0 }),
+		"zero.nii.gz":      iotest.Image(t, grid(), nifti.Float32, func(int) float32 { return 0 }),
 		"dims.nii":         plain(func(b []byte) { b[42], b[43] = 0, 0 }),
 		"flat.nii":         plain(func(b []byte) { copy(b[80:], []byte{0, 0, 0, 0}) }),
 		"complex.nii":      plain(func(b []byte) { b[70] = 32; b[72] = 64 }),
 		"absurd.nii":       plain(func(b []byte) { copy(b[42:], []byte{0, 0x7f, 0, 0x7f, 0, 0x7f}) }),
 		"huge.nii":         plain(func(b []byte) { copy(b[42:], []byte{0, 4, 0, 4, 0, 4}) }),
 		"fine-seg.nii.gz":  fine,
-		"none-seg.nii.gz":  labelBytes(t, grid(), zeros),
-		"extra-seg.nii.gz": labelBytes(t, grid(), func(i int) uint8 { return uint8(i % 5) }),
-		"ignore-seg.nii":   labelBytes(t, grid(), func(i int) uint8 { return uint8(i % 4) }),
-		"moved-seg.nii.gz": labelBytes(t, moved, ramp),
-		"nudge-seg.nii.gz": labelBytes(t, nudged, ramp),
-		"tall-seg.nii.gz":  labelBytes(t, taller, ramp),
-		"half-seg.nii.gz":  imageBytes(t, grid(), func(i int) float32 { return 0.5 }),
+		"none-seg.nii.gz":  iotest.Labels(t, grid(), zeros),
+		"extra-seg.nii.gz": iotest.Labels(t, grid(), func(i int) uint8 { return uint8(i % 5) }),
+		"ignore-seg.nii":   iotest.Labels(t, grid(), func(i int) uint8 { return uint8(i % 4) }),
+		"moved-seg.nii.gz": iotest.Labels(t, moved, ramp),
+		"nudge-seg.nii.gz": iotest.Labels(t, nudged, ramp),
+		"tall-seg.nii.gz":  iotest.Labels(t, taller, ramp),
+		"half-seg.nii.gz":  iotest.Image(t, grid(), nifti.Float32, func(i int) float32 { return 0.5 }),
 		"bad-seg.nii.gz":   fine[:len(fine)/2],
 	})
 	for _, c := range []struct {
@@ -190,7 +164,7 @@ func TestUnknownOrientationIsNoFault(t *testing.T) {
 }
 
 func TestStoppedRunIsNoFault(t *testing.T) {
-	st := memory(t, "cases-stop", map[string][]byte{"good.nii.gz": imageBytes(t, grid(), func(i int) float32 { return 1 })})
+	st := memory(t, "cases-stop", map[string][]byte{"good.nii.gz": iotest.Image(t, grid(), nifti.Float32, func(i int) float32 { return 1 })})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, _, err := ReadImage(ctx, Case{Image: st.Address("good.nii.gz")}, "ras", 0)

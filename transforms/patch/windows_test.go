@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"noisystudent/io/safetensors"
+	"noisystudent/io/iotest"
 )
 
 func readJSON(t *testing.T, name string, v any) {
@@ -94,23 +94,10 @@ func TestPadParity(t *testing.T) {
 	}
 }
 
-func tensors(t *testing.T, name string) map[string]safetensors.Tensor {
-	t.Helper()
-	data, err := os.ReadFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := safetensors.Decode(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f.Tensors
-}
-
 // scipy normalises the kernel and nnU-Net divides by the greatest value; that leaves
 // a unit in the last place.
 func TestGaussianParity(t *testing.T) {
-	for name, want := range tensors(t, "gaussian.safetensors") {
+	for name, want := range iotest.Tensors(t, "testdata/gaussian.safetensors") {
 		tile := [3]int(want.Shape)
 		got := Gaussian(tile)
 		tolerance := 3e-7
@@ -126,7 +113,7 @@ func TestGaussianParity(t *testing.T) {
 }
 
 func TestGaussianParityOfThePaper(t *testing.T) {
-	lines := tensors(t, "gaussian_40x224x192_lines.safetensors")
+	lines := iotest.Tensors(t, "testdata/gaussian_40x224x192_lines.safetensors")
 	got := Gaussian([3]int{40, 224, 192})
 	at := func(z, y, x int) float32 { return got[(z*224+y)*192+x] }
 	check := func(name string, i int, v float32) {

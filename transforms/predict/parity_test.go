@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"testing"
 
+	"noisystudent/io/iotest"
 	"noisystudent/io/nifti"
-	"noisystudent/io/safetensors"
 	"noisystudent/io/store"
 	"noisystudent/io/volume"
 	"noisystudent/model/unet"
@@ -19,19 +19,6 @@ import (
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/resample"
 )
-
-func tensors(t *testing.T, path string) map[string]safetensors.Tensor {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := safetensors.Decode(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f.Tensors
-}
 
 // recorded answers with the logits of a member.
 type recorded struct {
@@ -57,7 +44,7 @@ func (r *recorded) Plane(z int, logits []float32) error {
 
 // The ensemble is PyTorch's mean of softmax, which is not the softmax of mean logits.
 func TestEnsembleEqualsPyTorch(t *testing.T) {
-	f := tensors(t, "testdata/ensemble.safetensors")
+	f := iotest.Tensors(t, "testdata/ensemble.safetensors")
 	shape := [3]int(f["logits"].Shape[2:])
 	s := Settings{Classes: f["logits"].Shape[1], Patch: shape, Step: 0.5}
 	var members []Model
@@ -217,7 +204,7 @@ func TestRealTilesEqualNNUNet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := tensors(t, filepath.Join(r.dir, "e2e", "e2e.safetensors"))
+	f := iotest.Tensors(t, filepath.Join(r.dir, "e2e", "e2e.safetensors"))
 	d := r.config.Plan.PatchSize
 	h := newHalves(p.Shape, d)
 	_, err = r.config.withNetwork(t.Context(), r.store, func(n Network, _ []Model, s Settings) error {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"noisystudent/io/iotest"
 	"noisystudent/io/nifti"
 	"noisystudent/io/safetensors"
 	"noisystudent/io/volume"
@@ -40,21 +41,14 @@ func TestRealCaseEqualsNNUNet(t *testing.T) {
 	if n := float64(len(got.Image)); math.Abs(sum-want.Sum)/n > 1e-6 || math.Abs(abs-want.AbsSum)/n > 1e-6 {
 		t.Errorf("got sums %g and %g, want %g and %g", sum, abs, want.Sum, want.AbsSum)
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "e2e", "e2e.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tensors, err := safetensors.Decode(data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tensors := iotest.Tensors(t, filepath.Join(dir, "e2e", "e2e.safetensors"))
 	block := volume.Crop(got.Image, got.Shape, volume.Box{Lo: [3]int{10, 40, 40}, Hi: [3]int{14, 88, 88}})
-	for i, w := range tensors.Tensors["preprocessed_block"].Data {
+	for i, w := range tensors["preprocessed_block"].Data {
 		if math.Abs(float64(block[i]-w)) > tolerance {
 			t.Fatalf("voxel %d of the block: got %g, want %g", i, block[i], w)
 		}
 	}
-	checkPaperExport(t, dir, got, tensors.Tensors["argmax_plan_space"])
+	checkPaperExport(t, dir, got, tensors["argmax_plan_space"])
 }
 
 // checkPaperExport compares with the paper's arg-max, then nearest.
