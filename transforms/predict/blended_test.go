@@ -66,10 +66,10 @@ func (c Config) compare(t *testing.T, st *store.Store, image []float32, shape [3
 		}
 		s.Scores = true
 		var planes [][]float32
-		keep := func(_ int, f Finished) error {
+		keep := byPlane(shape, func(_ int, f Finished) error {
 			planes = append(planes, append([]float32(nil), f.Scores...))
 			return nil
-		}
+		})
 		if err := Segment(t.Context(), image, shape, n, models, s, keep); err != nil {
 			return err
 		}

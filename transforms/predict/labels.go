@@ -24,9 +24,9 @@ func Labels(ctx context.Context, image []float32, shape [3]int, network Network,
 	area := shape[1] * shape[2]
 	certain := newCertainty(shape, len(models), s)
 	s.Scores = false
-	err := Segment(ctx, image, shape, network, models, s, func(z int, f Finished) error {
-		copy(r.Labels[z*area:], f.Labels)
-		certain.add(f)
+	err := Segment(ctx, image, shape, network, models, s, func(z, y int, f Finished) error {
+		copy(r.Labels[z*area+y*shape[2]:], f.Labels)
+		certain.add(z, f)
 		return nil
 	})
 	if err != nil {
@@ -40,33 +40,42 @@ func Labels(ctx context.Context, image []float32, shape [3]int, network Network,
 	return r, nil
 }
 
-// certainty sums the probabilities of labels, plane by plane.
+// certainty sums the probabilities of labels, row by row, then plane by plane.
 type certainty struct {
 	h, w       int
-	logits     bool      // what scores are
-	foreground float64   // over all classes but background
-	sums       []float64 // by class; background is not summed
-	voxels     []int64   // by class
-	rows       []float64 // scratch: a row's sum, and its sums by class
+	logits     bool              // what scores are
+	foreground float64           // over all classes but background
+	sums       []float64         // by class; background is not summed
+	voxels     []int64           // by class
+	rows       map[int][]float64 // of planes that are not complete: a row's sum, and its sums by class
+	free       [][]float64
 }
 
 func newCertainty(shape [3]int, models int, s Settings) *certainty {
 	return &certainty{
 		h: shape[1], w: shape[2], logits: models == 1 && !s.Softmax,
-		sums: make([]float64, s.Classes), voxels: make([]int64, s.Classes), rows: make([]float64, shape[1]*(1+s.Classes)),
+		sums: make([]float64, s.Classes), voxels: make([]int64, s.Classes), rows: map[int][]float64{},
 	}
 }
 
-// add takes a plane. Rows are summed apart and then in order, so that the sums do not
-// depend on the threads.
-func (c *certainty) add(f Finished) {
+// add takes rows of a plane. They are summed apart and then in order, so that the sums
+// depend neither on the threads nor on how many rows come at once.
+func (c *certainty) add(z int, f Finished) {
 	for _, label := range f.Labels {
 		c.voxels[label]++
 	}
-	n := 1 + len(c.sums)
-	clear(c.rows)
-	parallel(c.h, func(_, y int) {
-		row := c.rows[y*n:][:n]
+	n, count := 1+len(c.sums), len(f.Labels)/c.w
+	rows, known := c.rows[z]
+	if !known && len(c.free) > 0 {
+		rows, c.free = c.free[len(c.free)-1][:0], c.free[:len(c.free)-1]
+	} else if !known {
+		rows = make([]float64, 0, c.h*n)
+	}
+	before := len(rows)
+	rows = rows[:before+count*n]
+	clear(rows[before:])
+	parallel(count, func(_, y int) {
+		row := rows[before+y*n:][:n]
 		for i := y * c.w; i < (y+1)*c.w; i++ {
 			if label := int(f.Labels[i]); label > 0 {
 				p := c.probability(f, i, label)
@@ -75,11 +84,21 @@ func (c *certainty) add(f Finished) {
 			}
 		}
 	})
+	c.rows[z] = rows
+	if len(rows) == c.h*n {
+		delete(c.rows, z)
+		c.free = append(c.free, rows)
+		c.plane(rows)
+	}
+}
+
+// plane adds the sums of a plane's rows.
+func (c *certainty) plane(rows []float64) {
 	var plane float64
-	for y := range c.h {
-		plane += c.rows[y*n]
+	for n := 1 + len(c.sums); len(rows) > 0; rows = rows[n:] {
+		plane += rows[0]
 		for class := range c.sums {
-			c.sums[class] += c.rows[y*n+1+class]
+			c.sums[class] += rows[1+class]
 		}
 	}
 	c.foreground += plane
@@ -90,9 +109,9 @@ func (c *certainty) probability(f Finished, i, label int) float64 {
 	case f.Probability != nil:
 		return float64(f.Probability[i])
 	case c.logits:
-		return probability(f.Scores, i, c.h*c.w, label)
+		return probability(f.Scores, i, len(f.Labels), label)
 	}
-	return float64(f.Scores[label*c.h*c.w+i])
+	return float64(f.Scores[label*len(f.Labels)+i])
 }
 
 // means are by class; 0 for background and for classes without a voxel.

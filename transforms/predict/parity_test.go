@@ -53,7 +53,7 @@ func TestEnsembleEqualsPyTorch(t *testing.T) {
 	}
 	area, size := shape[1]*shape[2], voxels(shape)
 	other := 0
-	err := Segment(t.Context(), make([]float32, size), shape, &recorded{logits: f["logits"].Data, classes: s.Classes, depth: shape[0]}, members, s, func(z int, plane Finished) error {
+	err := Segment(t.Context(), make([]float32, size), shape, &recorded{logits: f["logits"].Data, classes: s.Classes, depth: shape[0]}, members, s, byPlane(shape, func(z int, plane Finished) error {
 		scores, labels := plane.Scores, plane.Labels
 		for i, label := range labels {
 			for c := range s.Classes {
@@ -70,7 +70,7 @@ func TestEnsembleEqualsPyTorch(t *testing.T) {
 			}
 		}
 		return nil
-	})
+	}))
 	if err != nil || other == 0 {
 		t.Errorf("error %v; %d labels tell softmax first from softmax last", err, other)
 	}

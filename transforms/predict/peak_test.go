@@ -238,7 +238,7 @@ func TestScanTakesWhatIsAdmitted(t *testing.T) {
 			}
 		}
 		p, spacing = paperPlan(thin), [3]float64{2.5, 0.8, 0.8}
-		p.Inference.StepSize = 1
+		p.Inference.StepSize = 0.5
 	}
 	st, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store"))
 	if err != nil {

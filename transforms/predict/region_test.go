@@ -205,16 +205,16 @@ func TestSegmentBox(t *testing.T) {
 	for _, models := range [][]Model{{gain(2)}, {gain(2), gain(-1)}} {
 		s := Settings{Classes: 3, Patch: [3]int{4, 6, 8}, Step: 0.5, Scores: true}
 		alone := make([][]float32, box.Shape()[0])
-		err := Segment(t.Context(), volume.Crop(image, shape, box), box.Shape(), &pointwise{}, models, s, func(z int, f Finished) error {
+		err := Segment(t.Context(), volume.Crop(image, shape, box), box.Shape(), &pointwise{}, models, s, byPlane(box.Shape(), func(z int, f Finished) error {
 			alone[z] = append([]float32(nil), f.Scores...)
 			return nil
-		})
+		}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Box = box
 		next, area, inner := 0, shape[1]*shape[2], box.Shape()
-		err = Segment(t.Context(), image, shape, &pointwise{}, models, s, func(z int, f Finished) error {
+		err = Segment(t.Context(), image, shape, &pointwise{}, models, s, byPlane(shape, func(z int, f Finished) error {
 			if z != next || len(f.Scores) != 3*area || len(f.Labels) != area {
 				t.Fatalf("plane %d after %d, %d scores, %d labels", z, next-1, len(f.Scores), len(f.Labels))
 			}
@@ -241,7 +241,7 @@ func TestSegmentBox(t *testing.T) {
 				}
 			}
 			return nil
-		})
+		}))
 		if err != nil || next != shape[0] {
 			t.Errorf("%d planes, %v", next, err)
 		}

@@ -8,57 +8,93 @@ import (
 	"noisystudent/transforms/patch"
 )
 
-// ring holds the planes that tiles may still add to: as many as a tile is deep,
-// plane z at place z mod depth. Logits of the models are apart, for softmax comes
-// after blending.
+// ring holds what tiles may still add to: of the planes that a row of tiles covers, plane
+// z at place z mod depth, the rows that a tile has reached and that are not finished.
+// Logits of the models are apart, for softmax comes after blending.
 type ring struct {
 	Settings
-	size   [3]int      // of the padded image
-	gauss  []float32   // (D, H, W) of a tile
-	weight []float32   // (ring, H, W): sum of Gaussians, the same for all models
-	blend  [][]float32 // a model: (C, ring, H, W)
+	size  [3]int    // of the padded image
+	gauss []float32 // (D, H, W) of a tile
+	blend []*rows   // a model: (C, W) in a row; the last model's (C+1, W), with the sum of Gaussians, the same for all models
 
 	scratch []*scratch // a thread
 }
 
 func newRing(s Settings, models int, size [3]int) *ring {
 	r := &ring{Settings: s, size: size, gauss: patch.Gaussian(s.Patch), scratch: make([]*scratch, maxThreads)}
-	planes := s.Patch[0] * size[1] * size[2]
-	r.weight = make([]float32, planes)
-	for range models {
-		r.blend = append(r.blend, make([]float32, s.Classes*planes))
+	for m := range models {
+		channels := s.Classes
+		if m == models-1 {
+			channels++
+		}
+		r.blend = append(r.blend, &rows{at: make([][]float32, s.Patch[0]*size[1]), length: channels * size[2]})
 	}
 	return r
 }
 
+// place is where a row of a plane stands in rows.
+func (r *ring) place(z, y int) int { return z%r.Patch[0]*r.size[1] + y }
+
+// rows are those of a model that are in work. What is given back serves again.
+type rows struct {
+	at     [][]float32 // by place; nil where there is nothing
+	free   [][]float32 // zeros
+	length int
+}
+
+// rowsAtOnce is how many rows get memory together.
+const rowsAtOnce = 64
+
+// reach makes n rows from a place on.
+func (r *rows) reach(from, n int) {
+	for i := from; i < from+n; i++ {
+		if r.at[i] != nil {
+			continue
+		}
+		if len(r.free) == 0 {
+			for all := make([]float32, rowsAtOnce*r.length); len(all) > 0; all = all[r.length:] {
+				r.free = append(r.free, all[:r.length:r.length])
+			}
+		}
+		last := len(r.free) - 1
+		r.at[i], r.free = r.free[last], r.free[:last]
+	}
+}
+
+// release empties n rows from a place on.
+func (r *rows) release(from, n int) {
+	parallel(n, func(_, i int) { clear(r.at[from+i]) })
+	for i := from; i < from+n; i++ {
+		if r.at[i] != nil {
+			r.at[i], r.free = nil, append(r.free, r.at[i])
+		}
+	}
+}
+
 // add blends plane z (C, H, W) of the logits of a tile into a model's planes.
 func (r *ring) add(model int, at [3]int, z int, logits []float32) {
-	d, plane := r.Patch[0], r.size[1]*r.size[2]
-	size := r.Patch[1] * r.Patch[2]
-	blend, gauss, to := r.blend[model], r.gauss[z*size:][:size], (at[0]+z)%d*plane
-	parallel(r.Classes, func(_, c int) {
-		r.addPlane(blend[c*d*plane+to:][:plane], at, logits[c*size:][:size], gauss)
-		if model == 0 && c == 0 {
-			r.addPlane(r.weight[to:][:plane], at, nil, gauss)
+	h, w, wide := r.Patch[1], r.Patch[2], r.size[2]
+	blend, gauss, from := r.blend[model], r.gauss[z*h*w:][:h*w], r.place(at[0]+z, at[1])
+	blend.reach(from, h)
+	parallel(h, func(_, y int) {
+		row, g := blend.at[from+y][at[2]:], gauss[y*w:][:w]
+		for c := range r.Classes {
+			addWeighted(row[c*wide:][:w], logits[(c*h+y)*w:][:w], g)
+		}
+		if model == len(r.blend)-1 {
+			sum := row[r.Classes*wide:][:w]
+			for x := range sum {
+				sum[x] += g[x]
+			}
 		}
 	})
 }
 
-// addPlane adds values (H, W) of a tile times its Gaussian to a plane; nil values are ones.
-func (r *ring) addPlane(plane []float32, at [3]int, values, gauss []float32) {
-	h, w := r.Patch[1], r.Patch[2]
-	for y := range h {
-		row, g := plane[(at[1]+y)*r.size[2]+at[2]:][:w], gauss[y*w:][:w]
-		if values == nil {
-			for x := range row {
-				row[x] += g[x]
-			}
-			continue
-		}
-		v := values[y*w:][:w]
-		for x := range row {
-			row[x] += float32(v[x] * g[x])
-		}
+// addWeighted adds values times their weights to a row.
+func addWeighted(row, values, weights []float32) {
+	values, weights = values[:len(row)], weights[:len(row)]
+	for x := range row {
+		row[x] += float32(values[x] * weights[x])
 	}
 }
 
@@ -70,26 +106,25 @@ type scratch struct {
 	all             []float32 // behind logits
 }
 
-// plane turns a finished plane of all models into the scores (C, H, W) and labels
-// (H, W) of the unpadded image.
-func (r *ring) plane(z int, shape, before [3]int, scores []float32, labels []uint8) {
-	h, w := shape[1], shape[2]
-	finish := r.logits
+// finish turns rows of a finished plane of all models into the scores (C, n, W) and labels
+// (n, W) of the unpadded image, whose width is w and which begins at before.
+func (r *ring) finish(z, y, w, before int, scores []float32, labels []uint8) {
+	n, finish := len(labels)/w, r.logits
 	if len(r.blend) > 1 && !r.Softmax {
 		finish = r.probabilities
 	}
-	parallel(h, func(worker, y int) {
+	parallel(n, func(worker, i int) {
 		s := r.worker(worker, w)
 		for c := range s.rows {
-			s.rows[c] = scores[(c*h+y)*w:][:w]
+			s.rows[c] = scores[(c*n+i)*w:][:w]
 			clear(s.rows[c])
 		}
-		at := (z%r.Patch[0]*r.size[1]+y+before[1])*r.size[2] + before[2]
-		for x, v := range r.weight[at:][:w] {
+		at := r.place(z, y+i)
+		for x, v := range r.blend[len(r.blend)-1].at[at][r.Classes*r.size[2]+before:][:w] {
 			s.scale[x] = 1 / v
 		}
-		finish(at, s)
-		argMax(s.rows, s.top, labels[y*w:][:w])
+		finish(at, before, s)
+		argMax(s.rows, s.top, labels[i*w:][:w])
 	})
 }
 
@@ -109,22 +144,22 @@ func (r *ring) worker(i, w int) *scratch {
 	return s
 }
 
-// logits adds the mean of the models' values in a row, which begins at a place of
-// the ring, to the scratch's rows.
-func (r *ring) logits(at int, s *scratch) {
+// logits adds the mean of the models' values in a row at a place, from before on, to the
+// scratch's rows.
+func (r *ring) logits(at, before int, s *scratch) {
 	for x := range s.scale {
 		s.scale[x] /= float32(len(r.blend))
 	}
 	for _, blend := range r.blend {
-		r.addScaled(s.rows, blend, at, s.scale)
+		r.addScaled(s.rows, blend.at[at][before:], s.scale)
 	}
 }
 
 // probabilities is logits with a softmax before the mean.
-func (r *ring) probabilities(at int, s *scratch) {
+func (r *ring) probabilities(at, before int, s *scratch) {
 	for _, blend := range r.blend {
 		clear(s.all)
-		r.addScaled(s.logits, blend, at, s.scale)
+		r.addScaled(s.logits, blend.at[at][before:], s.scale)
 		softmaxRow(s.logits, s.top, s.sum, 1/float32(len(r.blend)))
 		for c, row := range s.rows {
 			for x, v := range s.logits[c] {
@@ -134,13 +169,9 @@ func (r *ring) probabilities(at int, s *scratch) {
 	}
 }
 
-func (r *ring) addScaled(rows [][]float32, blend []float32, at int, scale []float32) {
-	planes := r.Patch[0] * r.size[1] * r.size[2]
+func (r *ring) addScaled(rows [][]float32, blend, scale []float32) {
 	for c, row := range rows {
-		from, by := blend[c*planes+at:][:len(row)], scale[:len(row)]
-		for x := range row {
-			row[x] += float32(from[x] * by[x])
-		}
+		addWeighted(row, blend[c*r.size[2]:], scale)
 	}
 }
 
@@ -159,13 +190,11 @@ func argMax(rows [][]float32, top []float32, labels []uint8) {
 	}
 }
 
-// clear empties the place of a finished plane for the tiles below.
-func (r *ring) clear(z int) {
-	d, plane := r.Patch[0], r.size[1]*r.size[2]
-	clear(r.weight[z%d*plane:][:plane])
-	parallel(r.Classes*len(r.blend), func(_, i int) {
-		clear(r.blend[i%len(r.blend)][(i/len(r.blend)*d+z%d)*plane:][:plane])
-	})
+// clear empties n rows of a plane for the tiles to come.
+func (r *ring) clear(z, y, n int) {
+	for _, blend := range r.blend {
+		blend.release(r.place(z, y), n)
+	}
 }
 
 // maxThreads that share a plane: more would wait for memory.

@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"time"
 
@@ -115,27 +114,6 @@ func (c Config) segmentScan(ctx context.Context, st *store.Store, scan cases.Cas
 	return write(ctx, st, c.Key(scan.ID), labels, p.Frame)
 }
 
-// SegmentBytes is what the segmentation of a scan of a grid takes beside the
-// prepared image: the ring of planes, a tile with a plane of its logits, or all of
-// them where flips are summed, the export's planes, and labels on both grids.
-func (c Config) SegmentBytes(g volume.Geometry) int64 {
-	var shape [3]float64
-	for a := range 3 {
-		shape[a] = max(float64(g.Shape[a])*g.Spacing[a]/c.Plan.Spacing[a], float64(c.Plan.PatchSize[a]))
-	}
-	classes, depth, plane := float64(c.Plan.Classes()), float64(c.Plan.PatchSize[0]), shape[1]*shape[2]
-	ring := 4 * plane * (classes*(float64(len(c.Models))*depth+3) + depth)
-	tile := 4 * (2*float64(voxels(c.Plan.PatchSize)) + classes*float64(c.Plan.PatchSize[1]*c.Plan.PatchSize[2]))
-	if s, err := c.settings(); err == nil && s.Mirror != [3]bool{} {
-		tile += 4 * float64(voxels(c.Plan.PatchSize)) * classes
-	}
-	labels := 2 * (shape[0]*plane + float64(g.Voxels()))
-	if c.limited() {
-		ring += 4 * plane * (shape[0] + 2*classes) // the box's own image, planes around its planes
-	}
-	return int64(min(ring+tile+labels, math.MaxInt64/4))
-}
-
 // onGrid segments a scan whose planes are prepared when tiles need them, and puts its labels
 // on its own grid as planes are finished. It notes what that took, and how sure the models were.
 func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, took *Took) (*volume.Labels, error) {
@@ -147,7 +125,7 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, t
 	} else {
 		nearest = p.LabelExporter()
 	}
-	segment := func(n Network, models []Model, s Settings, out Plane) error {
+	segment := func(n Network, models []Model, s Settings, out Rows) error {
 		return SegmentPlanes(ctx, p, p.Shape, n, models, s, out)
 	}
 	within := c.withNetwork
@@ -156,7 +134,7 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, t
 		if err != nil {
 			return nil, err
 		}
-		segment = func(n Network, models []Model, s Settings, out Plane) error {
+		segment = func(n Network, models []Model, s Settings, out Rows) error {
 			return Segment(ctx, image, p.Shape, n, models, s, out)
 		}
 		within = func(ctx context.Context, st *store.Store, work func(Network, []Model, Settings) error) (float64, error) {
@@ -168,12 +146,12 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, t
 		certain := newCertainty(p.Shape, len(models), s)
 		defer func() { took.Certainty = certain.means() }()
 		s.Scores = scores
-		return segment(n, models, s, func(_ int, f Finished) error {
-			certain.add(f)
+		return segment(n, models, s, func(z, y int, f Finished) error {
+			certain.add(z, f)
 			if scores {
-				return byScores.Plane(ctx, f.Scores, f.Labels)
+				return byScores.Rows(ctx, z, y, f.Scores, f.Labels)
 			}
-			nearest.Plane(f.Labels)
+			nearest.Rows(z, y, f.Labels)
 			return nil
 		})
 	})

@@ -39,19 +39,21 @@ type Settings struct {
 	Box volume.Box
 }
 
-// Finished is a plane (H, W) of a case. Its slices belong to the caller again after the call.
+// Finished is rows (n, W) of a plane of a case. Its slices belong to the caller again after
+// the call.
 type Finished struct {
 	// Labels are the class of the largest score at each voxel, the lowest among equals.
 	Labels []uint8
-	// Scores (C, H, W) are logits where there is one model and logits were blended, else
+	// Scores (C, n, W) are logits where there is one model and logits were blended, else
 	// mean probabilities. They may be nil where Settings.Scores is false.
 	Scores []float32
 	// Probability is that of the label; nil where it is to be taken from Scores.
 	Probability []float32
 }
 
-// Plane receives the finished planes of a case in ascending z.
-type Plane func(z int, f Finished) error
+// Rows receives the finished rows from y on of plane z, each row of a case once: planes
+// ascend where they begin at the same y, and rows of a plane ascend.
+type Rows func(z, y int, f Finished) error
 
 // Source gives planes [lo, hi) of a prepared image (hi-lo, H, W) when tiles need them:
 // each plane once, ascending.
@@ -60,7 +62,7 @@ type Source interface {
 }
 
 // Segment is SegmentPlanes of an image (z, y, x) that is there as a whole, or of the box of it.
-func Segment(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings, out Plane) error {
+func Segment(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings, out Rows) error {
 	if s.Box != (volume.Box{}) && s.Box != volume.Whole(shape) {
 		return segmentBox(ctx, image, shape, network, models, s, out)
 	}
@@ -68,10 +70,11 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 }
 
 // SegmentPlanes runs the models over the tiles of an image and hands finished
-// planes to out. Each model's logits are blended with a Gaussian, then come
+// rows to out. Each model's logits are blended with a Gaussian, then come
 // softmax and the mean over the models. Tiles are accumulated in the order of
-// their position, and only as many planes as a tile is deep are ever held.
-func SegmentPlanes(ctx context.Context, image Source, shape [3]int, network Network, models []Model, s Settings, out Plane) (err error) {
+// their position, and only as many planes as a tile is deep are ever held, and of those
+// that no row of tiles below will touch only what tiles of this one may still add to.
+func SegmentPlanes(ctx context.Context, image Source, shape [3]int, network Network, models []Model, s Settings, out Rows) (err error) {
 	if len(models) == 0 {
 		return fmt.Errorf("predict: segment: no model")
 	}
@@ -120,86 +123,117 @@ type segmenter struct {
 	flips   [][3]bool
 	device  *blended // or nil, then ring
 	ring    *ring
+	done    Finished
 
 	tile, plane  []float32
 	flipped, sum []float32 // (D, H, W) and (D, C, H, W), where Mirror asks for flips
 }
 
-func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Plane) error {
-	steps := patch.Windows(g.size, g.Patch, g.Step)
-	var f Finished
-	if area := shape[1] * shape[2]; g.device == nil {
-		f = Finished{Labels: make([]uint8, area), Scores: make([]float32, g.Classes*area)}
-	}
-	for i := 0; i < len(steps); {
-		// One row of tiles: all that begin at the same z.
-		j := i
-		for j < len(steps) && steps[j][0] == steps[i][0] {
-			j++
-		}
-		if err := g.image.move(ctx, steps[i][0]); err != nil {
-			return err
-		}
-		if err := g.row(ctx, steps[i:j]); err != nil {
+func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Rows) error {
+	rows := grouped(patch.Windows(g.size, g.Patch, g.Step), 0)
+	for i, row := range rows {
+		at := row[0][0]
+		if err := g.image.move(ctx, at); err != nil {
 			return err
 		}
 		end := g.size[0]
-		if j < len(steps) {
-			end = steps[j][0]
+		if i+1 < len(rows) {
+			end = rows[i+1][0][0]
 		}
-		for z := steps[i][0]; z < end; z++ {
-			if inside := z - before[0]; inside >= 0 && inside < shape[0] {
-				if err := g.finish(z, shape, before, &f); err != nil {
-					return err
-				}
-				if err := out(inside, f); err != nil {
-					return err
-				}
-			}
-			if err := g.clear(z); err != nil {
-				return err
-			}
+		if err := g.row(ctx, row, func(y, below int) error { return g.finish([2]int{at, end}, [2]int{y, below}, shape, before, out) }); err != nil {
+			return err
 		}
-		i = j
 	}
 	return nil
 }
 
-// finish turns plane z into scores and labels.
-func (g *segmenter) finish(z int, shape, before [3]int, f *Finished) error {
+// grouped splits tiles in their order by where they begin on an axis.
+func grouped(tiles [][3]int, axis int) (groups [][][3]int) {
+	for i, j := 0, 0; i < len(tiles); i = j {
+		for j = i; j < len(tiles) && tiles[j][axis] == tiles[i][axis]; j++ {
+		}
+		groups = append(groups, tiles[i:j])
+	}
+	return groups
+}
+
+// row predicts the tiles of one z by every model. With several models the weights are
+// exchanged once a row, so that one network's memory serves all. While the last model goes
+// on, rows of planes that no tile will touch any more are finished; by a device all at the end.
+func (g *segmenter) row(ctx context.Context, tiles [][3]int, finish func(y, below int) error) error {
+	bands := grouped(tiles, 1)
 	if g.device != nil {
-		return g.device.plane(z, shape, before, f)
+		bands = [][][3]int{tiles}
 	}
-	g.ring.plane(z, shape, before, f.Scores, f.Labels)
-	return nil
-}
-
-// clear makes room in plane z's place.
-func (g *segmenter) clear(z int) error {
-	if g.device != nil {
-		return g.device.Clear(z)
-	}
-	g.ring.clear(z)
-	return nil
-}
-
-// row predicts the tiles of one z by every model. With several models the weights
-// are exchanged once a row, so that one network's memory serves all.
-func (g *segmenter) row(ctx context.Context, tiles [][3]int) error {
 	for m, model := range g.models {
 		if err := g.network.Use(model); err != nil {
 			return fmt.Errorf("predict: model %d of %d: %w", m+1, len(g.models), err)
 		}
-		for _, at := range tiles {
-			if err := ctx.Err(); err != nil {
+		for i, band := range bands {
+			if err := g.band(ctx, m, band); err != nil {
 				return err
 			}
-			if err := g.predict(ctx, m, at); err != nil {
-				return fmt.Errorf("predict: tile at %v: %w", at, err)
+			if m < len(g.models)-1 {
+				continue
+			}
+			below := g.size[1]
+			if i+1 < len(bands) {
+				below = bands[i+1][0][1]
+			}
+			if err := finish(band[0][1], below); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// band predicts tiles by the model in use.
+func (g *segmenter) band(ctx context.Context, model int, tiles [][3]int) error {
+	for _, at := range tiles {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := g.predict(ctx, model, at); err != nil {
+			return fmt.Errorf("predict: tile at %v: %w", at, err)
+		}
+	}
+	return nil
+}
+
+// finish hands out the rows of planes, both [lo, hi) of the padded image, and makes room.
+func (g *segmenter) finish(z, y [2]int, shape, before [3]int, out Rows) error {
+	first, n := max(y[0], before[1]), min(y[1], before[1]+shape[1])-max(y[0], before[1])
+	for k := z[0]; k < z[1]; k++ {
+		if inside := k - before[0]; inside >= 0 && inside < shape[0] && n > 0 {
+			if err := g.hand(k, first, n, shape, before, out); err != nil {
+				return err
+			}
+		}
+		if g.device == nil {
+			g.ring.clear(k, y[0], y[1]-y[0])
+		} else if err := g.device.Clear(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hand gives out n rows of a plane, by a device all.
+func (g *segmenter) hand(z, y, n int, shape, before [3]int, out Rows) error {
+	if g.device != nil {
+		if err := g.device.plane(z, shape, before, &g.done); err != nil {
+			return err
+		}
+		return out(z-before[0], 0, g.done)
+	}
+	if area := n * shape[2]; area > cap(g.done.Labels) {
+		g.done = Finished{Labels: make([]uint8, area), Scores: make([]float32, g.Classes*area)}
+	} else {
+		g.done.Labels, g.done.Scores = g.done.Labels[:area], g.done.Scores[:g.Classes*area]
+	}
+	g.ring.finish(z, y, shape[2], before[2], g.done.Scores, g.done.Labels)
+	return out(z-before[0], y-before[1], g.done)
 }
 
 // predict blends the tile at a position into a model's planes, one plane after the

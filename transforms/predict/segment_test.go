@@ -3,6 +3,7 @@ package predict
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"testing"
@@ -61,6 +62,33 @@ func gain(g float32) Model {
 	return Model{Weights: map[string]engine.Tensor{"gain": {Shape: []int{1}, Data: []float32{g}}}}
 }
 
+// byPlane puts rows together to planes (H, W).
+func byPlane(shape [3]int, out func(z int, f Finished) error) Rows {
+	open, next := map[int]Finished{}, map[int]int{}
+	return func(z, y int, f Finished) error {
+		area, n := shape[1]*shape[2], len(f.Labels)
+		p, known := open[z]
+		if !known {
+			p = Finished{Labels: make([]uint8, area), Scores: make([]float32, len(f.Scores)/n*area)}
+		}
+		if y != next[z] {
+			return fmt.Errorf("plane %d: rows from %d came when %d were there", z, y, next[z])
+		}
+		next[z] += n / shape[2]
+		copy(p.Labels[y*shape[2]:], f.Labels)
+		for c := range len(f.Scores) / n {
+			copy(p.Scores[c*area+y*shape[2]:], f.Scores[c*n:(c+1)*n])
+		}
+		open[z] = p
+		if next[z] < shape[1] {
+			return nil
+		}
+		delete(open, z)
+		delete(next, z)
+		return out(z, p)
+	}
+}
+
 func noise(n int) []float32 {
 	s, out := random.New(7), make([]float32, n)
 	for i := range out {
@@ -76,7 +104,7 @@ func TestSegmentIsTheNetworkWhereTilesAgree(t *testing.T) {
 				image := noise(voxels(shape))
 				s := Settings{Classes: 3, Patch: [3]int{4, 6, 8}, Step: step, Mirror: mirror}
 				next := 0
-				err := Segment(t.Context(), image, shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, f Finished) error {
+				err := Segment(t.Context(), image, shape, &pointwise{gain: 2}, []Model{gain(2)}, s, byPlane(shape, func(z int, f Finished) error {
 					values := f.Scores
 					if z != next {
 						t.Fatalf("shape %v: plane %d came after %d", shape, z, next-1)
@@ -92,7 +120,7 @@ func TestSegmentIsTheNetworkWhereTilesAgree(t *testing.T) {
 						}
 					}
 					return nil
-				})
+				}))
 				if err != nil || next != shape[0] {
 					t.Errorf("shape %v: %d planes, error %v", shape, next, err)
 				}
@@ -107,7 +135,7 @@ func TestEnsembleIsTheMeanOfSoftmax(t *testing.T) {
 	models := []Model{gain(0.5), gain(-1), gain(3)}
 	s := Settings{Classes: 3, Patch: [3]int{4, 4, 4}, Step: 0.5}
 	area := shape[1] * shape[2]
-	err := Segment(t.Context(), image, shape, &pointwise{}, models, s, func(z int, f Finished) error {
+	err := Segment(t.Context(), image, shape, &pointwise{}, models, s, byPlane(shape, func(z int, f Finished) error {
 		values := f.Scores
 		for i := range area {
 			v := float64(image[z*area+i])
@@ -125,7 +153,7 @@ func TestEnsembleIsTheMeanOfSoftmax(t *testing.T) {
 			}
 		}
 		return nil
-	})
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +211,7 @@ func TestSegmentRefuses(t *testing.T) {
 	}
 	broken, shape := errors.New("full"), [3]int{8, 6, 8}
 	s := Settings{Classes: 3, Patch: [3]int{4, 6, 8}, Step: 0.5}
-	err := Segment(t.Context(), noise(voxels(shape)), shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z int, _ Finished) error {
+	err := Segment(t.Context(), noise(voxels(shape)), shape, &pointwise{gain: 2}, []Model{gain(2)}, s, func(z, _ int, _ Finished) error {
 		if z == 3 {
 			return broken
 		}

@@ -65,7 +65,7 @@ func BenchmarkExport(b *testing.B) {
 		if z == 0 {
 			nearest = p.LabelExporter()
 		}
-		nearest.Plane(planes[z])
+		nearest.Rows(z, 0, planes[z])
 	}))
 	var linear *Exporter
 	b.Run("probabilities", run(func(z int) {
@@ -76,7 +76,7 @@ func BenchmarkExport(b *testing.B) {
 		for i, label := range planes[z] {
 			scores[int(label)*area+i] = 1
 		}
-		if err := linear.Plane(b.Context(), scores, planes[z]); err != nil {
+		if err := linear.Rows(b.Context(), z, 0, scores, planes[z]); err != nil {
 			b.Fatal(err)
 		}
 	}))

@@ -181,7 +181,7 @@ func TestRestoreUndoesCase(t *testing.T) {
 		for i, v := range plane {
 			scores[int(v)*size+i] = 1
 		}
-		if err := e.Plane(t.Context(), scores, plane); err != nil {
+		if err := e.Rows(t.Context(), z, 0, scores, plane); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,6 +3,7 @@ package resample
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // Linear resamples one channel of logits or probabilities with order 1, the coarse
@@ -38,7 +39,7 @@ func Linear(ctx context.Context, data []float32, m Mapping) ([]float32, error) {
 }
 
 // Exporter makes labels on another grid from scores (logits, or the probabilities
-// of an ensemble) that come plane by plane: the class with the largest linearly
+// of an ensemble) that come by rows of planes: the class with the largest linearly
 // resampled score, the lowest among equals. It is nnU-Net's export (scores
 // resampled with order 1, then arg-max) without resampled scores: where all source
 // voxels of an output have one class no mixture of their scores can prefer
@@ -48,54 +49,97 @@ type Exporter struct {
 	mapping Mapping
 	classes int
 	borders *borders
-	scores  [2][]float32 // (C, Y, X) of planes z-1 and z, plane k at k&1
-	next    int          // the source plane to come
-	made    int          // output planes
+	scores  [2][]float32 // (C, Y, X), plane k at k&1
+	last    map[int]line // the last row that came of each plane, where more of the plane are to come
+	made    int          // output rows
 	labels  []uint8
+}
+
+// line is a row (C, X) of scores.
+type line struct {
+	y      int
+	scores []float32
 }
 
 // NewExporter returns an exporter for scores of the given number of classes on
 // the mapping's source grid.
 func NewExporter(m Mapping, classes int) *Exporter {
 	size := m.From[1] * m.From[2]
-	e := &Exporter{mapping: m, classes: classes, borders: newBorders(make([]uint8, m.From[0]*size), m), labels: make([]uint8, m.voxels())}
+	e := &Exporter{mapping: m, classes: classes, borders: newBorders(make([]uint8, m.From[0]*size), m), labels: make([]uint8, m.voxels()), last: map[int]line{}}
 	for k := range e.scores {
 		e.scores[k] = make([]float32, classes*size)
 	}
 	return e
 }
 
-// Plane takes the scores (C, Y, X) of the next source plane, z ascending from 0, and
-// the class with the largest score at each of its voxels, the lowest among
-// equals. Both are copied. The error is that of ctx, after which the exporter must
-// not be used.
-func (e *Exporter) Plane(ctx context.Context, scores []float32, labels []uint8) error {
-	m, size := e.mapping, e.mapping.From[1]*e.mapping.From[2]
-	if e.next == m.From[0] || len(scores) != e.classes*size || len(labels) != size {
-		panic(fmt.Sprintf("resample: plane %d of %v with %d scores and %d labels", e.next, m.From, len(scores), len(labels)))
+// Rows takes the scores (C, n, X) of the rows of source plane z from y on, and the class
+// with the largest score at each of their voxels, the lowest among equals. Rows of a plane
+// come in their order, each once, and after those of the plane above. So planes come one
+// after the other, or some together by their rows: the first rows of all, then the next. Both
+// are copied. The error is that of ctx, after which the exporter must not be used.
+func (e *Exporter) Rows(ctx context.Context, z, y int, scores []float32, labels []uint8) error {
+	m, nx := e.mapping, e.mapping.From[2]
+	n := len(labels) / nx
+	if z >= m.From[0] || y+n > m.From[1] || n < 1 || len(labels) != n*nx || len(scores) != e.classes*len(labels) {
+		panic(fmt.Sprintf("resample: rows from %d of plane %d of %v with %d scores and %d labels", y, z, m.From, len(scores), len(labels)))
 	}
-	copy(e.scores[e.next&1], scores)
-	copy(e.borders.labels[e.next*size:], labels)
-	first := e.made
-	for e.made < m.To[0] && int(e.borders.taps[0].hi[e.made]) <= e.next {
-		e.made++
+	for class := range e.classes {
+		copy(e.scores[z&1][(class*m.From[1]+y)*nx:], scores[class*n*nx:(class+1)*n*nx])
 	}
-	e.next++
-	rows := (e.made - first) * m.To[1]
-	choosers := make([]*mixture, workers(rows))
-	return parallel(ctx, len(choosers), rows, func(worker, i int) {
+	copy(e.borders.labels[(z*m.From[1]+y)*nx:], labels)
+	e.join(z-1, y, y+n)
+	e.join(z, y, y+n)
+	planes, rows := reached(e.borders.taps[0].hi, z, z+1), reached(e.borders.taps[1].hi, y, y+n)
+	count := (planes[1] - planes[0]) * (rows[1] - rows[0])
+	e.made += count
+	choosers := make([]*mixture, workers(count))
+	return parallel(ctx, len(choosers), count, func(worker, i int) {
 		if choosers[worker] == nil {
 			choosers[worker] = &mixture{Exporter: e, sum: make([]float64, e.classes)}
 		}
-		at := first*m.To[1] + i
-		e.borders.row(e.labels[at*m.To[2]:(at+1)*m.To[2]], at/m.To[1], at%m.To[1], choosers[worker])
+		z, y := planes[0]+i/(rows[1]-rows[0]), rows[0]+i%(rows[1]-rows[0])
+		e.borders.row(e.labels[(z*m.To[1]+y)*m.To[2]:][:m.To[2]], z, y, choosers[worker])
 	})
+}
+
+// join puts back the row of plane z before y, over which other planes may have gone, and
+// keeps the one before end for the rows to come.
+func (e *Exporter) join(z, y, end int) {
+	if z < 0 {
+		return
+	}
+	ny, nx, plane := e.mapping.From[1], e.mapping.From[2], e.scores[z&1]
+	l := e.last[z]
+	if y > 0 && l.y == y-1 && l.scores != nil {
+		for class := range e.classes {
+			copy(plane[(class*ny+y-1)*nx:], l.scores[class*nx:(class+1)*nx])
+		}
+	}
+	if end == ny {
+		delete(e.last, z)
+		return
+	}
+	if l.scores == nil {
+		l.scores = make([]float32, e.classes*nx)
+	}
+	l.y = end - 1
+	for class := range e.classes {
+		copy(l.scores[class*nx:(class+1)*nx], plane[(class*ny+l.y)*nx:])
+	}
+	e.last[z] = l
+}
+
+// reached are the outputs [from, to) whose upper source lies in [lo, hi).
+func reached(upper []int32, lo, hi int) [2]int {
+	from, _ := slices.BinarySearch(upper, int32(lo))
+	to, _ := slices.BinarySearch(upper, int32(hi))
+	return [2]int{from, to}
 }
 
 // Labels returns the result, once every source plane was given.
 func (e *Exporter) Labels() []uint8 {
-	if e.made != e.mapping.To[0] {
-		panic(fmt.Sprintf("resample: %d of %d planes were exported", e.made, e.mapping.To[0]))
+	if rows := e.mapping.To[0] * e.mapping.To[1]; e.made != rows {
+		panic(fmt.Sprintf("resample: %d of %d rows were exported", e.made, rows))
 	}
 	return e.labels
 }

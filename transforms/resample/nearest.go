@@ -15,17 +15,17 @@ func ExportLabels(labels []uint8, from [3]int, crop volume.Box, full [3]int) []u
 	mustFill(len(labels), from)
 	e, size := newLabelExporter(from, crop, full), from[1]*from[2]
 	for z := range from[0] {
-		e.Plane(labels[z*size : (z+1)*size])
+		e.Rows(z, 0, labels[z*size:(z+1)*size])
 	}
 	return e.labels
 }
 
-// LabelExporter is ExportLabels of labels that come plane by plane.
+// LabelExporter is ExportLabels of labels that come by rows of planes.
 type LabelExporter struct {
 	from, full [3]int
 	crop       volume.Box
 	near       [3][]int32
-	next, made int     // plane of the source to come, and of the crop
+	came       int     // rows of the source
 	inside     []uint8 // a plane of the crop
 	labels     []uint8
 }
@@ -45,26 +45,33 @@ func newLabelExporter(from [3]int, crop volume.Box, full [3]int) *LabelExporter 
 	return e
 }
 
-// Plane takes the labels (Y, X) of the next plane at network resolution.
-func (e *LabelExporter) Plane(labels []uint8) {
-	mustFill(len(labels), [3]int{1, e.from[1], e.from[2]})
-	size, used := e.crop.Shape(), false
-	for e.made < size[0] && int(e.near[0][e.made]) == e.next {
-		if !used {
-			gatherNearest(e.inside, labels, [3]int{1, e.from[1], e.from[2]}, [3]int{1, size[1], size[2]}, [3][]int32{{0}, e.near[1], e.near[2]})
-			used = true
-		}
-		z := e.crop.Lo[0] + e.made
-		volume.Paste(e.labels, e.full, volume.Box{Lo: [3]int{z, e.crop.Lo[1], e.crop.Lo[2]}, Hi: [3]int{z + 1, e.crop.Hi[1], e.crop.Hi[2]}}, e.inside)
-		e.made++
+// Rows takes the labels (n, X) of rows of plane z at network resolution, from y on.
+func (e *LabelExporter) Rows(z, y int, labels []uint8) {
+	n := len(labels) / e.from[2]
+	mustFill(len(labels), [3]int{1, n, e.from[2]})
+	e.came += n
+	planes, rows := reached(e.near[0], z, z+1), reached(e.near[1], y, y+n)
+	width := e.crop.Hi[2] - e.crop.Lo[2]
+	inside := e.inside[:(rows[1]-rows[0])*width]
+	if planes[0] == planes[1] || len(inside) == 0 {
+		return
 	}
-	e.next++
+	for i, from := range e.near[1][rows[0]:rows[1]] {
+		at := (int(from) - y) * e.from[2]
+		for x, from := range e.near[2] {
+			inside[i*width+x] = labels[at+int(from)]
+		}
+	}
+	for k := planes[0]; k < planes[1]; k++ {
+		lo := [3]int{e.crop.Lo[0] + k, e.crop.Lo[1] + rows[0], e.crop.Lo[2]}
+		volume.Paste(e.labels, e.full, volume.Box{Lo: lo, Hi: [3]int{lo[0] + 1, e.crop.Lo[1] + rows[1], e.crop.Hi[2]}}, inside)
+	}
 }
 
 // Labels returns the result, once every plane was given.
 func (e *LabelExporter) Labels() []uint8 {
-	if e.next != e.from[0] {
-		panic(fmt.Sprintf("resample: %d of %d planes were exported", e.next, e.from[0]))
+	if rows := e.from[0] * e.from[1]; e.came != rows {
+		panic(fmt.Sprintf("resample: %d of %d rows were exported", e.came, rows))
 	}
 	return e.labels
 }

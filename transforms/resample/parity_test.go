@@ -146,7 +146,7 @@ func checkExporter(t *testing.T, in array, m Mapping) {
 		for i := range labels {
 			labels[i] = argmaxOf(func(c int) float32 { return plane[c*size+i] }, classes)
 		}
-		if err := e.Plane(t.Context(), plane, labels); err != nil {
+		if err := e.Rows(t.Context(), z, 0, plane, labels); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -58,9 +58,9 @@ func (e exporting) labels() (*volume.Labels, error) {
 func (e exporting) probabilities() (*volume.Labels, error) {
 	labels := make([]uint8, e.at.Shape[1]*e.at.Shape[2])
 	exporter := e.at.Exporter(classes)
-	for _, scores := range e.planes {
+	for z, scores := range e.planes {
 		predict.ArgMax(scores, labels)
-		if err := exporter.Plane(context.Background(), scores, labels); err != nil {
+		if err := exporter.Rows(context.Background(), z, 0, scores, labels); err != nil {
 			return nil, err
 		}
 	}
