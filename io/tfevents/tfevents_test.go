@@ -15,8 +15,10 @@ import (
 )
 
 var curve = []Scalar{
-	{"loss/total", 0, 1e9, 1.5}, {"dsc/ema", 0, 1e9, 0.25},
-	{"loss/total", 1, 1e9 + 60, -0.5}, {"dsc/ema", 1, 1e9 + 60, 0},
+	{"loss/total", 0, 1e9, 1.5},
+	{"dsc/ema", 0, 1e9, 0.25},
+	{"loss/total", 1, 1e9 + 60, -0.5},
+	{"dsc/ema", 1, 1e9 + 60, 0},
 	{"loss/total", 300, 2e9, -1},
 }
 
