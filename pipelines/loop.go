@@ -30,6 +30,9 @@ func (r *run) loop(ctx context.Context, extra ...fit.Role) (Report, error) {
 	if err := r.needPlan(ctx); err != nil {
 		return Report{}, err
 	}
+	if err := r.fitBudget(ctx, fit.Finetuned, nil); err != nil {
+		return Report{}, err
+	}
 	if control {
 		if err := r.needStudentAndControl(ctx); err != nil {
 			return Report{}, err

@@ -107,7 +107,8 @@ func (c *checkpoint) save(ctx context.Context, st *store.Store, j Job) error {
 		err = fmt.Errorf("%w (%w)", errMoved, err)
 	}
 	if err == nil {
-		err = prune(ctx, st, j.Folder(), int64(len(c.history)), Best(c.history))
+		_, best := Best(c.history)
+		err = prune(ctx, st, j.Folder(), int64(len(c.history)), best)
 	}
 	if err != nil {
 		return fmt.Errorf("fit: save %s: %w", j.Name(), err)

@@ -66,7 +66,10 @@ func (s *session) divergence(e Epoch, err error) error {
 	return err
 }
 
-func divergedKey(folder string) string { return folder + "/diverged.json" }
+// DivergedFile lies beside latest where a job diverged.
+const DivergedFile = "diverged.json"
+
+func divergedKey(folder string) string { return folder + "/" + DivergedFile }
 
 // note keeps in the store that a job diverged, for whoever waits for it.
 func (e *DivergedError) note(ctx context.Context, st *store.Store, j Job) error {
@@ -81,8 +84,8 @@ func (e *DivergedError) note(ctx context.Context, st *store.Store, j Job) error 
 }
 
 // Diverged returns why the training of a model ended early, or nil: also where it has got
-// further since, or was begun anew.
-func Diverged(ctx context.Context, st *store.Store, folder string, inputs string) (*DivergedError, error) {
+// further since, or was begun anew with other inputs; empty ones are any.
+func Diverged(ctx context.Context, st *store.Store, folder, inputs string) (*DivergedError, error) {
 	data, err := st.Read(ctx, divergedKey(folder))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -95,7 +98,7 @@ func Diverged(ctx context.Context, st *store.Store, folder string, inputs string
 		return nil, fmt.Errorf("fit: read %s: %w", st.Address(divergedKey(folder)), err)
 	}
 	l, _, err := ReadLatest(ctx, st, folder)
-	if err != nil || l.Epochs != e.Epoch || e.Inputs != inputs {
+	if err != nil || l.Epochs != e.Epoch || inputs != "" && e.Inputs != inputs {
 		return nil, err
 	}
 	return &e, nil

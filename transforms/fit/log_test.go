@@ -105,8 +105,8 @@ func TestBestIsKept(t *testing.T) {
 			highest, best = ema, e.Epoch+1
 		}
 	}
-	if got := Best(history); got != best || best == 1 {
-		t.Errorf("best after %d epochs, want %d", got, best)
+	if last, got := Best(history); got != best || best == 1 || last != history[11].EMA {
+		t.Errorf("best after %d epochs, want %d; at the end %v", got, best, last)
 	}
 	if _, err := ReadTensors(t.Context(), st, weightsKey(epochFolder(j.Folder(), best))); err != nil {
 		t.Error(err)
@@ -120,8 +120,9 @@ func TestBestIsKept(t *testing.T) {
 	if k.Inputs != j.Inputs || !same(files(t, st, j), files(t, alone, k)) {
 		t.Error("validation changes the weights")
 	}
-	if history, err = History(t.Context(), alone, k.Folder()); err != nil || Best(history) != 0 || history[11].Validated != 0 {
-		t.Errorf("a job without validation: %v, best %d", err, Best(history))
+	history, err = History(t.Context(), alone, k.Folder())
+	if _, best := Best(history); err != nil || best != 0 || history[11].Validated != 0 {
+		t.Errorf("a job without validation: %v, best %d", err, best)
 	}
 }
 

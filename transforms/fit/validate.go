@@ -171,12 +171,17 @@ func lastValidated(history []Epoch) (Epoch, bool) {
 }
 
 // Best returns how many epochs were done when the moving average of the pseudo-DSC was
-// highest, the first time; 0 where nothing was validated. Its checkpoint is kept.
-func Best(history []Epoch) (epochs int64) {
+// highest, the first time, and what it is now; 0 where nothing was validated. The
+// checkpoint of that epoch is kept.
+func Best(history []Epoch) (ema float64, epochs int64) {
 	for _, e := range history {
-		if e.Validated > 0 && (epochs == 0 || e.EMA > history[epochs-1].EMA) {
+		if e.Validated == 0 {
+			continue
+		}
+		ema = e.EMA
+		if epochs == 0 || ema > history[epochs-1].EMA {
 			epochs = e.Epoch + 1
 		}
 	}
-	return epochs
+	return ema, epochs
 }
