@@ -96,6 +96,7 @@ func (r *run) fitBudget(ctx context.Context, role fit.Role, folds []int) error {
 	}
 	fitted.TimeBudget = budget.String()
 	r.plan.Training = fitted
+	r.plan.Reasons["training.time_budget"] = "given"
 	for _, path := range budgeted {
 		r.plan.Reasons[path] = fmt.Sprintf("fitted to a time budget of %v at %.3g steps a second, measured before the start", budget, stages[0].rate)
 	}
