@@ -68,6 +68,7 @@ var allowed = map[string]string{
 	"golang.org/x/sys":                    "CPU features, huge pages, memory of this process",
 	"golang.org/x/term":                   "is the output a terminal",
 	"google.golang.org/api":               "options of the storage client",
+	"google.golang.org/protobuf":          "the wire format of TensorBoard event files; Beam brings it anyway, so it weighs nothing",
 	"gonum.org/v1/plot":                   "PNG curves of efficiency: kept (v0.17.0 of 2025-09), BSD-3; 32 MB of downloads, 7 MB of the binary, no time at start",
 	"gorgonia.org/gorgonia":               "graph and symbolic gradients; asked for",
 	"gorgonia.org/tensor":                 "value types of Gorgonia's ops",

@@ -8,6 +8,7 @@ import (
 	"noisystudent/model/compile"
 	"noisystudent/model/cuda"
 	"noisystudent/model/program"
+	"noisystudent/transforms/fit"
 	"noisystudent/transforms/plan"
 )
 
@@ -38,7 +39,7 @@ func TestPlansForCardsElsewhere(t *testing.T) {
 		}
 		// The networks are not in the machine's memory, and nobody knows the card's.
 		r := &run{Options: o, plan: p}
-		f, err := r.fitOptions(5)
+		f, err := r.fitOptions(make([]fit.Job, 5))
 		if err != nil || f.Device != "cuda:1" || f.Jobs != 1 || f.Memory != 1<<20 {
 			t.Errorf("%s: trains by %+v, %v", runner, f, err)
 		}

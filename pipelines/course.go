@@ -20,11 +20,16 @@ type Course struct {
 	Skipped int64    `json:"skipped"` // steps that were not finite and changed nothing
 	Samples float64  `json:"samples_per_second"`
 	Waited  float64  `json:"waited"` // part of the time spent waiting for patches
+	// EMA is the moving average of the pseudo-DSC at the end, and Best after how many epochs
+	// it was highest: that checkpoint is kept. 0: nothing was validated.
+	EMA  float64 `json:"ema_dsc,omitempty"`
+	Best int64   `json:"best,omitempty"`
 }
 
 // courseOf sums up a history of at least one epoch.
 func courseOf(j fit.Job, history []fit.Epoch) Course {
 	c := Course{Role: j.Role, Fold: j.Fold, Epochs: int64(len(history)), Loss: history[len(history)-1].Loss}
+	c.EMA, c.Best = fit.Best(history)
 	var seconds float64
 	for _, e := range history {
 		seconds += e.Seconds
@@ -35,6 +40,14 @@ func courseOf(j fit.Job, history []fit.Epoch) Course {
 	seconds = max(seconds, 1e-9)
 	c.Samples, c.Waited = c.Samples/seconds, c.Waited/seconds
 	return c
+}
+
+// pseudo says what the patches of validation cases gave.
+func (c Course) pseudo() string {
+	if c.Best == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", pseudo-DSC %.3f, best after %d", c.EMA, c.Best)
 }
 
 // pace is what people read of models in training.

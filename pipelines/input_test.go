@@ -371,6 +371,7 @@ func TestUnusableDataset(t *testing.T) {
 	labels := iotest.Labels(t, g, func(i int) uint8 { return uint8(i % 2) })
 	one := `{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "numTraining": 1, "file_ending": ".nii.gz"}`
 	region := strings.Replace(one, `"liver": 1`, `"liver": [1, 2]`, 1)
+	gap := strings.Replace(one, `"liver": 1`, `"liver": 1, "spleen": 3`, 1)
 	channels := strings.Replace(one, `{"0": "CT"}`, `{"0": "CT", "1": "PET"}`, 1)
 	for _, c := range []struct {
 		name  string
@@ -381,6 +382,7 @@ func TestUnusableDataset(t *testing.T) {
 		{"empty folder", nil, "there is none; a dataset is a folder in nnU-Net v2's raw layout", 0},
 		{"no scans", map[string][]byte{"dataset.json": []byte(one)}, "imagesTr holds no scan", 0},
 		{"region labels", map[string][]byte{"dataset.json": []byte(region)}, "give each class one number in dataset.json", 0},
+		{"labels with a gap", map[string][]byte{"dataset.json": []byte(gap)}, "there is no value 2; number them 0 to 2 without gaps, here and in all label files", 0},
 		{"several channels", map[string][]byte{"dataset.json": []byte(channels)}, "keep one, <case>_0000", 0},
 		{"no labels", map[string][]byte{"dataset.json": []byte(one), "imagesTr/a_0000.nii.gz": image, "imagesTr/b_0000.nii.gz": image}, "add the labels", 2},
 		{"nothing labelled is usable", map[string][]byte{

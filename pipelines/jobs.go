@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -41,7 +43,21 @@ func (r *run) job(role fit.Role, fold int, labelled []string) fit.Job {
 			j.Labelled = append(j.Labelled, fit.Ref{Case: id, Prepared: row.folder, Digest: row.digest})
 		}
 	}
+	j.Validation = r.leftOut(fold, labelled)
 	return j
+}
+
+// leftOut are the fold's validation cases that are not trained on.
+func (r *run) leftOut(fold int, labelled []string) (list []fit.Ref) {
+	if fold >= len(r.splits) {
+		return nil
+	}
+	for _, id := range r.splits[fold].Val {
+		if row, ok := r.prepared[id]; ok && !slices.Contains(labelled, id) {
+			list = append(list, fit.Ref{Case: id, Prepared: row.folder, Digest: row.digest})
+		}
+	}
+	return list
 }
 
 // trainJobs brings the jobs of a stage to their end.
@@ -104,7 +120,7 @@ func (r *run) fit(ctx context.Context, jobs []fit.Job, done []int64) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	o, err := r.fitOptions(len(missing))
+	o, err := r.fitOptions(missing)
 	if err != nil {
 		return err
 	}
@@ -130,9 +146,17 @@ func (r *run) epochsDone(ctx context.Context, jobs []fit.Job) ([]int64, error) {
 	return out, nil
 }
 
-// meet remembers jobs that are trained to their end.
+// meet remembers jobs that are trained to their end. Those that diverged are its error,
+// which comes when all others have ended.
 func (r *run) meet(ctx context.Context, jobs []fit.Job, before []int64) error {
+	var lost []error
 	for i, j := range jobs {
+		if d, err := fit.Diverged(ctx, r.store, j.Folder(), j.Inputs); err != nil {
+			return err
+		} else if d != nil {
+			lost = append(lost, d)
+			continue
+		}
 		history, err := fit.History(ctx, r.store, j.Folder())
 		if err != nil {
 			return err
@@ -142,7 +166,7 @@ func (r *run) meet(ctx context.Context, jobs []fit.Job, before []int64) error {
 		}
 		r.models[j.Folder()] = TrainedModel{Course: courseOf(j, history), New: j.Epochs - before[i]}
 	}
-	return nil
+	return errors.Join(lost...)
 }
 
 func sum(list []int64) (n int64) {

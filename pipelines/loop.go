@@ -30,6 +30,9 @@ func (r *run) loop(ctx context.Context, extra ...fit.Role) (Report, error) {
 	if err := r.needPlan(ctx); err != nil {
 		return Report{}, err
 	}
+	if err := r.fitBudget(ctx, fit.Finetuned, nil); err != nil {
+		return Report{}, err
+	}
 	if control {
 		if err := r.needStudentAndControl(ctx); err != nil {
 			return Report{}, err
@@ -43,6 +46,7 @@ func (r *run) loop(ctx context.Context, extra ...fit.Role) (Report, error) {
 	if err := r.test(ctx, &report, tuned[0].Fold, control); err != nil {
 		return Report{}, err
 	}
+	report.Warnings = r.warnings()
 	report.Pseudo = r.pseudo.PseudoCounts
 	report.Rejected = r.refused
 	report.Training = r.courses()
@@ -50,6 +54,15 @@ func (r *run) loop(ctx context.Context, extra ...fit.Role) (Report, error) {
 	report.PeakRSS = r.clock.peakRSS()
 	r.clock.write(ctx, r.store)
 	return report, nil
+}
+
+// warnings are what of the data limits what was learned or measured.
+func (r *run) warnings() []string {
+	list := append([]string{}, r.plan.Warnings()...)
+	if all, labelled := len(r.of(cases.Test)), len(r.testCases()); labelled < all {
+		list = append(list, fmt.Sprintf("%d of %d test cases have no labels and are in no score; `noisystudent predict` labels them", all-labelled, all))
+	}
+	return list
 }
 
 // contender is one row of the test: a model, or several that vote.

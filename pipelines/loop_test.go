@@ -30,6 +30,8 @@ var artefacts = []struct {
 	{"models/teacher/fold_[01]/epoch_00002/weights.safetensors", 2},
 	{"models/teacher/fold_[01]/epoch_00002/optimiser.safetensors", 2},
 	{"models/teacher/fold_[01]/epoch_00002/state.json", 2},
+	{"models/teacher/fold_[01]/training.jsonl", 2},
+	{"models/teacher/fold_[01]/events.out.tfevents.noisystudent", 2},
 	{"models/student/fold_[01]/latest", 2},
 	{"models/student/best.json", 1},
 	{"models/finetuned/fold_[01]/latest", 1},

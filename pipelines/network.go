@@ -169,13 +169,25 @@ func cardHere() bool {
 	return err == nil
 }
 
-// fitOptions is how this machine trains that many jobs.
-func (r *run) fitOptions(jobs int) (fit.Options, error) {
+// fitOptions is how this machine trains jobs. They are not validated while they train
+// where the memory does not hold a tile beside a step.
+func (r *run) fitOptions(jobs []fit.Job) (fit.Options, error) {
 	n, err := r.measured()
 	if err != nil {
 		return fit.Options{}, err
 	}
-	at, rest, err := r.share(jobs, true, n.train)
+	network := n.train
+	if slices.ContainsFunc(jobs, func(j fit.Job) bool { return len(j.Validation) > 0 }) {
+		network += n.infer
+	}
+	if network > n.train && n.hold(n.train, r.memory()) && !n.hold(network, r.memory()) {
+		r.once("train: no pseudo-DSC and no best checkpoint, for the memory holds no tile beside a training step; training is the same")
+		for i := range jobs {
+			jobs[i].Validation = nil
+		}
+		network = n.train
+	}
+	at, rest, err := r.share(len(jobs), true, network)
 	err = r.noRoom(err, "a training step", func(n networks) int64 { return n.train })
 	return fit.Options{Device: r.Device, Kernels: r.Kernels, Threads: r.threads(), Jobs: at, Memory: rest, Whole: r.Runner.Whole()}, err
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"noisystudent/model/engine"
 	"noisystudent/runners"
@@ -24,19 +25,20 @@ type Options struct {
 	UnlabelledPool string // glob or prefix of more unlabelled scans
 	Store          string // where everything made goes
 	Runner         runners.Options
-	Device         string   // auto (or empty), cpu, cuda, cuda:N or ref
-	Kernels        string   // of the CPU: avx512, avx2 or generic; empty: NOISYSTUDENT_CPU, then the best
-	Threads        int      // 0: all
-	Precision      string   // fp32, bf16, fp16, exact or auto; empty: the plan's
-	Shards         int      // that cases to label are dealt into; 0: see deal
-	MemoryBytes    int64    // 0: what the cgroup or the machine allows
-	Seed           uint64   // of everything random
-	Preset         string   // of the plan
-	Set            []string // plan fields, name=value
-	KeepLargest    []string // names for the plan's inference.keep_largest
-	Replan         bool     // make the plan anew
-	Retrain        bool     // start models over that were trained from other inputs
-	Progress       Progress // may be nil
+	Device         string        // auto (or empty), cpu, cuda, cuda:N or ref
+	Kernels        string        // of the CPU: avx512, avx2 or generic; empty: NOISYSTUDENT_CPU, then the best
+	Threads        int           // 0: all
+	Precision      string        // fp32, bf16, fp16, exact or auto; empty: the plan's
+	Shards         int           // that cases to label are dealt into; 0: see deal
+	MemoryBytes    int64         // 0: what the cgroup or the machine allows
+	Seed           uint64        // of everything random
+	Preset         string        // of the plan
+	Set            []string      // plan fields, name=value
+	KeepLargest    []string      // names for the plan's inference.keep_largest
+	Replan         bool          // make the plan anew
+	Retrain        bool          // start models over that were trained from other inputs
+	TimeBudget     time.Duration // that the plan's epochs are fitted to; 0: they are as planned
+	Progress       Progress      // may be nil
 
 	largest int64 // bytes of the largest case met, where workers' machines are chosen for it
 }
@@ -68,6 +70,10 @@ func (o Options) check() error {
 		return misuse("%d threads; give 1 or more, or 0 for all", o.Threads)
 	case o.Shards < 0:
 		return misuse("%d shards; give 1 or more, or 0 for the default", o.Shards)
+	case o.TimeBudget < 0:
+		return misuse("a time budget of %v; give more, such as 2h", o.TimeBudget)
+	case o.TimeBudget > 0 && !o.Runner.Local():
+		return misuse("a time budget is fitted to steps that are timed on this machine, and %s computes elsewhere; give --set training.teacher_epochs=… and its like", o.Runner.Runner)
 	case o.MemoryBytes < 0:
 		return misuse("%d bytes of memory; give more, or 0 for what the machine allows", o.MemoryBytes)
 	case o.Precision != "" && !slices.Contains(precisions(), o.Precision):
@@ -102,6 +108,9 @@ func (o Options) checkDevice() error {
 // overrides are the plan's fields that flags decide.
 func (o Options) overrides() (map[string]string, error) {
 	fields, err := plan.Overrides(o.Set)
+	if _, set := fields["training.time_budget"]; set {
+		return nil, misuse("training.time_budget says what was done; give --time-budget")
+	}
 	if err == nil && o.Precision != "" && o.Precision != auto {
 		for _, path := range []string{"training.precision", "inference.precision"} {
 			if _, set := fields[path]; !set {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
+	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/predict"
@@ -52,7 +53,7 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 	}
 	pool := r.of(cases.Unlabelled)
 	if len(pool) == 0 {
-		return nil, noPool("%s has no unlabelled scans in imagesUn that can be used; add some, or name them with --unlabelled-scans", r.Dataset)
+		return nil, noPool("%s has no unlabelled scans in imagesUn that can be used; add some, or name them with --unlabelled-scans; `noisystudent train --role control` trains on the labelled cases alone", r.Dataset)
 	}
 	if err := r.needPrepared(ctx, cases.Labelled, cases.Unlabelled); err != nil {
 		return nil, err
@@ -83,6 +84,11 @@ func (e *noPoolError) Error() string { return e.text }
 
 func noPool(format string, a ...any) error {
 	return &noPoolError{"pipelines: " + fmt.Sprintf(format, a...)}
+}
+
+// allDropped is the error of a selection that kept nothing.
+func allDropped(st *store.Store, n int) error {
+	return noPool("all %d pseudo-labels were dropped, see %s; select less strictly, or train the teachers longer; `noisystudent train --role control` trains on the labelled cases alone", n, st.Address(fmt.Sprintf("pseudo/%d/selection.json", round)))
 }
 
 // preparedOf keeps those cases of a pool that are prepared, and says where they are.
@@ -130,7 +136,10 @@ func (r *run) selectLabels(ctx context.Context, o outcome) ([]fit.Ref, error) {
 		r.pool = append(r.pool, fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(round, id), Digest: o.rows[id].Key()})
 	}
 	if len(r.pool) == 0 {
-		return nil, noPool("no pseudo-label was kept; see %s", r.store.Address("ledger/"+pseudo.Stage(round)))
+		if len(s.Dropped) > 0 {
+			return nil, allDropped(r.store, len(s.Dropped))
+		}
+		return nil, noPool("none of the unlabelled scans could be labelled; see the rejected cases in %s", r.store.Address("ledger/"+pseudo.Stage(round)))
 	}
 	return r.pool, nil
 }

@@ -25,6 +25,7 @@ type Report struct {
 	Training  []Course           `json:"training"`      // of every model
 	Absent    []string           `json:"absent_organs"` // that no test case holds
 	Cases     int                `json:"test_cases"`
+	Warnings  []string           `json:"warnings"` // what of the data limits what was learned or measured
 	Rejected  []Rejected         `json:"rejected"`
 	Seconds   map[string]float64 `json:"seconds"` // wall seconds of each stage that ran
 	PeakRSS   int64              `json:"peak_rss_bytes"`
@@ -35,7 +36,7 @@ func newReport() Report {
 	none := func() Scores { return Scores{PerOrgan: map[string]Organ{}} }
 	return Report{
 		Format: reportFormat, Teacher: none(), Ensemble: none(), Student: none(), Finetuned: none(),
-		Teachers: []Scores{}, Training: []Course{}, Absent: []string{}, Rejected: []Rejected{}, Seconds: map[string]float64{},
+		Teachers: []Scores{}, Training: []Course{}, Absent: []string{}, Warnings: []string{}, Rejected: []Rejected{}, Seconds: map[string]float64{},
 	}
 }
 
@@ -111,6 +112,9 @@ func (r Report) String() string {
 	}
 	if text := skippedText(r.Training); text != "" {
 		b.WriteString("\n" + text)
+	}
+	for _, text := range r.Warnings {
+		b.WriteString("\nwarning: " + text)
 	}
 	if r.Note != "" {
 		b.WriteString("\n" + r.Note)

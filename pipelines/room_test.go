@@ -12,6 +12,7 @@ import (
 	"noisystudent/model/program"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fingerprint"
+	"noisystudent/transforms/fit"
 	"noisystudent/transforms/plan"
 )
 
@@ -129,7 +130,7 @@ func TestNoRoom(t *testing.T) {
 		"the parameters' memory": {20 << 20, true, "give --memory more", "--replan"},
 	} {
 		r := &run{Options: Options{MemoryBytes: c.budget, Threads: 1}, plan: p}
-		options := func(r *run) error { _, err := r.fitOptions(1); return err }
+		options := func(r *run) error { _, err := r.fitOptions(make([]fit.Job, 1)); return err }
 		if c.infer {
 			options = func(r *run) error { _, err := r.predictOptions(1, 1); return err }
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +45,11 @@ type ModelStatus struct {
 	Model   string  `json:"model"`
 	Epochs  int64   `json:"epochs"`
 	Done    bool    `json:"done"`
-	Seconds float64 `json:"seconds"` // of training, so far
+	Seconds float64 `json:"seconds"`           // of training, so far
+	EMA     float64 `json:"ema_dsc,omitempty"` // see Course
+	Best    int64   `json:"best,omitempty"`
+	// Diverged says why training ended early.
+	Diverged string `json:"diverged,omitempty"`
 }
 
 // ReprocessStatus is what the book of incoming scans says.
@@ -124,8 +129,9 @@ func (s *Status) models(ctx context.Context, st *store.Store) error {
 		return err
 	}
 	for _, i := range infos {
-		folder, is := strings.CutSuffix(i.Key, "/latest")
-		if !is {
+		folder, name := path.Split(i.Key)
+		folder = strings.TrimSuffix(folder, "/")
+		if name != "latest" && name != fit.DivergedFile || slices.ContainsFunc(s.Models, func(m ModelStatus) bool { return "models/"+m.Model == folder }) {
 			continue
 		}
 		latest, _, err := fit.ReadLatest(ctx, st, folder)
@@ -137,6 +143,12 @@ func (s *Status) models(ctx context.Context, st *store.Store) error {
 			for _, e := range history {
 				m.Seconds += e.Seconds
 			}
+			m.EMA, m.Best = fit.Best(history)
+		}
+		if d, err := fit.Diverged(ctx, st, folder, latest.Inputs); err != nil {
+			return err
+		} else if d != nil {
+			m.Diverged = d.Error()
 		}
 		s.Models = append(s.Models, m)
 	}
@@ -197,10 +209,16 @@ func (s Status) String() string {
 	}
 	for _, m := range s.Models {
 		state := "in training"
-		if m.Done {
+		switch {
+		case m.Done:
 			state = "trained"
+		case m.Diverged != "":
+			state = "diverged"
 		}
-		line("model     %-24s %d epochs, %s, %s", m.Model, m.Epochs, state, seconds(m.Seconds))
+		line("model     %-24s %d epochs, %s, %s%s", m.Model, m.Epochs, state, seconds(m.Seconds), Course{EMA: m.EMA, Best: m.Best}.pseudo())
+		if m.Diverged != "" {
+			line("          %s", m.Diverged)
+		}
 	}
 	if s.Reprocess != nil {
 		b.WriteString(s.Reprocess.String())

@@ -26,7 +26,7 @@ type TrainedModel struct {
 func (t Trained) String() string {
 	var b strings.Builder
 	for _, m := range t.Models {
-		fmt.Fprintf(&b, "%s fold %d: loss %.3f after %d epochs%s (%s)\n", m.Role, m.Fold, m.Loss, m.Epochs, made(int(m.Epochs), int(m.New)), pace([]Course{m.Course}))
+		fmt.Fprintf(&b, "%s fold %d: loss %.3f after %d epochs%s%s (%s)\n", m.Role, m.Fold, m.Loss, m.Epochs, m.pseudo(), made(int(m.Epochs), int(m.New)), pace([]Course{m.Course}))
 	}
 	return b.String()
 }
@@ -50,6 +50,9 @@ func Train(ctx context.Context, o Options, role fit.Role, folds []int) (Trained,
 		return Trained{}, err
 	}
 	if err := r.checkFolds(role, folds); err != nil {
+		return Trained{}, err
+	}
+	if err := r.fitBudget(ctx, role, folds); err != nil {
 		return Trained{}, err
 	}
 	models, err := need(r, ctx, folds)

@@ -157,3 +157,36 @@ func TestShare(t *testing.T) {
 		t.Errorf("two bundles here: %d at once, %v", at, err)
 	}
 }
+
+// TestDivergedTraining: every fold ends by itself, the error is typed and says what to do,
+// status tells it, and what it says helps.
+func TestDivergedTraining(t *testing.T) {
+	folder := t.TempDir()
+	root, st := filepath.Join(folder, "cohort"), filepath.Join(folder, "store")
+	tinyCohort(t, root, 3, 0, 0, 0)
+	o := tinyOptions(root, st, &notes{})
+	o.Set = append(slices.Clone(tiny), "training.optimizer=sgd", "training.initial_lr=100", "training.warmup_steps=0", "training.teacher_epochs=12")
+	_, err := Train(t.Context(), o, fit.Teacher, nil)
+	var lost *fit.DivergedError
+	if !errors.As(err, &lost) || strings.Count(err.Error(), "diverged in epoch") != 2 || !strings.Contains(err.Error(), "--set training.initial_lr=10") {
+		t.Fatalf("two folds: %v", err)
+	}
+	s, err := ReadStatus(t.Context(), st)
+	if err != nil || len(s.Models) != 2 || s.Models[0].Diverged == "" || strings.Count(s.String(), "epochs, diverged") != 2 {
+		t.Errorf("%v\n%v", err, s)
+	}
+	o.Set = append(o.Set, "training.initial_lr=0.01")
+	o.Replan, o.Retrain = true, true
+	trained, err := Train(t.Context(), o, fit.Teacher, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range trained.Models {
+		if m.Best < 1 || m.Best > 12 || !(m.EMA >= 0 && m.EMA <= 1) {
+			t.Errorf("%+v", m)
+		}
+	}
+	if s, err = ReadStatus(t.Context(), st); err != nil || len(s.Models) != 2 || s.Models[1].Best != trained.Models[1].Best || strings.Contains(s.String(), "diverged") || !strings.Contains(s.String(), "pseudo-DSC") {
+		t.Errorf("%v\n%v", err, s)
+	}
+}

@@ -91,6 +91,12 @@ func (c *session) datasetFlags(cmd *cobra.Command) {
 	require(cmd, "dataset", "store")
 }
 
+// budgetFlag adds the flag of commands that may have little time to train.
+func (c *session) budgetFlag(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&c.shared.TimeBudget, "time-budget", 0, "fit the plan's epochs to this time, such as 2h, by timing steps on this machine before anything is trained; kept in plan.json (default as planned)")
+	cmd.Flags().Lookup("time-budget").DefValue = ""
+}
+
 // noArgs refuses words that no flag takes: as a rule a glob without quotes, which the
 // shell has turned into many words.
 func noArgs(_ *cobra.Command, args []string) error {

@@ -66,7 +66,8 @@ func trainCommand(c *session) *cobra.Command {
 		Short: "Train teachers, students, the fine-tuned model or the supervised control",
 		Example: `  noisystudent train --dataset D --store store                       # all five teachers
   noisystudent train --dataset D --store store --role student --fold 0
-  noisystudent train --dataset D --store store --role finetuned      # from the best student`,
+  noisystudent train --dataset D --store store --role finetuned      # from the best student
+  noisystudent train --dataset D --store store --time-budget 2h      # as many epochs as fit`,
 		Args: noArgs,
 		RunE: c.pipeline(func(ctx context.Context, o pipelines.Options) (fmt.Stringer, []pipelines.Rejected, error) {
 			r, err := pipelines.Train(ctx, o, fit.Role(role), folds)
@@ -74,6 +75,7 @@ func trainCommand(c *session) *cobra.Command {
 		}),
 	}
 	c.datasetFlags(cmd)
+	c.budgetFlag(cmd)
 	cmd.Flags().StringVar(&role, "role", "teacher", "teacher, student, finetuned or control")
 	cmd.Flags().IntSliceVar(&folds, "fold", nil, "folds to train (default all of the role; finetuned: the best student's)")
 	return cmd
@@ -195,6 +197,7 @@ func loopCommand(c *session) *cobra.Command {
 		}),
 	}
 	c.datasetFlags(cmd)
+	c.budgetFlag(cmd)
 	return cmd
 }
 

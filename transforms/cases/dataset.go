@@ -103,7 +103,7 @@ func (d *Dataset) setLabels(raw map[string]json.RawMessage) error {
 		name, ok := ids[id]
 		switch {
 		case !ok:
-			return fmt.Errorf("labels: there is no value %d; number them 0 to %d without gaps", id, len(ids)-1)
+			return fmt.Errorf("labels: there is no value %d; number them 0 to %d without gaps, here and in all label files, as nnU-Net asks too", id, len(ids)-1)
 		case name == "ignore" && id != len(ids)-1:
 			return fmt.Errorf(`labels: "ignore" must have the highest value, %d, not %d`, len(ids)-1, id)
 		case name == "ignore":

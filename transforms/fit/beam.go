@@ -3,6 +3,7 @@ package fit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -129,6 +130,11 @@ func (f *trainFn) next(ctx context.Context, rt *sdf.LockRTracker, st *store.Stor
 	f.trained = true
 	ctx = metrics.Begin(ctx)
 	e, err := held.advance(ctx, st, j, f.Options.among(process.jobs()), next)
+	var lost *DivergedError
+	if errors.As(err, &lost) { // a matter of this job: the others go on
+		rt.TryClaim(abandon{})
+		return false, lost.note(ctx, st, j)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -167,9 +173,10 @@ func (f *wholeFn) ProcessElement(ctx context.Context, job string, emit func(Trai
 			rest.Start = t.Epoch + 1
 			emit(t)
 		})
-		if err == nil && next.ShouldResume() {
-			err = pause(ctx, next.ResumeDelay())
+		if err != nil || !next.ShouldResume() {
+			return err // it is done, or diverged
 		}
+		err = pause(ctx, next.ResumeDelay())
 	}
 	return err
 }

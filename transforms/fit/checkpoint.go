@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"noisystudent/io/safetensors"
@@ -25,9 +26,16 @@ type Epoch struct {
 	GradNorm float64 `json:"grad_norm"` // mean before clipping
 	Rate     float64 `json:"lr"`        // at its first step
 	Skipped  int64   `json:"skipped"`   // steps that were not finite
-	Seconds  float64 `json:"seconds"`   // of training, without the checkpoint
+	Seconds  float64 `json:"seconds"`   // of training and validation, without the checkpoint
 	Samples  float64 `json:"samples_per_second"`
 	Waited   float64 `json:"waited"` // part of the seconds spent waiting for patches, though a card computes meanwhile
+	// DSC is the pseudo-DSC of an epoch, from patches of validation cases, and EMA its
+	// exponential moving average, as nnU-Net has them; both say something only where
+	// Validated, the number of those patches, is not 0.
+	DSC       float64 `json:"pseudo_dsc,omitempty"`
+	EMA       float64 `json:"ema_dsc,omitempty"`
+	Validated int64   `json:"validated,omitempty"`
+	At        float64 `json:"at,omitempty"` // when it ended, seconds since 1970 by that host's clock
 }
 
 // position is state.json: where training stands.
@@ -99,7 +107,8 @@ func (c *checkpoint) save(ctx context.Context, st *store.Store, j Job) error {
 		err = fmt.Errorf("%w (%w)", errMoved, err)
 	}
 	if err == nil {
-		err = prune(ctx, st, j.Folder(), int64(len(c.history)))
+		_, best := Best(c.history)
+		err = prune(ctx, st, j.Folder(), int64(len(c.history)), best)
 	}
 	if err != nil {
 		return fmt.Errorf("fit: save %s: %w", j.Name(), err)
@@ -112,7 +121,7 @@ func (c *checkpoint) save(ctx context.Context, st *store.Store, j Job) error {
 func (c *checkpoint) write(ctx context.Context, st *store.Store, j Job) error {
 	epochs := int64(len(c.history))
 	epoch := epochFolder(j.Folder(), epochs)
-	infos, err := st.List(ctx, epoch+"/") // a killed run's
+	infos, err := st.List(ctx, j.Folder()+"/") // a killed run's, and the logs
 	if err != nil {
 		return err
 	}
@@ -157,18 +166,25 @@ func (c *checkpoint) files(j Job, epoch string) []file {
 		{weightsKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Weights) }},
 		{optimiserKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Optimiser) }},
 		{positionKey(epoch), func() ([]byte, error) { return json.MarshalIndent(p, "", " ") }},
+		{linesKey(j.Folder()), func() ([]byte, error) { return lines(c.history) }},
+		{eventsKey(j.Folder()), func() ([]byte, error) { return events(c.history), nil }},
 	}
 }
 
-// prune removes all checkpoints but the newest and the one before it, whose files
-// somebody may be reading, and what killed runs have left.
-func prune(ctx context.Context, st *store.Store, folder string, newest int64) error {
+// prune removes all checkpoints but the best, the newest and the one before it, whose
+// files somebody may be reading, and what killed runs have left.
+func prune(ctx context.Context, st *store.Store, folder string, newest, best int64) error {
 	infos, err := st.List(ctx, folder+"/epoch_")
 	if err != nil {
 		return err
 	}
+	kept := func(key string) bool {
+		return slices.ContainsFunc([]int64{newest, newest - 1, best}, func(n int64) bool {
+			return strings.HasPrefix(key, epochFolder(folder, n)+"/")
+		})
+	}
 	for _, i := range infos {
-		if strings.HasPrefix(i.Key, epochFolder(folder, newest)+"/") || strings.HasPrefix(i.Key, epochFolder(folder, newest-1)+"/") {
+		if kept(i.Key) {
 			continue
 		}
 		if err := remove(ctx, st, i.Key); err != nil {

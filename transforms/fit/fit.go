@@ -15,6 +15,7 @@ package fit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -87,13 +88,18 @@ func (s *session) epoch(ctx context.Context) (Epoch, error) {
 	start := time.Now()
 	e := Epoch{Epoch: int64(len(s.history))}
 	err := s.train(ctx, &e)
-	if err == nil {
+	if err = s.divergence(e, err); err == nil {
 		s.state, err = s.trainer.Snapshot()
 	}
-	if err != nil {
+	if err == nil {
+		err = s.validate(ctx, &e)
+	}
+	if lost := (*DivergedError)(nil); errors.As(err, &lost) {
+		return Epoch{}, lost
+	} else if err != nil {
 		return Epoch{}, fmt.Errorf("fit: %s epoch %d: %w", s.job.Name(), e.Epoch, err)
 	}
-	e.Seconds = time.Since(start).Seconds()
+	e.Seconds, e.At = time.Since(start).Seconds(), float64(time.Now().UnixMilli())/1000
 	s.history = append(s.history, e)
 	err = s.save(ctx, s.store, s.job)
 	s.state = engine.State{} // the trainer has it

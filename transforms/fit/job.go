@@ -36,8 +36,11 @@ type Job struct {
 	Epochs   int64     `json:"epochs"`
 	Labelled []Ref     `json:"labelled"`
 	Pseudo   []Ref     `json:"pseudo"` // none: labelled batches only
-	Augment  string    `json:"augment"`
-	Rate     float64   `json:"rate"` // initial learning rate
+	// Validation is what the pseudo-DSC is measured on: labelled cases that the job does not
+	// train on, or none. The weights do not depend on it.
+	Validation []Ref   `json:"validation,omitempty"`
+	Augment    string  `json:"augment"`
+	Rate       float64 `json:"rate"` // initial learning rate
 	// Init is the store key of the weights to start from, or empty: He-normal from Seed.
 	Init       string `json:"init"`
 	InitDigest string `json:"init_digest"`

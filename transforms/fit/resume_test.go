@@ -26,6 +26,8 @@ func TestResumeGivesTheSameBytes(t *testing.T) {
 			{"commit", folder + "weights"},
 			{"create", folder + "optimiser"},
 			{"create", folder + "state"},
+			{"create", "fold_0/training"}, // its logs
+			{"write", "fold_0/events"},
 			{"create", "fold_0/latest"}, // all is written, latest is not moved
 			{"commit", "fold_0/latest"},
 			{"list", "fold_0/epoch_"},   // latest is moved, old files are not removed
@@ -46,6 +48,7 @@ func TestResumeGivesTheSameBytes(t *testing.T) {
 			if !same(want, files(t, st, j)) {
 				t.Errorf("epoch %d, %s %s: other weights than undisturbed", epoch, at.op, at.key)
 			}
+			logged(t, st, j)
 			if done < j.Epochs { // else only old files were left to remove
 				checkpoints(t, st, j, 2, 3)
 			}
@@ -76,7 +79,7 @@ func checkpoints(t *testing.T, st *store.Store, j Job, epochs ...int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]bool{latestKey(j.Folder()): true}
+	want := map[string]bool{latestKey(j.Folder()): true, linesKey(j.Folder()): true, eventsKey(j.Folder()): true}
 	for _, n := range epochs {
 		e := epochFolder(j.Folder(), n)
 		want[weightsKey(e)], want[optimiserKey(e)], want[positionKey(e)] = true, true, true

@@ -29,6 +29,8 @@ type session struct {
 	trainer *engine.Trainer
 	loader  *patch.Loader
 	cancel  context.CancelFunc
+
+	validator validator
 }
 
 // newSession readies a job at a checkpoint.
@@ -72,7 +74,11 @@ func (s *session) load(ctx context.Context) (err error) {
 	if workers < 1 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	cache := patch.NewCache(s.open, share*3/4)
+	cases := share * 3 / 4
+	if len(s.job.Validation) > 0 {
+		cases -= share / 8 // the validator's
+	}
+	cache := patch.NewCache(s.open, cases)
 	done := int64(len(s.history)) * int64(s.job.Plan.Training.StepsPerEpoch)
 	s.loader, err = patch.NewLoader(ctx, s.sampler(), table, cache.Open, done, s.job.Steps(),
 		patch.Options{Workers: workers, BudgetBytes: share / 4})
@@ -223,6 +229,7 @@ func (s *session) close() {
 	if s.loader != nil {
 		s.loader.Close()
 	}
+	s.validator.close()
 	if s.trainer != nil {
 		s.trainer.Close()
 	}

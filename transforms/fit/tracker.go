@@ -11,6 +11,9 @@ type Epochs struct{ Start, End int64 }
 // commit is the second position that an epoch claims: "it is durable now".
 type commit int64
 
+// abandon is the position of a job that cannot go on: what is left is given up.
+type abandon struct{}
+
 // tracker walks epochs strictly in order. A runner may ask it to split at any
 // moment; it gives the rest away only between epochs and only as a whole, so that
 // a residual never starts before its predecessor's checkpoint exists. The stock
@@ -31,6 +34,9 @@ func (t *tracker) TryClaim(position any) bool {
 		return t.claimEpoch(p)
 	case commit:
 		t.inFlight = false
+		return true
+	case abandon:
+		t.inFlight, t.next = false, t.rest.End
 		return true
 	}
 	t.err = errors.New("fit: claim: position is neither an epoch nor a commit")

@@ -10,6 +10,7 @@ import (
 // Names, presets and reasons are not among them.
 func (p Plan) Digest() string {
 	p.Format, p.DatasetName, p.Preset, p.Reasons, p.MedianShape = 0, "", "", nil, [3]float64{}
+	p.Training.TimeBudget = ""
 	p.Training.Precision, p.Inference = digested(p.Training.Precision), p.Inference.Digested()
 	return manifest.Digest("plan", p)
 }

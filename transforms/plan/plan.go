@@ -69,6 +69,8 @@ type Training struct {
 	Mirror           string    `json:"mirror"`              // plain, laterality or none
 	Precision        string    `json:"precision,omitempty"` // fp32, bf16, fp16 or exact
 	StudentAllLabels bool      `json:"student_all_labels"`  // student and fine-tune see every labelled case, not the fold's training part
+	// TimeBudget is what the epochs were fitted to, such as 2h0m0s; it decides nothing more.
+	TimeBudget string `json:"time_budget,omitempty"`
 }
 
 // Inference is how a model is applied.

@@ -46,7 +46,7 @@ func TestDemoPreset(t *testing.T) {
 	if p.Training.Optimizer != "adamw" || p.Training.WarmupSteps != 30 || p.Training.Mirror != "none" || !p.Training.StudentAllLabels || p.Seed != 7 {
 		t.Errorf("training %+v", p.Training)
 	}
-	if w := p.Warnings(); len(w) != 1 || !strings.Contains(w[0], "only 3 labelled cases") {
+	if w := p.Warnings(); len(w) != 2 || !strings.Contains(w[0], "no labelled case has ") || !strings.Contains(w[1], "only 3 labelled cases") {
 		t.Errorf("warnings %q", w)
 	}
 }

@@ -48,6 +48,7 @@ func Make(f fingerprint.Fingerprint, d *cases.Dataset, o Options) (Plan, error) 
 		m.choose(path, nil)
 	}
 	m.warnFewCases()
+	m.warnAbsent()
 	if m.err == nil && m.p.Orientation != m.taken {
 		m.err = fmt.Errorf("orientation %s: the fingerprint was taken in %s; take it again in the one you want", m.p.Orientation, m.taken)
 	}
@@ -86,6 +87,7 @@ func newPlanner(f fingerprint.Fingerprint, d *cases.Dataset, o Options) (*planne
 	m.reason("orientation", "as the fingerprint was taken: "+map[string]string{"ras": "every scan is turned to superior, anterior, right", "stored": "axes as the files store them, like nnU-Net"}[taken])
 	m.reason("labels", "from dataset.json")
 	m.reason("ignore_label", "from dataset.json; -1 is none")
+	m.reason("training.time_budget", "none: epochs as planned; --time-budget fits them to hours")
 	m.reason("seed", "of every random number: same seed, same model")
 	m.reason("format", "of this file")
 	m.reason("dataset_name", "from dataset.json")
@@ -227,6 +229,19 @@ func (m *planner) warnFewCases() {
 		if n == 1 {
 			m.p.Reasons["training.folds"] += ", and the one case both trains and validates"
 		}
+	}
+}
+
+// warnAbsent names labels that no voxel of the labelled cases has.
+func (m *planner) warnAbsent() {
+	var absent []string
+	for _, l := range m.p.Labels {
+		if l.ID < len(m.facts.LabelML) && m.facts.LabelML[l.ID] == 0 {
+			absent = append(absent, l.Name)
+		}
+	}
+	if len(absent) > 0 {
+		m.p.Reasons["labels"] += fmt.Sprintf("; warning: no labelled case has %s, which no model can learn then; add a case that has it, or take it out of dataset.json", strings.Join(absent, ", "))
 	}
 }
 
