@@ -159,7 +159,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but cases were rejected,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		demoCommand(c), loopCommand(c), phantomCommand(c), planCommand(c), preprocessCommand(c), trainCommand(c),
-		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), efficiencyCommand(c), statisticsCommand(c), reprocessCommand(c), scheduleCommand(c, root), statusCommand(c),
+		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), efficiencyCommand(c), statisticsCommand(c), viewCommand(c), reprocessCommand(c), scheduleCommand(c, root), statusCommand(c),
 		experimentCommand(c), flinkCommand(c), doctorCommand(c), beamHelp(),
 	)
 	root.SetHelpCommand(helpCommand(root))
