@@ -47,7 +47,7 @@ var confined = []struct {
 	{"github.com/suyashkumar/dicom", `^io/dicom/`},
 	{"github.com/prometheus", `^pipelines/command/`},
 	{"github.com/chromedp", `^$`},
-	{"gonum.org/v1/plot", `^transforms/efficiency/`},
+	{"gonum.org/v1/plot", `^transforms/(efficiency|report)/`},
 	{"flag", `^(main\.go|runners/.*|model/device/devicetest/main\.go)$`},
 }
 

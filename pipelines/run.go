@@ -182,7 +182,11 @@ func writeJSON(ctx context.Context, st *store.Store, key string, v any) error {
 	if err != nil {
 		return fmt.Errorf("pipelines: write %s: %w", st.Address(key), err)
 	}
-	data = append(data, '\n')
+	return write(ctx, st, key, append(data, '\n'))
+}
+
+// write writes a small file of a store, unless it holds just that.
+func write(ctx context.Context, st *store.Store, key string, data []byte) error {
 	if had, err := st.Read(ctx, key); err == nil && string(had) == string(data) {
 		return nil
 	}

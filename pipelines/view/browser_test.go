@@ -22,6 +22,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"noisystudent/transforms/report"
 )
 
 // tab is a page in headless Chromium, which draws without a card and reaches nothing but this machine.
@@ -201,7 +203,7 @@ func TestPage(t *testing.T) {
 	if n := greys(img); n < 20 {
 		t.Errorf("the scan has %d shades of grey", n)
 	}
-	r, l, b := look(img, Colour(right)), look(img, Colour(left)), look(img, Colour(low))
+	r, l, b := look(img, report.Colour(right)), look(img, report.Colour(left)), look(img, report.Colour(low))
 	for name, ratio := range map[string]float64{"left": float64(r.pixels) / float64(l.pixels) / 4, "low": float64(r.pixels) / float64(b.pixels) / 3} {
 		if !(math.Abs(ratio-1) < 0.05) { // areas of 600, 150 and 200 voxels
 			t.Errorf("right has %d pixels, left %d, low %d: %s is not drawn as large as it is", r.pixels, l.pixels, b.pixels, name)
@@ -210,39 +212,39 @@ func TestPage(t *testing.T) {
 	if !(r.x < b.x && b.x < l.x) {
 		t.Errorf("the patient's right is at column %.0f, left at %.0f: not as radiologists look at it", r.x, l.x)
 	}
-	if n := look(img, Colour(0)).pixels; n == img.Bounds().Dx()*img.Bounds().Dy() || r.pixels < 1000 {
+	if n := look(img, report.Colour(0)).pixels; n == img.Bounds().Dx()*img.Bounds().Dy() || r.pixels < 1000 {
 		t.Errorf("of %v pixels %d are black, %d of the largest class", img.Bounds(), n, r.pixels)
 	}
 
 	box := fmt.Sprintf("#classes input[data-id='%d']", right)
 	x.click(box)
 	img = x.picture()
-	if r0, l0 := look(img, Colour(right)), look(img, Colour(left)); r0.pixels != 0 || l0 != l {
+	if r0, l0 := look(img, report.Colour(right)), look(img, report.Colour(left)); r0.pixels != 0 || l0 != l {
 		t.Errorf("with a class hidden it has %d pixels, and another %v, before %v", r0.pixels, l0, l)
 	}
 	x.click(box)
-	if again := look(x.picture(), Colour(right)); again != r {
+	if again := look(x.picture(), report.Colour(right)); again != r {
 		t.Errorf("shown again it is %v, before %v", again, r)
 	}
 	x.click("#none")
 	img = x.picture()
 	for _, class := range []int{right, left, low} {
-		if n := look(img, Colour(class)).pixels; n != 0 {
+		if n := look(img, report.Colour(class)).pixels; n != 0 {
 			t.Errorf("with none shown class %d has %d pixels", class, n)
 		}
 	}
 	x.click("#all")
 	x.set("slice", "12") // above the lower half
-	if img = x.picture(); look(img, Colour(low)).pixels != 0 || look(img, Colour(right)) != r {
-		t.Errorf("slice 13: low is %v, right %v, before %v", look(img, Colour(low)), look(img, Colour(right)), r)
+	if img = x.picture(); look(img, report.Colour(low)).pixels != 0 || look(img, report.Colour(right)) != r {
+		t.Errorf("slice 13: low is %v, right %v, before %v", look(img, report.Colour(low)), look(img, report.Colour(right)), r)
 	}
 
 	x.click("[value=differences]")
 	if state := x.settled(); state != "ready" {
 		t.Errorf("differences: %s", state)
 	}
-	if img = x.picture(); look(img, Colour(right)).pixels != 0 || look(img, Colour(left)) != l {
-		t.Errorf("differences: right is %v, left %v; before %v", look(img, Colour(right)), look(img, Colour(left)), l)
+	if img = x.picture(); look(img, report.Colour(right)).pixels != 0 || look(img, report.Colour(left)) != l {
+		t.Errorf("differences: right is %v, left %v; before %v", look(img, report.Colour(right)), look(img, report.Colour(left)), l)
 	}
 
 	if len(x.errors) > 0 {
@@ -259,7 +261,7 @@ func TestPage(t *testing.T) {
 	if state := x.settled(); state != "ready" {
 		t.Errorf("a scan after a damaged one: %s", state)
 	}
-	if img = x.picture(); look(img, Colour(right)).pixels == 0 || greys(img) < 20 {
+	if img = x.picture(); look(img, report.Colour(right)).pixels == 0 || greys(img) < 20 {
 		t.Error("a scan after a damaged one is not drawn")
 	}
 

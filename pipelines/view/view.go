@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"noisystudent/transforms/cases"
+	"noisystudent/transforms/report"
 )
 
 var (
@@ -143,7 +144,7 @@ func (s *Server) listed(w http.ResponseWriter, _ *http.Request) {
 		all.Cases = append(all.Cases, e)
 	}
 	for class := range 256 {
-		c := Colour(class)
+		c := report.Colour(class)
 		all.Colours = append(all.Colours, fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -21,6 +21,7 @@ import (
 	"noisystudent/io/nifti"
 	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
+	"noisystudent/transforms/report"
 )
 
 // Classes of the test's case: a block at the patient's right, a smaller one at the left, and one in the
@@ -283,7 +284,7 @@ func TestColours(t *testing.T) {
 	apart := func(a, b uint8) int { return (int(a) - int(b)) * (int(a) - int(b)) }
 	for i := range 21 {
 		for j := range i {
-			a, b := Colour(i), Colour(j)
+			a, b := report.Colour(i), report.Colour(j)
 			if d := apart(a.R, b.R) + apart(a.G, b.G) + apart(a.B, b.B); d < 40*40 {
 				t.Errorf("classes %d and %d: %v and %v", i, j, a, b)
 			}

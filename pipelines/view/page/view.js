@@ -128,8 +128,8 @@ function setPlane() {
   const axis = axes[plane];
   nv.setSliceType(planes[plane]);
   $("slice").disabled = axis === undefined;
-  if (axis === undefined || !nv.volumes[0]) return;
-  $("slice").max = nv.volumes[0].dimsRAS[axis + 1] - 1;
+  if (!nv.volumes[0]) return;
+  if (axis !== undefined) $("slice").max = nv.volumes[0].dimsRAS[axis + 1] - 1;
   showAt(nv.frac2vox(nv.scene.crosshairPos));
 }
 
