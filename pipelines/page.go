@@ -79,9 +79,9 @@ func (r *run) loopPage(ctx context.Context, found Report, commands ...string) (p
 func (r Report) columns() (out []report.Column) {
 	names, columns := r.contenders()
 	for i, s := range columns {
-		c := report.Column{Name: names[i], Mean: score.Mean{DSC: s.DSC, NSD: s.NSD}, Organs: map[string]score.Mean{}}
+		c := report.Column{Name: names[i], Mean: score.Mean{DSC: s.DSC, NSD: s.NSD}, Organs: map[string]*score.Mean{}}
 		for name, o := range s.PerOrgan {
-			c.Organs[name] = score.Mean{DSC: o.DSC, NSD: o.NSD}
+			c.Organs[name] = &score.Mean{DSC: o.DSC, NSD: o.NSD}
 		}
 		out = append(out, c)
 	}
@@ -94,10 +94,10 @@ func (r *run) scoresPage(ctx context.Context, c score.Config, t score.Table, pai
 		Title: "noisystudent " + c.Name, Organs: c.Options.Labels, Commands: commands, Shown: string(t.Rules) + " rules",
 		Scans: map[string]string{}, Rejected: r.refused, BudgetBytes: r.memory(),
 	}
-	column := report.Column{Name: p.Shown, Mean: t.Mean, Organs: map[string]score.Mean{}}
+	column := report.Column{Name: p.Shown, Mean: t.Mean, Organs: map[string]*score.Mean{}}
 	for _, l := range t.Lines {
 		if l.Cases > 0 {
-			column.Organs[l.Name] = l.Mean
+			column.Organs[l.Name] = &l.Mean
 		}
 	}
 	p.Columns = []report.Column{column}

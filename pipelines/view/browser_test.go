@@ -23,7 +23,9 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"noisystudent/transforms/fit"
 	"noisystudent/transforms/report"
+	"noisystudent/transforms/score"
 )
 
 // tab is a page in headless Chromium, which draws without a card and reaches nothing but this machine.
@@ -274,5 +276,60 @@ func TestPage(t *testing.T) {
 		if !strings.HasPrefix(url, server.URL+s.Path()) && !strings.HasPrefix(url, "data:") && !strings.HasPrefix(url, "blob:") {
 			t.Errorf("the page asked for %s", url)
 		}
+	}
+}
+
+// TestReport opens the page of a run, as a person does, from its file.
+func TestReport(t *testing.T) {
+	x := openTab(t)
+	c := patient(t)[0]
+	p := report.Page{
+		Title: "a run", Notes: []string{"a note"}, Organs: names, Shown: "student", Scans: map[string]string{c.ID: c.Scan},
+		Columns: []report.Column{{Name: "student", Organs: map[string]*score.Mean{names[0].Name: {DSC: 0.5, NSD: 0.25}}}},
+		Rows: []score.Row{{Case: c.ID, Reference: c.References, Prediction: c.Labels, Organs: []score.Organ{
+			{Label: right, Scored: true, DSC: 0.5, NSD: 0.25, Voxels: score.Voxels{TP: 1}}, {Label: left, Scored: true, DSC: 0.7, Voxels: score.Voxels{TP: 1}},
+		}}},
+		Courses: []report.Course{{Role: "student", History: []fit.Epoch{{Loss: 1}, {Epoch: 1, Loss: 0.5}}}},
+	}
+	html, err := p.HTML(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "index.html")
+	if err := os.WriteFile(file, html, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	of(x, chromedp.Navigate("file://"+filepath.ToSlash(file)))
+	if got := x.text("td"); got != "right <b>organ</b>; 50.0 / 25.0; left organ; ; mean; 0.0 / 0.0" {
+		t.Errorf("the table says %q", got)
+	}
+	drawn := of(x, chromedp.Evaluate[[]int]("[...document.images].map((i) => i.complete ? i.getBoundingClientRect().width : 0)"))
+	for i, width := range drawn {
+		if width < 300 {
+			t.Errorf("picture %d is %d pixels wide", i, width)
+		}
+	}
+	if len(drawn) != 2+1+1 {
+		t.Errorf("%d pictures", len(drawn))
+	}
+	if width := of(x, chromedp.Evaluate[int]("document.documentElement.scrollWidth - document.documentElement.clientWidth")); width > 0 {
+		t.Errorf("the page is %d pixels wider than the window", width)
+	}
+	img, err := png.Decode(bytes.NewReader(of(x, chromedp.FullScreenshot(100))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outline := look(img, report.Colour(right)); outline.pixels < 300 || greys(img) < 20 {
+		t.Errorf("the outline has %d pixels, and there are %d shades of grey", outline.pixels, greys(img))
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, url := range x.requests {
+		if url != "file://"+filepath.ToSlash(file) && !strings.HasPrefix(url, "data:") {
+			t.Errorf("the page asked for %.100s", url)
+		}
+	}
+	if len(x.errors) > 0 {
+		t.Errorf("the console says %q", x.errors)
 	}
 }

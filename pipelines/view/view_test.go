@@ -21,7 +21,6 @@ import (
 	"noisystudent/io/nifti"
 	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
-	"noisystudent/transforms/report"
 )
 
 // Classes of the test's case: a block at the patient's right, a smaller one at the left, and one in the
@@ -276,19 +275,6 @@ func TestDifferencesNeedOneGrid(t *testing.T) {
 	s := New(list, names)
 	if w := get(t, s, s.Path()+"case/0/differences"); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), string(cases.GridMismatch)) {
 		t.Errorf("%d, %s", w.Code, w.Body)
-	}
-}
-
-// Colours of the classes that one dataset has can be told apart.
-func TestColours(t *testing.T) {
-	apart := func(a, b uint8) int { return (int(a) - int(b)) * (int(a) - int(b)) }
-	for i := range 21 {
-		for j := range i {
-			a, b := report.Colour(i), report.Colour(j)
-			if d := apart(a.R, b.R) + apart(a.G, b.G) + apart(a.B, b.B); d < 40*40 {
-				t.Errorf("classes %d and %d: %v and %v", i, j, a, b)
-			}
-		}
 	}
 }
 

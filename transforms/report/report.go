@@ -42,7 +42,7 @@ type Page struct {
 type Column struct {
 	Name   string
 	Mean   score.Mean
-	Organs map[string]score.Mean
+	Organs map[string]*score.Mean
 }
 
 // Course is the training of a model.
