@@ -98,7 +98,7 @@ func (r *run) evaluated(ctx context.Context, c score.Config, pairs []score.Pair,
 		return e, err
 	}
 	e.Report = r.store.Address("report/" + c.Name)
-	if err := r.writePage(ctx, path.Join("report", c.Name, "index.html"), e.New > 0, func() (report.Page, error) {
+	if err := r.writePage(ctx, r.store, path.Join("report", c.Name, "index.html"), e.New > 0, func() (report.Page, error) {
 		return r.scoresPage(ctx, c, e.Table, pairs, command)
 	}); err != nil {
 		return e, err

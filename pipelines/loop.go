@@ -1,7 +1,6 @@
 package pipelines
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -27,19 +26,13 @@ func Loop(ctx context.Context, o Options) (Report, error) {
 	return report, r.publish(ctx, r.store, "report/summary.json", report, o.loopLine())
 }
 
-// publish writes a report as JSON, where it is wanted, and as report/index.html of the store.
+// publish writes a report as JSON where it is wanted, and its page into the store.
 func (r *run) publish(ctx context.Context, st *store.Store, key string, found Report, command string) error {
-	before, _ := st.Read(ctx, key) // none is as good as another
-	if err := writeJSON(ctx, st, key, found); err != nil {
-		return err
-	}
-	after, err := st.Read(ctx, key)
+	changed, err := renewed(ctx, st, key, found)
 	if err != nil {
 		return err
 	}
-	return r.writePage(ctx, "report/index.html", !bytes.Equal(before, after), func() (report.Page, error) {
-		return r.loopPage(ctx, found, command)
-	})
+	return r.writePage(ctx, r.store, pageKey, changed, func() (report.Page, error) { return r.loopPage(ctx, found, command) })
 }
 
 // loop is Loop in an open run; extra roles are trained and scored beside the method's own.

@@ -1,8 +1,10 @@
 package pipelines
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"strconv"
@@ -15,34 +17,49 @@ import (
 	"noisystudent/transforms/score"
 )
 
+// pageKey is where the page of a store, or of an experiment, lies.
+const pageKey = "report/index.html"
+
 // writePage writes what people look at. A page that is there stays where nothing that it tells has
 // changed, for to draw it costs some reading.
-func (r *run) writePage(ctx context.Context, key string, changed bool, page func() (report.Page, error)) error {
-	_, err := r.store.Stat(ctx, key)
+func (r *run) writePage(ctx context.Context, st *store.Store, key string, changed bool, page func() (report.Page, error)) error {
+	_, err := st.Stat(ctx, key)
+	if err == nil && !changed {
+		return nil
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err != nil || changed {
-		p, err := page()
-		if err != nil {
-			return err
-		}
-		html, err := p.HTML(ctx)
-		if err != nil {
-			return err
-		}
-		if err := write(ctx, r.store, key, html); err != nil {
-			return err
-		}
+	p, err := page()
+	if err != nil {
+		return err
 	}
-	r.progress.Note("to look at: " + r.store.Address(key))
+	html, err := p.HTML(ctx)
+	if err != nil {
+		return err
+	}
+	if err := st.Write(ctx, key, html); err != nil {
+		return err
+	}
+	r.progress.Note("to look at: " + st.Address(key))
 	return nil
 }
 
-// loopPage is the page of the whole method: report/index.html.
+// renewed is writeJSON, and reports whether the file said something else before.
+func renewed(ctx context.Context, st *store.Store, key string, v any) (bool, error) {
+	before, _ := st.Read(ctx, key) // none is as good as another
+	if err := writeJSON(ctx, st, key, v); err != nil {
+		return false, err
+	}
+	after, err := st.Read(ctx, key)
+	return !bytes.Equal(before, after), err
+}
+
+// loopPage is the page of the whole method.
 func (r *run) loopPage(ctx context.Context, found Report, commands ...string) (p report.Page, err error) {
 	p = report.Page{
 		Title: "noisystudent: " + r.dataset.Name, Organs: r.plan.Labels, Commands: commands,
+		Text:  fmt.Sprintf("%d test cases, %d pseudo-labels kept, %d dropped", found.Cases, found.Pseudo.Kept, found.Pseudo.Dropped),
 		Shown: "fine-tuned", Scans: map[string]string{}, Rejected: found.Rejected, BudgetBytes: r.memory(),
 	}
 	for _, note := range []string{found.Note, skippedText(found.Training)} {
@@ -55,7 +72,7 @@ func (r *run) loopPage(ctx context.Context, found Report, commands ...string) (p
 		p.Notes = append(p.Notes, "There are no test cases with labels: nothing was scored.")
 	} else {
 		p.Columns = found.columns()
-		if p.Rows, err = r.rows(ctx, "test_"+string(fit.Finetuned), list); err != nil {
+		if p.Rows, err = r.rowsOf(ctx, "test_"+string(fit.Finetuned), list); err != nil {
 			return p, err
 		}
 	}
@@ -63,16 +80,22 @@ func (r *run) loopPage(ctx context.Context, found Report, commands ...string) (p
 		p.Scans[c.ID] = c.Image
 	}
 	if len(p.Rows) > 0 {
-		p.Commands = append(p.Commands, viewLine(path.Dir(list[0].Image), p.Rows[0]))
+		p.Commands = append(p.Commands, viewLine(folderOf(list[0].Image), p.Rows[0]))
 	}
-	for _, c := range found.Training {
+	p.Courses, err = r.histories(ctx, found.Training)
+	return p, err
+}
+
+// histories are the epochs of models, for their curves.
+func (r *run) histories(ctx context.Context, list []Course) (out []report.Course, err error) {
+	for _, c := range list {
 		history, err := fit.History(ctx, r.store, fit.Folder(c.Role, c.Fold))
 		if err != nil {
-			return p, err
+			return nil, err
 		}
-		p.Courses = append(p.Courses, report.Course{Role: string(c.Role), Fold: c.Fold, History: history})
+		out = append(out, report.Course{Role: string(c.Role), Fold: c.Fold, History: history})
 	}
-	return p, nil
+	return out, nil
 }
 
 // columns are the models of the table, in its order.
@@ -108,10 +131,10 @@ func (r *run) scoresPage(ctx context.Context, c score.Config, t score.Table, pai
 	for i, pair := range pairs {
 		list[i] = cases.Case{ID: pair.Case}
 	}
-	if p.Rows, err = r.rows(ctx, c.Name, list); err != nil || len(p.Rows) == 0 {
+	if p.Rows, err = r.rowsOf(ctx, c.Name, list); err != nil || len(p.Rows) == 0 {
 		return p, err
 	}
-	folder := imagesBeside(path.Dir(p.Rows[0].Reference))
+	folder := imagesBeside(folderOf(p.Rows[0].Reference))
 	scans, _, err := cases.Scans(ctx, folder)
 	if store.Systemic(err) {
 		return p, err
@@ -125,8 +148,8 @@ func (r *run) scoresPage(ctx context.Context, c score.Config, t score.Table, pai
 	return p, nil
 }
 
-// rows are the scores of the cases that have some.
-func (r *run) rows(ctx context.Context, name string, list []cases.Case) (rows []score.Row, err error) {
+// rowsOf are the scores of the cases that have some.
+func (r *run) rowsOf(ctx context.Context, name string, list []cases.Case) (rows []score.Row, err error) {
 	for _, c := range list {
 		var row score.Row
 		found, err := r.readJSON(ctx, path.Join("scores", name, c.ID+".json"), &row)
@@ -140,6 +163,12 @@ func (r *run) rows(ctx context.Context, name string, list []cases.Case) (rows []
 	return rows, nil
 }
 
+// folderOf is where a file lies; path.Dir would make one slash of the two of gs://.
+func folderOf(address string) string {
+	folder, _ := path.Split(address)
+	return strings.TrimSuffix(folder, "/")
+}
+
 // imagesBeside is where a dataset has the scans of a folder of labels.
 func imagesBeside(labels string) string {
 	folder, name := path.Split(labels)
@@ -148,7 +177,7 @@ func imagesBeside(labels string) string {
 
 // viewLine is the command that shows a scored case and those beside it.
 func viewLine(scans string, r score.Row) string {
-	return commandLine("view", "input", scans, "labels", path.Dir(r.Prediction), "references", path.Dir(r.Reference))
+	return commandLine("view", "input", scans, "labels", folderOf(r.Prediction), "references", folderOf(r.Reference))
 }
 
 // commandLine is a command line: a command and pairs of flag and value, of which empty ones are left out.

@@ -182,11 +182,7 @@ func writeJSON(ctx context.Context, st *store.Store, key string, v any) error {
 	if err != nil {
 		return fmt.Errorf("pipelines: write %s: %w", st.Address(key), err)
 	}
-	return write(ctx, st, key, append(data, '\n'))
-}
-
-// write writes a small file of a store, unless it holds just that.
-func write(ctx context.Context, st *store.Store, key string, data []byte) error {
+	data = append(data, '\n')
 	if had, err := st.Read(ctx, key); err == nil && string(had) == string(data) {
 		return nil
 	}

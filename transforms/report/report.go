@@ -25,6 +25,7 @@ type Page struct {
 	Title    string
 	Notes    []string // what a reader must know first, a paragraph each
 	Commands []string // that make the same again
+	Text     string   // tables as they are printed
 	Organs   []cases.Label
 	Columns  []Column
 	// Rows are the scores, case by case, of the column Shown: they are drawn, and those of the best, the
