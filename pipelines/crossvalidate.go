@@ -46,7 +46,7 @@ func crossValidate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated
 	return r.evaluated(ctx, score.Config{
 		Store: r.store.Root(), Name: "cross-validation-" + string(role), BudgetBytes: r.memory(),
 		Options: score.Options{Rules: rules, Labels: r.plan.Labels, Ignore: max(r.plan.Ignore, 0)},
-	}, pairs, q.TryLargest)
+	}, pairs, q.TryLargest, commandLine("evaluate", "cross-validation", q.CrossValidation, "dataset", o.Dataset, "store", o.Store, "rules", q.Rules))
 }
 
 // validationPairs labels the validation cases of each fold by its model. A case that

@@ -64,7 +64,19 @@ func Demo(ctx context.Context, o Options, q DemoRequest) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	return report, writeJSON(ctx, st, "summary.json", report)
+	return report, r.publish(ctx, st, "summary.json", report, q.line(o.Seed))
+}
+
+// line is the command that runs the demo again.
+func (q DemoRequest) line(seed uint64) string {
+	text := commandLine("demo", "out", q.Out)
+	if q.Quick {
+		text += " --quick"
+	}
+	if seed != demoSeed {
+		text += fmt.Sprintf(" --seed %d", seed)
+	}
+	return text
 }
 
 // settings completes the options and chooses the cohort.

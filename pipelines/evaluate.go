@@ -11,6 +11,7 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/predict"
+	"noisystudent/transforms/report"
 	"noisystudent/transforms/score"
 )
 
@@ -31,7 +32,7 @@ type Evaluated struct {
 	Table    score.Table  `json:"table"`
 	Largest  *score.Table `json:"largest,omitempty"` // of the largest piece of each organ alone
 	New      int          `json:"new"`               // pairs that this run scored
-	Report   string       `json:"report"`            // folder of table.json, scores.csv and nnU-Net's summary.json
+	Report   string       `json:"report"`            // folder of index.html, table.json, scores.csv and nnU-Net's summary.json
 	Rejected []Rejected   `json:"rejected"`
 }
 
@@ -63,6 +64,7 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 	if err := o.reachable(q.Predictions, q.References, q.Dataset); err != nil {
 		return Evaluated{}, err
 	}
+	given := o.Store
 	if o.Store == "" {
 		o.Store = q.Predictions // ledger and report beside what is scored
 	}
@@ -82,7 +84,7 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 		return Evaluated{}, err
 	}
 	c := score.Config{Store: r.store.Root(), Name: "evaluate", BudgetBytes: r.memory(), Options: score.Options{Rules: rules, Labels: labels, Ignore: max(ignore, 0)}}
-	e, err := r.evaluated(ctx, c, pairs, q.TryLargest)
+	e, err := r.evaluated(ctx, c, pairs, q.TryLargest, commandLine("evaluate", "predictions", q.Predictions, "references", q.References, "store", given, "dataset-json", q.Dataset, "rules", q.Rules))
 	if err != nil {
 		return Evaluated{}, err
 	}
@@ -90,12 +92,17 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 }
 
 // evaluated scores pairs, and once more with the largest pieces alone where that is to
-// be tried.
-func (r *run) evaluated(ctx context.Context, c score.Config, pairs []score.Pair, tryLargest bool) (e Evaluated, err error) {
+// be tried. command makes the same again.
+func (r *run) evaluated(ctx context.Context, c score.Config, pairs []score.Pair, tryLargest bool, command string) (e Evaluated, err error) {
 	if e.Table, e.New, err = r.score(ctx, c.Name, "", c, pairs); err != nil {
 		return e, err
 	}
 	e.Report = r.store.Address("report/" + c.Name)
+	if err := r.writePage(ctx, r.store, path.Join("report", c.Name, "index.html"), e.New > 0, func() (report.Page, error) {
+		return r.scoresPage(ctx, c, e.Table, pairs, command)
+	}); err != nil {
+		return e, err
+	}
 	if tryLargest {
 		c.Name, c.Options.KeepLargest = c.Name+"-largest", true
 		largest, _, err := r.score(ctx, c.Name, "", c, pairs)

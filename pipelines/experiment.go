@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"noisystudent/io/store"
+	"noisystudent/transforms/fit"
 	"noisystudent/transforms/phantom"
 	"noisystudent/transforms/plan"
+	"noisystudent/transforms/report"
 )
 
 // ExperimentRequest says what is compared, on which cohort and for how long.
@@ -195,17 +197,58 @@ func PaperTables(ctx context.Context, o Options, q ExperimentRequest) (Compariso
 		}
 	}
 	c.conclude(q.rows())
-	return c, q.keep(ctx, c)
+	return c, q.keep(ctx, c, labs[0])
 }
 
-// keep writes the result for programs and for people.
-func (q ExperimentRequest) keep(ctx context.Context, c Comparison) error {
+// keep writes the result for programs and for people, whose page shows cases of the first seed.
+func (q ExperimentRequest) keep(ctx context.Context, c Comparison, first *lab) error {
 	st, err := store.Open(ctx, q.Out)
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(ctx, st, "comparison.json", c); err != nil {
+	changed, err := renewed(ctx, st, "comparison.json", c)
+	if err != nil {
 		return err
 	}
-	return st.Write(ctx, "tables.txt", []byte(c.String()+"\n"))
+	if err := st.Write(ctx, "tables.txt", []byte(c.String()+"\n")); err != nil {
+		return err
+	}
+	return first.writePage(ctx, st, pageKey, changed, func() (report.Page, error) { return q.page(ctx, c, first) })
+}
+
+// page shows the tables and claims of all seeds, and of one seed the cases and the training.
+func (q ExperimentRequest) page(ctx context.Context, c Comparison, l *lab) (p report.Page, err error) {
+	p = report.Page{
+		Title: "noisystudent experiment paper-tables", Text: c.String(), Organs: l.plan.Labels, Commands: []string{q.line(l.Dataset)},
+		Shown: fmt.Sprintf("fine-tuned, seed %d", l.seed), Scans: map[string]string{}, Rejected: l.refused, BudgetBytes: l.memory(),
+	}
+	list := l.testCases()
+	for _, x := range list {
+		p.Scans[x.ID] = x.Image
+	}
+	if p.Rows, err = l.rowsOf(ctx, "test_"+string(fit.Finetuned), list); err != nil {
+		return p, err
+	}
+	if len(p.Rows) > 0 {
+		p.Commands = append(p.Commands, viewLine(folderOf(list[0].Image), p.Rows[0]))
+	}
+	p.Courses, err = l.histories(ctx, l.courses())
+	return p, err
+}
+
+// line is the command that goes on with the experiment.
+func (q ExperimentRequest) line(dataset string) string {
+	text := commandLine("experiment paper-tables", "out", q.Out, "rows", strings.Join(q.Rows, ","))
+	if dataset != q.place("cohort") {
+		text += " --dataset " + Quoted(dataset)
+	} else {
+		text += " --cohort " + q.Cohort
+	}
+	if q.CT != "" {
+		text += " --from " + Quoted(q.CT+","+q.Labels)
+	}
+	if q.Budget > 0 {
+		return fmt.Sprintf("%s --seeds %d --budget %v", text, q.Seeds, q.Budget)
+	}
+	return fmt.Sprintf("%s --seeds %d --steps %d", text, q.Seeds, q.Steps)
 }

@@ -53,7 +53,7 @@ func TestPaperTables(t *testing.T) {
 		t.Errorf("the second run says %q", lines)
 	}
 	kept := mustOpen(t, q.Out)
-	for _, key := range []string{"tables.txt", "comparison.json", "schedule.json"} {
+	for _, key := range []string{"tables.txt", "comparison.json", "schedule.json", "report/index.html"} {
 		if data, err := kept.Read(t.Context(), key); err != nil || len(data) == 0 {
 			t.Errorf("%s: %v", key, err)
 		}

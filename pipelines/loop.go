@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"slices"
 
+	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
+	"noisystudent/transforms/report"
 	"noisystudent/transforms/score"
 )
 
@@ -21,7 +23,16 @@ func Loop(ctx context.Context, o Options) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	return report, writeJSON(ctx, r.store, "report/summary.json", report)
+	return report, r.publish(ctx, r.store, "report/summary.json", report, o.loopLine())
+}
+
+// publish writes a report as JSON where it is wanted, and its page into the store.
+func (r *run) publish(ctx context.Context, st *store.Store, key string, found Report, command string) error {
+	changed, err := renewed(ctx, st, key, found)
+	if err != nil {
+		return err
+	}
+	return r.writePage(ctx, r.store, pageKey, changed, func() (report.Page, error) { return r.loopPage(ctx, found, command) })
 }
 
 // loop is Loop in an open run; extra roles are trained and scored beside the method's own.

@@ -49,6 +49,7 @@ var artefacts = []struct {
 	{"ledger/score-validate_*/*.json", 3},
 	{"ledger/files/*.json", 19}, // 11 of the cohort, and 8 predictions when they are scored
 	{"report/summary.json", 1},
+	{"report/index.html", 1},
 	{"report/timings.json", 1},
 	{"report/test_*/table.json", 5},
 	{"report/test_*/summary.json", 5},

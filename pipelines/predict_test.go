@@ -206,10 +206,14 @@ func evaluate(t *testing.T, root, out string) {
 	if err != nil || e.New != 3 || e.Table.Cases != 3 || len(e.Rejected) != 0 {
 		t.Fatalf("%+v, %v", e, err)
 	}
-	for _, file := range []string{"summary.json", "report/evaluate/table.json", "report/evaluate/scores.csv", "report/evaluate/summary.json"} {
+	for _, file := range []string{"summary.json", "report/evaluate/table.json", "report/evaluate/scores.csv", "report/evaluate/summary.json", "report/evaluate/index.html"} {
 		if _, err := os.Stat(filepath.Join(out, file)); err != nil {
 			t.Error(err)
 		}
+	}
+	page, err := os.ReadFile(filepath.Join(out, "report/evaluate/index.html"))
+	if view := "noisystudent view --input " + filepath.Join(root, "imagesTs") + " --labels " + out; err != nil || !strings.Contains(string(page), view) || strings.Count(string(page), "<img ") != 2+3 {
+		t.Errorf("the page lacks its scans: %v\n%.2000s", err, page)
 	}
 	again, err := Evaluate(t.Context(), Options{Progress: log}, q)
 	if err != nil || again.New != 0 || !strings.Contains(again.String(), "3 pairs are scored; nothing to do") {

@@ -122,12 +122,18 @@ func (r Report) String() string {
 	return b.String()
 }
 
-func (r Report) table(b *strings.Builder) {
-	names := []string{"teacher", "ensemble", "student", "fine-tuned"}
-	columns := []Scores{r.Teacher, r.Ensemble, r.Student, r.Finetuned}
+// contenders are the models of the table.
+func (r Report) contenders() (names []string, columns []Scores) {
+	names = []string{"teacher", "ensemble", "student", "fine-tuned"}
+	columns = []Scores{r.Teacher, r.Ensemble, r.Student, r.Finetuned}
 	if r.Control != nil {
 		names, columns = append(names, "control"), append(columns, *r.Control)
 	}
+	return names, columns
+}
+
+func (r Report) table(b *strings.Builder) {
+	names, columns := r.contenders()
 	fmt.Fprintf(b, "%-22s", "DSC / NSD, %")
 	for _, name := range names {
 		fmt.Fprintf(b, " %13s", name)

@@ -110,7 +110,7 @@ func Interruption(args []string) string {
 	}
 	words := make([]string, len(args))
 	for i, a := range args {
-		words[i] = quoted(a)
+		words[i] = pipelines.Quoted(a)
 	}
 	if len(args) > 0 && strings.Contains(filepath.ToSlash(args[0]), "/go-build") && strings.HasPrefix(args[0], os.TempDir()) {
 		words[0] = "go run ." // the program that `go run` has made is gone by then
@@ -127,14 +127,6 @@ func logsJSON(args []string) bool {
 		}
 	}
 	return false
-}
-
-// quoted writes a word as a shell reads it.
-func quoted(word string) string {
-	if word != "" && !strings.ContainsAny(word, " \t\n'\"$*?[]{}()&|;<>\\`#~!") {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // newRoot builds the tree of commands.
@@ -159,7 +151,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but cases were rejected,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		demoCommand(c), loopCommand(c), phantomCommand(c), planCommand(c), preprocessCommand(c), trainCommand(c),
-		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), efficiencyCommand(c), statisticsCommand(c), reprocessCommand(c), scheduleCommand(c, root), statusCommand(c),
+		pseudolabelCommand(c), predictCommand(c), evaluateCommand(c), efficiencyCommand(c), statisticsCommand(c), viewCommand(c), reprocessCommand(c), scheduleCommand(c, root), statusCommand(c),
 		experimentCommand(c), flinkCommand(c), doctorCommand(c), beamHelp(),
 	)
 	root.SetHelpCommand(helpCommand(root))

@@ -73,6 +73,8 @@ func TestUsage(t *testing.T) {
 		{"evaluate --cross-validation boss --dataset d --store s", "use teacher or student", "noisystudent evaluate --help"},
 		{"efficiency --input i", `"output" not set`, "noisystudent efficiency --help"},
 		{"efficiency --input i --output o --systems big", "use [nnunet low-footprint student]", "noisystudent efficiency --help"},
+		{"view", `"input" not set`, "noisystudent view --help"},
+		{"view --input i --port 65536", "give 1 to 65535", "noisystudent view --help"},
 		{"phantom", `"out" not set`, "noisystudent phantom --help"},
 		{"phantom --out o --shape 1,2", "three values", "noisystudent phantom --help"},
 		{"phantom --out o --shape 1,2,3", "at least 4 voxels", "noisystudent phantom --help"},
@@ -175,6 +177,7 @@ func TestHelp(t *testing.T) {
 		"schedule":  "every name binary image project region service-account out",
 		"status":    "store json",
 		"reprocess": "input store output since-model only-missing settle lock-wait watch watch-for interval model json",
+		"view":      "input labels references dataset-json port",
 		"demo":      "out quick runner device threads seed json", "doctor": "store",
 	} {
 		_, out, _ := command(t, name, "--help")

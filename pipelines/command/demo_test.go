@@ -56,6 +56,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkSummary(t, s)
+	checkPage(t, filepath.Join(folder, "store", "report", "index.html"))
 	code, again, log := command(t, "demo", "--quick", "--out", folder)
 	if code != Done || again != out {
 		t.Errorf("a second run: exit code %d, prints\n%s", code, again)
@@ -67,6 +68,24 @@ func TestDemo(t *testing.T) {
 	}
 	if second, err := os.ReadFile(filepath.Join(folder, "summary.json")); err != nil || string(second) != string(first) {
 		t.Errorf("a second run changes summary.json: %v\n%s", err, second)
+	}
+}
+
+// checkPage looks for what the demo's page tells.
+func checkPage(t *testing.T, file string) {
+	t.Helper()
+	html, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, times := range map[string]int{
+		"one seed (1)": 1, "<th>control</th>": 1, "<td>liver</td>": 1, "<img ": 2 + 2 + 4, // boxes, best and worst case, roles; captions are also what those hear who cannot see
+		"best: test_000": 2, "worst: test_000": 2, "<td>unlabelled_0003</td><td>preprocess</td><td>truncated</td>": 1,
+		"noisystudent demo --out ": 1, "noisystudent view --input ": 1,
+	} {
+		if n := strings.Count(string(html), want); n != times {
+			t.Errorf("the page has %q %d times, want %d", want, n, times)
+		}
 	}
 }
 

@@ -1,0 +1,212 @@
+package pipelines
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"noisystudent/io/store"
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/fit"
+	"noisystudent/transforms/report"
+	"noisystudent/transforms/score"
+)
+
+// pageKey is where the page of a store, or of an experiment, lies.
+const pageKey = "report/index.html"
+
+// writePage writes what people look at. A page that is there stays where nothing that it tells has
+// changed, for to draw it costs some reading.
+func (r *run) writePage(ctx context.Context, st *store.Store, key string, changed bool, page func() (report.Page, error)) error {
+	_, err := st.Stat(ctx, key)
+	if err == nil && !changed {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p, err := page()
+	if err != nil {
+		return err
+	}
+	html, err := p.HTML(ctx)
+	if err != nil {
+		return err
+	}
+	if err := st.Write(ctx, key, html); err != nil {
+		return err
+	}
+	r.progress.Note("to look at: " + st.Address(key))
+	return nil
+}
+
+// renewed is writeJSON, and reports whether the file said something else before.
+func renewed(ctx context.Context, st *store.Store, key string, v any) (bool, error) {
+	before, _ := st.Read(ctx, key) // none is as good as another
+	if err := writeJSON(ctx, st, key, v); err != nil {
+		return false, err
+	}
+	after, err := st.Read(ctx, key)
+	return !bytes.Equal(before, after), err
+}
+
+// loopPage is the page of the whole method.
+func (r *run) loopPage(ctx context.Context, found Report, commands ...string) (p report.Page, err error) {
+	p = report.Page{
+		Title: "noisystudent: " + r.dataset.Name, Organs: r.plan.Labels, Commands: commands,
+		Text:  fmt.Sprintf("%d test cases, %d pseudo-labels kept, %d dropped", found.Cases, found.Pseudo.Kept, found.Pseudo.Dropped),
+		Shown: "fine-tuned", Scans: map[string]string{}, Rejected: found.Rejected, BudgetBytes: r.memory(),
+	}
+	for _, note := range []string{found.Note, skippedText(found.Training)} {
+		if note != "" {
+			p.Notes = append(p.Notes, note)
+		}
+	}
+	list := r.testCases()
+	if len(list) == 0 {
+		p.Notes = append(p.Notes, "There are no test cases with labels: nothing was scored.")
+	} else {
+		p.Columns = found.columns()
+		if p.Rows, err = r.rowsOf(ctx, "test_"+string(fit.Finetuned), list); err != nil {
+			return p, err
+		}
+	}
+	for _, c := range list {
+		p.Scans[c.ID] = c.Image
+	}
+	if len(p.Rows) > 0 {
+		p.Commands = append(p.Commands, viewLine(folderOf(list[0].Image), p.Rows[0]))
+	}
+	p.Courses, err = r.histories(ctx, found.Training)
+	return p, err
+}
+
+// histories are the epochs of models, for their curves.
+func (r *run) histories(ctx context.Context, list []Course) (out []report.Course, err error) {
+	for _, c := range list {
+		history, err := fit.History(ctx, r.store, fit.Folder(c.Role, c.Fold))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, report.Course{Role: string(c.Role), Fold: c.Fold, History: history})
+	}
+	return out, nil
+}
+
+// columns are the models of the table, in its order.
+func (r Report) columns() (out []report.Column) {
+	names, columns := r.contenders()
+	for i, s := range columns {
+		c := report.Column{Name: names[i], Mean: score.Mean{DSC: s.DSC, NSD: s.NSD}, Organs: map[string]*score.Mean{}}
+		for name, o := range s.PerOrgan {
+			c.Organs[name] = &score.Mean{DSC: o.DSC, NSD: o.NSD}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// scoresPage is the page of one scoring.
+func (r *run) scoresPage(ctx context.Context, c score.Config, t score.Table, pairs []score.Pair, commands ...string) (p report.Page, err error) {
+	p = report.Page{
+		Title: "noisystudent " + c.Name, Organs: c.Options.Labels, Commands: commands, Shown: string(t.Rules) + " rules",
+		Scans: map[string]string{}, Rejected: r.refused, BudgetBytes: r.memory(),
+	}
+	column := report.Column{Name: p.Shown, Mean: t.Mean, Organs: map[string]*score.Mean{}}
+	for _, l := range t.Lines {
+		if l.Cases > 0 {
+			column.Organs[l.Name] = &l.Mean
+		}
+	}
+	p.Columns = []report.Column{column}
+	if len(t.Absent) > 0 {
+		p.Notes = append(p.Notes, "In no reference, whatever the rules give for them: "+strings.Join(t.Absent, ", ")+".")
+	}
+	list := make([]cases.Case, len(pairs))
+	for i, pair := range pairs {
+		list[i] = cases.Case{ID: pair.Case}
+	}
+	if p.Rows, err = r.rowsOf(ctx, c.Name, list); err != nil || len(p.Rows) == 0 {
+		return p, err
+	}
+	folder := imagesBeside(folderOf(p.Rows[0].Reference))
+	scans, _, err := cases.Scans(ctx, folder)
+	if store.Systemic(err) {
+		return p, err
+	}
+	for _, s := range scans { // none, where the references do not lie in a dataset: outlines on black
+		p.Scans[s.ID] = s.Image
+	}
+	if len(scans) > 0 {
+		p.Commands = append(p.Commands, viewLine(folder, p.Rows[0]))
+	}
+	return p, nil
+}
+
+// rowsOf are the scores of the cases that have some.
+func (r *run) rowsOf(ctx context.Context, name string, list []cases.Case) (rows []score.Row, err error) {
+	for _, c := range list {
+		var row score.Row
+		found, err := r.readJSON(ctx, path.Join("scores", name, c.ID+".json"), &row)
+		if err != nil {
+			return nil, err
+		}
+		if found && len(row.Organs) > 0 {
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+// folderOf is where a file lies; path.Dir would make one slash of the two of gs://.
+func folderOf(address string) string {
+	folder, _ := path.Split(address)
+	return strings.TrimSuffix(folder, "/")
+}
+
+// imagesBeside is where a dataset has the scans of a folder of labels.
+func imagesBeside(labels string) string {
+	folder, name := path.Split(labels)
+	return folder + strings.Replace(name, "labels", "images", 1)
+}
+
+// viewLine is the command that shows a scored case and those beside it.
+func viewLine(scans string, r score.Row) string {
+	return commandLine("view", "input", scans, "labels", folderOf(r.Prediction), "references", folderOf(r.Reference))
+}
+
+// commandLine is a command line: a command and pairs of flag and value, of which empty ones are left out.
+func commandLine(command string, flags ...string) string {
+	text := "noisystudent " + command
+	for i := 0; i < len(flags); i += 2 {
+		if flags[i+1] != "" {
+			text += " --" + flags[i] + " " + Quoted(flags[i+1])
+		}
+	}
+	return text
+}
+
+// Quoted writes a word as a shell reads it.
+func Quoted(word string) string {
+	if word != "" && !strings.ContainsAny(word, " \t\n'\"$*?[]{}()&|;<>\\`#~!") {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// loopLine is the command that runs the method with these options again.
+func (o Options) loopLine() string {
+	text := commandLine("loop", "dataset", o.Dataset, "store", o.Store, "unlabelled-scans", o.UnlabelledPool, "preset", o.Preset, "precision", o.Precision)
+	for _, s := range o.Set {
+		text += " --set " + Quoted(s)
+	}
+	if o.Seed != 0 {
+		text += " --seed " + strconv.FormatUint(o.Seed, 10)
+	}
+	return text
+}

@@ -1,0 +1,193 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	encoder "image/png"
+	"math"
+	"slices"
+
+	"noisystudent/io/nifti"
+	"noisystudent/io/volume"
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/memory"
+	"noisystudent/transforms/score"
+)
+
+const (
+	tileWidth = 280 // pixels
+	lowHU     = -160
+	highHU    = 240
+)
+
+// anyLabels takes what a label file may hold; what it may say was checked when it was scored.
+var anyLabels = cases.Scheme{Classes: 256, Ignore: -1}
+
+// meanDSC is the mean over the organs that the reference holds; without any it is NaN.
+func meanDSC(r score.Row) float64 {
+	sum, n := 0.0, 0.0
+	for _, o := range r.Organs {
+		if o.Scored && o.Voxels.Reference() > 0 {
+			sum, n = sum+o.DSC, n+1
+		}
+	}
+	return sum / n
+}
+
+// chosen are the best, the median and the worst of rows, as far as there are that many.
+func chosen(rows []score.Row) (list []score.Row, names []string) {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r score.Row) bool { return math.IsNaN(meanDSC(r)) })
+	slices.SortFunc(rows, func(a, b score.Row) int {
+		return cmp.Or(cmp.Compare(meanDSC(b), meanDSC(a)), cmp.Compare(a.Case, b.Case))
+	})
+	switch n := len(rows); n {
+	case 0:
+		return nil, nil
+	case 1:
+		return rows, []string{"the only case"}
+	case 2:
+		return rows, []string{"best", "worst"}
+	default:
+		return []score.Row{rows[0], rows[n/2], rows[n-1]}, []string{"best", "median", "worst"}
+	}
+}
+
+// cases draws the chosen cases.
+func (p Page) cases(ctx context.Context) (out []figure, err error) {
+	list, names := chosen(p.Rows)
+	for i, r := range list {
+		f := figure{Caption: fmt.Sprintf("%s: %s, mean DSC %.1f %%", names[i], r.Case, 100*meanDSC(r))}
+		f.PNG, err = p.mosaic(ctx, r)
+		var fault *cases.Fault
+		switch {
+		case errors.As(err, &fault):
+			f.Caption += "; it cannot be drawn now: " + string(fault.Kind)
+		case err != nil:
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// mosaic draws four tiles of a case, see page.html.
+func (p Page) mosaic(ctx context.Context, r score.Row) ([]byte, error) {
+	g, err := cases.ReadGeometry(ctx, cases.Case{ID: r.Case, Image: r.Reference}, nifti.RAS)
+	if err != nil {
+		return nil, err
+	}
+	release, err := memory.Admit(ctx, r.Reference, 14*int64(g.Voxels()), p.BudgetBytes)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var pair [2]*volume.Labels
+	for i, address := range []string{r.Reference, r.Prediction} {
+		if pair[i], _, err = cases.ReadLabels(ctx, cases.Case{ID: r.Case, Labels: address}, anyLabels, nifti.RAS, 0); err != nil {
+			return nil, err
+		}
+	}
+	if pair[0].Shape != pair[1].Shape {
+		return nil, &cases.Fault{Kind: cases.GridMismatch, File: r.Prediction, Remedy: "score it again"}
+	}
+	scan, err := p.scan(ctx, r.Case, g)
+	if err != nil {
+		return nil, err
+	}
+	most, worst := slicesOf(pair[0], pair[1])
+	tile := tileSize(g)
+	img := image.NewRGBA(image.Rect(0, 0, 4*tile.X, tile.Y))
+	for i, t := range []struct {
+		labels *volume.Labels
+		z      int
+	}{{pair[0], most}, {pair[1], most}, {pair[0], worst}, {pair[1], worst}} {
+		drawTile(img, image.Rectangle{image.Pt(i*tile.X, 0), image.Pt((i+1)*tile.X, tile.Y)}, scan, t.labels, t.z)
+	}
+	var b bytes.Buffer
+	if err := encoder.Encode(&b, img); err != nil {
+		return nil, fmt.Errorf("report: write a mosaic: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// scan reads the voxels behind the outlines, or nil: a page without them still shows shapes.
+func (p Page) scan(ctx context.Context, id string, g volume.Geometry) (*volume.Volume, error) {
+	if p.Scans[id] == "" {
+		return nil, nil
+	}
+	v, _, err := cases.ReadImage(ctx, cases.Case{ID: id, Image: p.Scans[id]}, nifti.RAS, 0)
+	var fault *cases.Fault
+	if errors.As(err, &fault) || err == nil && v.Shape != g.Shape {
+		return nil, nil
+	}
+	return v, err
+}
+
+// slicesOf are the axial slices with most classes in the reference, of these the one with most voxels,
+// and with most voxels that differ.
+func slicesOf(reference, prediction *volume.Labels) (most, worst int) {
+	n := reference.Shape[1] * reference.Shape[2]
+	bestOrgans, bestDiffer := -1, -1
+	for z := range reference.Shape[0] {
+		ref, pred := reference.Data[z*n:(z+1)*n], prediction.Data[z*n:(z+1)*n]
+		var there [256]bool
+		organs, voxels, differ := 0, 0, 0
+		for i, r := range ref {
+			if r != pred[i] {
+				differ++
+			}
+			if r == 0 {
+				continue
+			}
+			voxels++
+			if !there[r] {
+				there[r] = true
+				organs++
+			}
+		}
+		if score := organs*(n+1) + voxels; score > bestOrgans {
+			bestOrgans, most = score, z
+		}
+		if differ > bestDiffer {
+			bestDiffer, worst = differ, z
+		}
+	}
+	return most, worst
+}
+
+// tileSize keeps the proportions of an axial slice.
+func tileSize(g volume.Geometry) image.Point {
+	width, height := float64(g.Shape[2])*g.Spacing[2], float64(g.Shape[1])*g.Spacing[1]
+	return image.Pt(tileWidth, max(int(math.Round(tileWidth*height/width)), 1))
+}
+
+// drawTile draws slice z into a part of an image, the patient's right on the left and the front on top,
+// with the outlines of the classes.
+func drawTile(img *image.RGBA, at image.Rectangle, scan *volume.Volume, l *volume.Labels, z int) {
+	index := func(x, y int) int { // voxel of a pixel of the tile
+		h, w := l.Shape[1], l.Shape[2]
+		x = min(max(x, 0), at.Dx()-1) * w / at.Dx()
+		y = min(max(y, 0), at.Dy()-1) * h / at.Dy()
+		return (z*h+h-1-y)*w + w - 1 - x
+	}
+	for y := range at.Dy() {
+		for x := range at.Dx() {
+			i := index(x, y)
+			c := color.RGBA{A: 255}
+			if scan != nil {
+				grey := uint8(255 * min(max((scan.Data[i]-lowHU)/(highHU-lowHU), 0), 1))
+				c = color.RGBA{grey, grey, grey, 255}
+			}
+			if class := l.Data[i]; class > 0 &&
+				(l.Data[index(x-1, y)] != class || l.Data[index(x+1, y)] != class || l.Data[index(x, y-1)] != class || l.Data[index(x, y+1)] != class) {
+				c = Colour(int(class))
+			}
+			img.SetRGBA(at.Min.X+x, at.Min.Y+y, c)
+		}
+	}
+}
