@@ -66,7 +66,7 @@ type Training struct {
 	LabelledPart     float64   `json:"student_labelled_part"`   // of a student batch, the paper: 0.25
 	TeacherAugment   string    `json:"teacher_augment"`         // teacher, student, nnunet or none
 	StudentAugment   string    `json:"student_augment"`
-	Mirror           string    `json:"mirror"`              // plain, laterality or none
+	Mirror           string    `json:"mirror"`              // plain, laterality, left-right or none
 	Precision        string    `json:"precision,omitempty"` // fp32, bf16, fp16 or exact
 	StudentAllLabels bool      `json:"student_all_labels"`  // student and fine-tune see every labelled case, not the fold's training part
 }

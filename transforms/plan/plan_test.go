@@ -141,7 +141,7 @@ func TestOverrideErrors(t *testing.T) {
 		"training.initial_lr=1 2":                     "more data after the end",
 		"orientation=stored":                          "take it again",
 		"training.precision=half":                     "want one of fp32, bf16, fp16, exact",
-		"training.mirror=left":                        "want one of plain, laterality, none",
+		"training.mirror=left":                        "want one of plain, laterality, left-right, none",
 		"inference.mirror=x,x":                        "names an axis twice",
 		"inference.keep_largest=a,nose":               "no label \"nose\"; the labels are a, b, c, d",
 		"spacing=0,1,1":                               "spacing 0",
@@ -167,6 +167,26 @@ func TestOverrideErrors(t *testing.T) {
 		if _, err := Overrides([]string{set}); err == nil {
 			t.Errorf("setting %q was accepted", set)
 		}
+	}
+}
+
+// TestLaterality: flips that know left from right need both labels of a pair, and RAS.
+func TestLaterality(t *testing.T) {
+	f := small()
+	f.Orientation = "ras"
+	d := dataset(5)
+	d.Labels[0].Name, d.Labels[1].Name = "right_kidney", "left_kidney"
+	o := Options{Preset: Demo, Overrides: map[string]string{"training.mirror": "left-right"}}
+	if _, err := Make(f, d, o); err != nil {
+		t.Error(err)
+	}
+	d.Labels[1].Name = "left_lung"
+	if _, err := Make(f, d, o); err == nil || !strings.Contains(err.Error(), "no label of the other side of right_kidney, left_lung") {
+		t.Errorf("one-sided labels: %v", err)
+	}
+	f.Orientation = "stored"
+	if _, err := Make(f, d, o); err == nil || !strings.Contains(err.Error(), "needs orientation ras") {
+		t.Errorf("stored: %v", err)
 	}
 }
 
