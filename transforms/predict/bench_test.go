@@ -34,7 +34,7 @@ func BenchmarkBlend(b *testing.B) {
 		b.Run(fmt.Sprintf("20 planes of %d models", models), func(b *testing.B) {
 			for b.Loop() {
 				for z := range 20 {
-					r.plane(z, paper.Patch, [3]int{}, scores, labels)
+					r.plane(z, paper.Patch, [3]int{}, &Finished{Scores: scores, Labels: labels})
 				}
 			}
 		})

@@ -15,6 +15,9 @@ func segmentBox(ctx context.Context, image []float32, shape [3]int, network Netw
 	box := s.Box
 	s.Box = volume.Box{}
 	m := mount{shape: shape, box: box, score: 1}
+	if s.Votes {
+		m.votes = len(models)
+	}
 	if len(models) == 1 && !s.Softmax {
 		m.score = certain
 	}
@@ -44,13 +47,17 @@ type mount struct {
 	shape [3]int
 	box   volume.Box
 	score float32  // of the background around it
+	votes int      // models whose votes are wanted
 	plane Finished // of the whole image, written to within the box only
 }
 
 // empty makes the plane background everywhere.
 func (m *mount) empty(classes int) {
 	area := m.shape[1] * m.shape[2]
-	m.plane = Finished{Labels: make([]uint8, area), Scores: make([]float32, classes*area)}
+	m.plane = Finished{Labels: make([]uint8, area), Scores: make([]float32, classes*area), Votes: make([][]uint8, m.votes)}
+	for i := range m.plane.Votes {
+		m.plane.Votes[i] = make([]uint8, area)
+	}
 	for i := range area {
 		m.plane.Scores[i] = m.score
 	}
@@ -64,6 +71,10 @@ func (m *mount) mounted(f Finished) Finished {
 		onto(m, m.plane.Scores, f.Scores)
 		whole.Scores = m.plane.Scores
 	}
+	for i, votes := range f.Votes {
+		onto(m, m.plane.Votes[i], votes)
+	}
+	whole.Votes = m.plane.Votes[:len(f.Votes)]
 	if f.Probability != nil {
 		if m.plane.Probability == nil {
 			m.plane.Probability = make([]float32, len(m.plane.Labels))

@@ -12,6 +12,8 @@ type Result struct {
 	// Certainty is the mean top probability over the voxels of each class; 0 for background
 	// and where there are none.
 	Certainty []float64
+	// Doubt is where the models doubt, where Settings.Votes asks for it.
+	Doubt *Doubt
 	// Seconds is how long Config.Labels had a network for it.
 	Seconds float64
 }
@@ -23,14 +25,24 @@ func Labels(ctx context.Context, image []float32, shape [3]int, network Network,
 	r := &Result{Labels: make([]uint8, voxels(shape)), Voxels: make([]int64, s.Classes)}
 	area := shape[1] * shape[2]
 	certain := newCertainty(shape, len(models), s)
-	s.Scores = false
+	s.Scores = s.Votes
+	var doubt *doubting
+	if s.Votes {
+		doubt = newDoubting(certain, len(r.Labels), len(models))
+	}
 	err := Segment(ctx, image, shape, network, models, s, func(z int, f Finished) error {
 		copy(r.Labels[z*area:], f.Labels)
 		certain.add(f)
+		if doubt != nil {
+			doubt.add(z, f)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	if doubt != nil {
+		r.Doubt = doubt.result()
 	}
 	copy(r.Voxels, certain.voxels)
 	if foreground := int64(len(r.Labels)) - r.Voxels[0]; foreground > 0 {

@@ -70,9 +70,9 @@ type scratch struct {
 	all             []float32 // behind logits
 }
 
-// plane turns a finished plane of all models into the scores (C, H, W) and labels
+// plane turns a finished plane of all models into the scores (C, H, W), labels and votes
 // (H, W) of the unpadded image.
-func (r *ring) plane(z int, shape, before [3]int, scores []float32, labels []uint8) {
+func (r *ring) plane(z int, shape, before [3]int, f *Finished) {
 	h, w := shape[1], shape[2]
 	finish := r.logits
 	if len(r.blend) > 1 && !r.Softmax {
@@ -81,15 +81,20 @@ func (r *ring) plane(z int, shape, before [3]int, scores []float32, labels []uin
 	parallel(h, func(worker, y int) {
 		s := r.worker(worker, w)
 		for c := range s.rows {
-			s.rows[c] = scores[(c*h+y)*w:][:w]
+			s.rows[c] = f.Scores[(c*h+y)*w:][:w]
 			clear(s.rows[c])
 		}
 		at := (z%r.Patch[0]*r.size[1]+y+before[1])*r.size[2] + before[2]
 		for x, v := range r.weight[at:][:w] {
 			s.scale[x] = 1 / v
 		}
+		for m, votes := range f.Votes {
+			clear(s.all)
+			r.addScaled(s.logits, r.blend[m], at, s.scale)
+			argMax(s.logits, s.top, votes[y*w:][:w])
+		}
 		finish(at, s)
-		argMax(s.rows, s.top, labels[y*w:][:w])
+		argMax(s.rows, s.top, f.Labels[y*w:][:w])
 	})
 }
 

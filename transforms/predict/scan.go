@@ -130,6 +130,9 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 		tile += 4 * float64(voxels(c.Plan.PatchSize)) * classes
 	}
 	labels := 2 * (shape[0]*plane + float64(g.Voxels()))
+	if c.Doubts {
+		labels += plane * (shape[0] + float64(len(c.Models)))
+	}
 	if c.limited() {
 		ring += 4 * plane * (shape[0] + 2*classes) // the box's own image, planes around its planes
 	}
@@ -190,6 +193,7 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, t
 // network that the process shares.
 func (c Config) Labels(ctx context.Context, st *store.Store, image []float32, shape [3]int) (r *Result, err error) {
 	seconds, err := c.inRegion(ctx, st, image, shape, func(n Network, models []Model, s Settings) (err error) {
+		s.Votes = c.Doubts
 		r, err = Labels(ctx, image, shape, n, models, s)
 		return err
 	})

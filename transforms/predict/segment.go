@@ -35,6 +35,7 @@ type Settings struct {
 	Mirror  [3]bool // axes (z, y, x) that are also predicted flipped, mean of logits
 	Softmax bool    // blend probabilities instead of logits (nnU-Net v1's order)
 	Scores  bool    // of all classes are wanted, not only labels
+	Votes   bool    // each model's own labels are wanted too; the host blends then
 	// Box is the part that Segment computes, background around it; zero: all.
 	Box volume.Box
 }
@@ -46,6 +47,8 @@ type Finished struct {
 	// Scores (C, H, W) are logits where there is one model and logits were blended, else
 	// mean probabilities. They may be nil where Settings.Scores is false.
 	Scores []float32
+	// Votes are each model's own labels, where Settings.Votes asks for them.
+	Votes [][]uint8
 	// Probability is that of the label; nil where it is to be taken from Scores.
 	Probability []float32
 }
@@ -130,6 +133,12 @@ func (g *segmenter) run(ctx context.Context, shape, before [3]int, out Plane) er
 	var f Finished
 	if area := shape[1] * shape[2]; g.device == nil {
 		f = Finished{Labels: make([]uint8, area), Scores: make([]float32, g.Classes*area)}
+		if g.Votes {
+			f.Votes = make([][]uint8, len(g.models))
+			for m := range f.Votes {
+				f.Votes[m] = make([]uint8, area)
+			}
+		}
 	}
 	for i := 0; i < len(steps); {
 		// One row of tiles: all that begin at the same z.
@@ -170,7 +179,7 @@ func (g *segmenter) finish(z int, shape, before [3]int, f *Finished) error {
 	if g.device != nil {
 		return g.device.plane(z, shape, before, f)
 	}
-	g.ring.plane(z, shape, before, f.Scores, f.Labels)
+	g.ring.plane(z, shape, before, f)
 	return nil
 }
 
