@@ -21,7 +21,7 @@ func (p Plan) Check() error {
 }
 
 func (p Plan) check() error {
-	for _, check := range []func() error{p.checkHead, p.checkGrid, p.checkNetwork, p.checkTraining, p.checkInference} {
+	for _, check := range []func() error{p.checkHead, p.checkGrid, p.checkNetwork, p.checkTraining, p.checkInference, p.checkPseudo} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -160,6 +160,20 @@ func (p Plan) checkInference() error {
 		oneOf("inference.blend", i.Blend, "logits", "softmax"),
 		oneOf("inference.export", i.Export, "labels", "probabilities"),
 		oneOf("inference.precision", i.Precision, Precisions()...),
+	)
+}
+
+func (p Plan) checkPseudo() error {
+	s := p.Pseudo
+	if s.MinOrgans > 0 && !s.ByOrgan() {
+		return fmt.Errorf("pseudo_labels.min_organs %v: no organ is left out; set pseudo_labels.drop_part or pseudo_labels.max_doubt too", s.MinOrgans)
+	}
+	return firstOf(
+		within("pseudo_labels.min_confidence", s.MinConfidence, 0, 1),
+		within("pseudo_labels.drop_part", s.DropPart, 0, 0.95),
+		within("pseudo_labels.max_doubt", s.MaxDoubt, 0, 1),
+		within("pseudo_labels.min_organs", s.MinOrgans, 0, 1),
+		within("pseudo_labels.min_voxel_confidence", s.MinVoxelConfidence, 0, 1),
 	)
 }
 
