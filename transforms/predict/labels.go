@@ -4,6 +4,7 @@ import "context"
 
 // Result is the labels of a case on the network's grid.
 type Result struct {
+	Shape  [3]int
 	Labels []uint8 // (z, y, x)
 	// Confidence is the mean top probability over foreground voxels, 0 where there are none.
 	Confidence float64
@@ -22,7 +23,7 @@ type Result struct {
 // blended logits, or of the mean probabilities of an ensemble; ties go to the
 // lower class.
 func Labels(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings) (*Result, error) {
-	r := &Result{Labels: make([]uint8, voxels(shape)), Voxels: make([]int64, s.Classes)}
+	r := &Result{Shape: shape, Labels: make([]uint8, voxels(shape)), Voxels: make([]int64, s.Classes)}
 	area := shape[1] * shape[2]
 	certain := newCertainty(shape, len(models), s)
 	s.Scores = s.Votes
