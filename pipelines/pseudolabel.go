@@ -8,6 +8,7 @@ import (
 
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
+	"noisystudent/transforms/plan"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/pseudo"
 	"noisystudent/transforms/shard"
@@ -26,7 +27,7 @@ type Pseudolabelled struct {
 // String says what was done.
 func (p Pseudolabelled) String() string {
 	there := p.Kept + p.Dropped
-	return fmt.Sprintf("%d pseudo-labels kept, %d dropped%s", p.Kept, p.Dropped, made(there, p.New))
+	return p.PseudoCounts.String() + made(there, p.New)
 }
 
 // Pseudolabel labels the unlabelled cases with the teachers' ensemble, after training them where that is missing.
@@ -68,11 +69,10 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := r.pseudolabel(ctx, usable, list, models)
-	if err != nil {
+	if r.voted, err = r.pseudolabel(ctx, usable, list, models); err != nil {
 		return nil, err
 	}
-	return r.selectLabels(ctx, o)
+	return r.selectLabels(ctx)
 }
 
 // noPoolError says why there is nothing for a student to learn from beside the labelled
@@ -102,6 +102,7 @@ func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.
 	if err != nil {
 		return outcome{}, err
 	}
+	config.Doubts = r.doubts || r.plan.Pseudo.ByOrgan() || r.plan.Pseudo.ByVoxel()
 	c := pseudo.Config{Config: config, Round: round}
 	return r.over(ctx, caseWork{
 		name: "pseudolabel", ledger: pseudo.Stage(round), model: c.Digest(), network: true, list: pool,
@@ -111,28 +112,68 @@ func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.
 	})
 }
 
-// selectLabels applies the selection and gives the student's cases.
-func (r *run) selectLabels(ctx context.Context, o outcome) ([]fit.Ref, error) {
-	var notes []pseudo.Note
-	for _, c := range o.good {
-		n, err := pseudo.ReadNote(ctx, r.store, round, c.ID)
-		if err != nil {
-			return nil, err
-		}
-		notes = append(notes, n)
+// selectLabels applies the plan's selection and gives the student's cases.
+func (r *run) selectLabels(ctx context.Context) ([]fit.Ref, error) {
+	pool, s, err := r.selected(ctx, r.plan.Pseudo)
+	if err != nil {
+		return nil, err
 	}
-	s := pseudo.Select(notes, pseudo.Rule{})
 	if err := pseudo.WriteSelection(ctx, r.store, round, s); err != nil {
 		return nil, err
 	}
-	r.pseudo = Pseudolabelled{PseudoCounts: PseudoCounts{Kept: len(s.Kept), Dropped: len(s.Dropped)}, New: len(o.fresh)}
-	for _, id := range s.Kept {
-		r.pool = append(r.pool, fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(round, id), Digest: o.rows[id].Key()})
+	if r.plan.Pseudo != (plan.Pseudo{}) {
+		if err := r.store.Write(ctx, selectionReport, s.CSV(r.plan.Labels)); err != nil {
+			return nil, err
+		}
 	}
+	r.pool = pool
+	r.pseudo = Pseudolabelled{PseudoCounts: countsOf(s), New: len(r.voted.fresh)}
 	if len(r.pool) == 0 {
 		return nil, noPool("no pseudo-label was kept; see %s", r.store.Address("ledger/"+pseudo.Stage(round)))
 	}
 	return r.pool, nil
+}
+
+// selectionReport lists what was kept and left out, and why, where the plan chooses.
+const selectionReport = "report/pseudo_labels.csv"
+
+// selected is what a rule leaves of the pseudo-labels.
+func (r *run) selected(ctx context.Context, rule plan.Pseudo) (pool []fit.Ref, s pseudo.Selection, err error) {
+	var notes []pseudo.Note
+	var doubts []pseudo.Doubts
+	for _, c := range r.voted.good {
+		n, err := pseudo.ReadNote(ctx, r.store, round, c.ID)
+		if err != nil {
+			return nil, s, err
+		}
+		notes = append(notes, n)
+		if !rule.ByOrgan() {
+			continue
+		}
+		d, err := pseudo.ReadDoubts(ctx, r.store, round, c.ID)
+		if err != nil {
+			return nil, s, err
+		}
+		doubts = append(doubts, d)
+	}
+	s = pseudo.Select(notes, doubts, pseudo.Rule(rule))
+	for _, id := range s.Kept {
+		ref := fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(round, id), Digest: r.voted.rows[id].Key(), Ignored: s.LeftOut(id)}
+		if rule.ByVoxel() {
+			ref.Certain = pseudo.CertainPrefix(round, id)
+		}
+		pool = append(pool, ref)
+	}
+	return pool, s, nil
+}
+
+// countsOf sums a selection up.
+func countsOf(s pseudo.Selection) PseudoCounts {
+	n := PseudoCounts{Kept: len(s.Kept), Dropped: len(s.Dropped)}
+	for _, id := range s.Kept {
+		n.Organs += len(s.LeftOut(id))
+	}
+	return n
 }
 
 func pseudolabelGraph(c pseudo.Config, shards []shard.Shard) *beam.Pipeline {
