@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/plan"
 	"noisystudent/transforms/pseudo"
@@ -20,6 +21,7 @@ var beyondRows = []experimentRow{
 	{"filter-organs", "student without the part of each organ's pseudo-labels that teachers doubt most", beyondSet, needsPool},
 	{"filter-voxels", "student without voxels whose pseudo-label is not probable", beyondSet, needsPool},
 	{"weigh-voxels", "student in which a voxel counts as often as its pseudo-label is probable", beyondSet, needsPool},
+	{"round-2", "student of pseudo-labels that the students of all folds have made", beyondSet, needsPool},
 }
 
 // Settings of the rows, chosen before any was scored.
@@ -44,7 +46,7 @@ func (l *lab) beyond(ctx context.Context) (map[string]func(fold int) fit.Job, er
 		if !l.wants(name) {
 			continue
 		}
-		pool, s, err := l.selected(ctx, rule)
+		pool, s, err := l.selected(ctx, l.voted, rule)
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +66,29 @@ func (l *lab) beyond(ctx context.Context) (map[string]func(fold int) fit.Job, er
 			return j
 		}
 	}
+	if l.wants("round-2") {
+		pool, err := l.secondRound(ctx)
+		if err != nil {
+			return nil, err
+		}
+		builders["round-2"] = l.studentJob(pool)
+	}
 	return builders, nil
+}
+
+// secondRound has the students label the pool.
+func (l *lab) secondRound(ctx context.Context) ([]fit.Ref, error) {
+	models, err := l.modelsOf(ctx, fit.Student, l.run.folds(fit.Student))
+	if err != nil {
+		return nil, err
+	}
+	usable, list := l.preparedOf(l.of(cases.Unlabelled))
+	b := ballot{round: l.voted.round + 1}
+	if b.outcome, err = l.pseudolabel(ctx, b.round, usable, list, models); err != nil {
+		return nil, err
+	}
+	pool, _, err := l.selected(ctx, b, plan.Pseudo{})
+	return pool, err
 }
 
 // mirrored is a student with another mirroring.
@@ -139,7 +163,7 @@ func (q FilterQuality) String() string {
 
 // judgeFilter compares what filter-organs leaves with what it leaves out.
 func (l *lab) judgeFilter(ctx context.Context, name string) (*FilterQuality, error) {
-	_, s, err := l.selected(ctx, filterOrgans)
+	_, s, err := l.selected(ctx, l.voted, filterOrgans)
 	if err != nil {
 		return nil, err
 	}

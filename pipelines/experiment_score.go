@@ -250,13 +250,13 @@ func (l *lab) judgePseudo(ctx context.Context, s *SeedResult) error {
 		return err
 	}
 	var selection pseudo.Selection
-	if _, err := l.readJSON(ctx, fmt.Sprintf("pseudo/%d/selection.json", round), &selection); err != nil {
+	if _, err := l.readJSON(ctx, fmt.Sprintf("pseudo/%d/selection.json", l.voted.round), &selection); err != nil {
 		return err
 	}
 	var pairs []score.Pair
 	for _, id := range slices.Concat(selection.Kept, selection.Dropped) {
 		if address := labels[id]; address != "" {
-			pairs = append(pairs, score.Pair{Case: id, Reference: address, Prediction: l.store.Address(fmt.Sprintf("pseudo/%d/%s.nii.gz", round, id))})
+			pairs = append(pairs, score.Pair{Case: id, Reference: address, Prediction: l.store.Address(fmt.Sprintf("pseudo/%d/%s.nii.gz", l.voted.round, id))})
 		}
 	}
 	if len(pairs) == 0 {

@@ -14,8 +14,11 @@ import (
 	"noisystudent/transforms/shard"
 )
 
-// round of pseudo-labels: the first teachers' are round 1.
-const round = 1
+// ballot is a round of pseudo-labels: the first teachers' are round 1.
+type ballot struct {
+	round int
+	outcome
+}
 
 // Pseudolabelled is what pseudo-labelling reports.
 type Pseudolabelled struct {
@@ -69,10 +72,46 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.voted, err = r.pseudolabel(ctx, usable, list, models); err != nil {
+	for {
+		if err := r.vote(ctx, usable, list, models); err != nil {
+			return nil, err
+		}
+		if r.voted.round > r.plan.Pseudo.MoreRounds {
+			return r.selectLabels(ctx)
+		}
+		if models, err = r.students(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// vote has models label the pool, in the round after the last.
+func (r *run) vote(ctx context.Context, pool []cases.Case, list []pseudo.Prepared, models []model) error {
+	b := ballot{round: r.voted.round + 1}
+	var err error
+	if b.outcome, err = r.pseudolabel(ctx, b.round, pool, list, models); err == nil {
+		r.voted = b
+	}
+	return err
+}
+
+// students trains those of a round that is not the last, who become teachers.
+func (r *run) students(ctx context.Context) ([]model, error) {
+	pool, err := r.selectLabels(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return r.selectLabels(ctx)
+	r.pool = nil // of a round that is not the last
+	role := fit.Role(fmt.Sprintf("%s-%d", fit.Student, r.voted.round))
+	_, err = r.train(ctx, role, nil, func(fold int) fit.Job {
+		j := r.studentJob(pool)(fold)
+		j.Role = role
+		return j
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.modelsOf(ctx, role, r.folds(role))
 }
 
 // noPoolError says why there is nothing for a student to learn from beside the labelled
@@ -97,7 +136,7 @@ func (r *run) preparedOf(pool []cases.Case) (kept []cases.Case, list []pseudo.Pr
 }
 
 // pseudolabel labels prepared cases.
-func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.Prepared, models []model) (outcome, error) {
+func (r *run) pseudolabel(ctx context.Context, round int, pool []cases.Case, list []pseudo.Prepared, models []model) (outcome, error) {
 	config, err := r.config(ctx, models, len(list))
 	if err != nil {
 		return outcome{}, err
@@ -114,11 +153,11 @@ func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.
 
 // selectLabels applies the plan's selection and gives the student's cases.
 func (r *run) selectLabels(ctx context.Context) ([]fit.Ref, error) {
-	pool, s, err := r.selected(ctx, r.plan.Pseudo)
+	pool, s, err := r.selected(ctx, r.voted, r.plan.Pseudo)
 	if err != nil {
 		return nil, err
 	}
-	if err := pseudo.WriteSelection(ctx, r.store, round, s); err != nil {
+	if err := pseudo.WriteSelection(ctx, r.store, r.voted.round, s); err != nil {
 		return nil, err
 	}
 	if r.plan.Pseudo != (plan.Pseudo{}) {
@@ -129,7 +168,7 @@ func (r *run) selectLabels(ctx context.Context) ([]fit.Ref, error) {
 	r.pool = pool
 	r.pseudo = Pseudolabelled{PseudoCounts: countsOf(s), New: len(r.voted.fresh)}
 	if len(r.pool) == 0 {
-		return nil, noPool("no pseudo-label was kept; see %s", r.store.Address("ledger/"+pseudo.Stage(round)))
+		return nil, noPool("no pseudo-label was kept; see %s", r.store.Address("ledger/"+pseudo.Stage(r.voted.round)))
 	}
 	return r.pool, nil
 }
@@ -137,12 +176,12 @@ func (r *run) selectLabels(ctx context.Context) ([]fit.Ref, error) {
 // selectionReport lists what was kept and left out, and why, where the plan chooses.
 const selectionReport = "report/pseudo_labels.csv"
 
-// selected is what a rule leaves of the pseudo-labels.
-func (r *run) selected(ctx context.Context, rule plan.Pseudo) (pool []fit.Ref, s pseudo.Selection, err error) {
+// selected is what a rule leaves of the pseudo-labels of a round.
+func (r *run) selected(ctx context.Context, of ballot, rule plan.Pseudo) (pool []fit.Ref, s pseudo.Selection, err error) {
 	var notes []pseudo.Note
 	var doubts []pseudo.Doubts
-	for _, c := range r.voted.good {
-		n, err := pseudo.ReadNote(ctx, r.store, round, c.ID)
+	for _, c := range of.good {
+		n, err := pseudo.ReadNote(ctx, r.store, of.round, c.ID)
 		if err != nil {
 			return nil, s, err
 		}
@@ -150,7 +189,7 @@ func (r *run) selected(ctx context.Context, rule plan.Pseudo) (pool []fit.Ref, s
 		if !rule.ByOrgan() {
 			continue
 		}
-		d, err := pseudo.ReadDoubts(ctx, r.store, round, c.ID)
+		d, err := pseudo.ReadDoubts(ctx, r.store, of.round, c.ID)
 		if err != nil {
 			return nil, s, err
 		}
@@ -158,9 +197,9 @@ func (r *run) selected(ctx context.Context, rule plan.Pseudo) (pool []fit.Ref, s
 	}
 	s = pseudo.Select(notes, doubts, pseudo.Rule(rule))
 	for _, id := range s.Kept {
-		ref := fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(round, id), Digest: r.voted.rows[id].Key(), Ignored: s.LeftOut(id)}
+		ref := fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(of.round, id), Digest: of.rows[id].Key(), Ignored: s.LeftOut(id)}
 		if rule.ByVoxel() {
-			ref.Certain = pseudo.CertainPrefix(round, id)
+			ref.Certain = pseudo.CertainPrefix(of.round, id)
 		}
 		pool = append(pool, ref)
 	}

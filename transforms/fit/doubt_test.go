@@ -15,7 +15,7 @@ func TestDoubtIsOffByDefault(t *testing.T) {
 	for _, role := range []Role{Teacher, Student} {
 		_, j := prepare(t, role)
 		q := j
-		q.Plan.Pseudo = plan.Pseudo{DropPart: 0.3, MinOrgans: 0.5, MinConfidence: 0.1}
+		q.Plan.Pseudo = plan.Pseudo{DropPart: 0.3, MinOrgans: 0.5, MinConfidence: 0.1, MoreRounds: 2}
 		if q.Sealed().Inputs != j.Inputs {
 			t.Errorf("%s: a rule that has dropped nothing changes the inputs", role)
 		}

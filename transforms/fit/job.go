@@ -77,7 +77,7 @@ func (j Job) decisions() plan.Plan {
 	t.Folds, t.TeacherEpochs, t.StudentEpochs, t.FinetuneEpochs = 0, 0, 0, 0
 	t.LearningRate, t.FinetuneRate, t.TeacherAugment, t.StudentAugment = 0, 0, "", ""
 	t.StudentAllLabels = false
-	p.Pseudo.MinConfidence, p.Pseudo.DropPart, p.Pseudo.MaxDoubt, p.Pseudo.MinOrgans = 0, 0, 0, 0 // the cases say what came of them
+	p.Pseudo = plan.Pseudo{MinVoxelConfidence: p.Pseudo.MinVoxelConfidence, WeighVoxels: p.Pseudo.WeighVoxels} // the cases say what came of the rest
 	if len(j.Pseudo) == 0 {
 		t.LabelledPart, p.Pseudo = 0, plan.Pseudo{}
 	}

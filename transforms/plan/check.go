@@ -174,6 +174,7 @@ func (p Plan) checkPseudo() error {
 		within("pseudo_labels.max_doubt", s.MaxDoubt, 0, 1),
 		within("pseudo_labels.min_organs", s.MinOrgans, 0, 1),
 		within("pseudo_labels.min_voxel_confidence", s.MinVoxelConfidence, 0, 1),
+		within("pseudo_labels.more_rounds", float64(s.MoreRounds), 0, 10),
 	)
 }
 

@@ -88,6 +88,8 @@ type Pseudo struct {
 	MinVoxelConfidence float64 `json:"min_voxel_confidence,omitempty"`
 	// WeighVoxels lets a voxel count as often as its label is probable.
 	WeighVoxels bool `json:"weigh_voxels,omitempty"`
+	// MoreRounds is how often the students of all folds become teachers and new ones begin.
+	MoreRounds int `json:"more_rounds,omitempty"`
 }
 
 // ByVoxel tells whether training needs the confidence of each voxel.
