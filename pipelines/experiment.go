@@ -33,7 +33,7 @@ type ExperimentRequest struct {
 type experimentRow struct {
 	name  string // also its role in the store
 	text  string // for people
-	extra bool   // not of the core
+	set   string // core, mix, beyond, or empty: by its name only
 	needs string // pool, truth or nothing beside the labelled cases
 }
 
@@ -42,24 +42,31 @@ const (
 	needsTruth = "truth"
 )
 
-var experimentRows = []experimentRow{
-	{"full-width", "twice the features; mean of its folds", true, ""},
-	{"low-footprint", "one teacher; mean of the folds", false, ""},
-	{"ensemble", "all teachers vote", false, ""},
-	{"student-plain", "student without extra noise: the teachers' augmentation", false, needsPool},
-	{"student", "student with noise, 1 labelled : 3 pseudo-labelled", false, needsPool},
-	{"finetuned", "and fine-tuned on the labelled cases", false, needsPool},
-	{"control", "labelled cases only, the student's augmentation, steps of student and fine-tune", false, ""},
-	{"control-loop", "the same for the steps of all models of the loop together", false, ""},
-	{"ceiling", "student with the true labels of the pool, steps of student and fine-tune", false, needsTruth},
-	{"mix-1:0", "labelled cases only, steps of the student", true, ""},
-	{"mix-1:1", "student, 1 labelled : 1 pseudo-labelled", true, needsPool},
-	{"mix-1:7", "student, 1 labelled : 7 pseudo-labelled", true, needsPool},
-}
+// Sets of rows.
+const (
+	coreSet   = "core"
+	mixSet    = "mix"
+	beyondSet = "beyond"
+)
+
+var experimentRows = append([]experimentRow{
+	{"full-width", "twice the features; mean of its folds", "", ""},
+	{"low-footprint", "one teacher; mean of the folds", coreSet, ""},
+	{"ensemble", "all teachers vote", coreSet, ""},
+	{"student-plain", "student without extra noise: the teachers' augmentation", coreSet, needsPool},
+	{"student", "student with noise, 1 labelled : 3 pseudo-labelled", coreSet, needsPool},
+	{"finetuned", "and fine-tuned on the labelled cases", coreSet, needsPool},
+	{"control", "labelled cases only, the student's augmentation, steps of student and fine-tune", coreSet, ""},
+	{"control-loop", "the same for the steps of all models of the loop together", coreSet, ""},
+	{"ceiling", "student with the true labels of the pool, steps of student and fine-tune", coreSet, needsTruth},
+	{"mix-1:0", "labelled cases only, steps of the student", mixSet, ""},
+	{"mix-1:1", "student, 1 labelled : 1 pseudo-labelled", mixSet, needsPool},
+	{"mix-1:7", "student, 1 labelled : 7 pseudo-labelled", mixSet, needsPool},
+}, beyondRows...)
 
 // RowNames are the words that ExperimentRequest.Rows takes.
 func RowNames() []string {
-	names := []string{"core", "mix", "all"}
+	names := []string{coreSet, mixSet, beyondSet, "all"}
 	for _, r := range experimentRows {
 		names = append(names, r.name)
 	}
@@ -77,7 +84,7 @@ func (q ExperimentRequest) complete() (ExperimentRequest, error) {
 		q.Seeds = 1
 	}
 	if len(q.Rows) == 0 {
-		q.Rows = []string{"core"}
+		q.Rows = []string{coreSet}
 	}
 	switch {
 	case q.Out == "":
@@ -101,11 +108,15 @@ func (q ExperimentRequest) complete() (ExperimentRequest, error) {
 	return q, nil
 }
 
-// rows are the rows asked for, in the order of the tables.
+// rows are the rows asked for, in the order of the tables. Those beyond the paper bring
+// what they are compared with.
 func (q ExperimentRequest) rows() (list []experimentRow) {
+	asked := func(r experimentRow) bool {
+		return slices.Contains(q.Rows, r.name) || slices.Contains(q.Rows, "all") || r.set != "" && slices.Contains(q.Rows, r.set)
+	}
+	beyond := slices.ContainsFunc(beyondRows, asked)
 	for _, r := range experimentRows {
-		asked := slices.Contains(q.Rows, r.name) || slices.Contains(q.Rows, "all") || !r.extra && slices.Contains(q.Rows, "core")
-		if asked || strings.HasPrefix(r.name, "mix-") && slices.Contains(q.Rows, "mix") {
+		if asked(r) || beyond && (r.name == "low-footprint" || r.name == "student") {
 			list = append(list, r)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -46,6 +47,12 @@ func (q ExperimentRequest) lab(ctx context.Context, o Options, s Schedule, seed 
 // wants tells whether a row is to be trained.
 func (l *lab) wants(name string) bool {
 	return slices.ContainsFunc(l.rows, func(r experimentRow) bool { return r.name == name })
+}
+
+// dropRow takes a row out that cannot be had, and says why.
+func (l *lab) dropRow(name, why string) {
+	l.rows = slices.DeleteFunc(slices.Clone(l.rows), func(r experimentRow) bool { return r.name == name })
+	l.remark("row that was not run: " + name + ": " + why)
 }
 
 // drop takes rows out that cannot be had, and says why.
@@ -98,6 +105,7 @@ func (l *lab) trainStudents(ctx context.Context) error {
 	if !slices.ContainsFunc(l.rows, func(r experimentRow) bool { return r.needs == needsPool }) {
 		return nil
 	}
+	l.doubts = l.asksDoubts()
 	_, err := l.needPseudoLabels(ctx)
 	if none := (*noPoolError)(nil); errors.As(err, &none) {
 		l.drop(needsPool, none.Error())
@@ -202,6 +210,11 @@ func (l *lab) trainSingles(ctx context.Context) error {
 		}
 		builders["finetuned"] = func(fold int) fit.Job { return l.finetuneJob(fold, student) }
 	}
+	extra, err := l.beyond(ctx)
+	if err != nil {
+		return err
+	}
+	maps.Copy(builders, extra)
 	var all []fit.Job
 	for _, row := range l.rows {
 		build, single := builders[row.name]

@@ -23,9 +23,10 @@ type RowResult struct {
 	Cases   []string     `json:"cases"`
 	DSC     [][]float64  `json:"dsc"` // by case, then organ
 	NSD     [][]float64  `json:"nsd"`
-	Models  []score.Mean `json:"models"`  // each model's means
-	Steps   int64        `json:"steps"`   // that trained what gives one prediction
-	Seconds []float64    `json:"seconds"` // that the network took, by case
+	Models  []score.Mean `json:"models"`     // each model's means
+	Steps   int64        `json:"steps"`      // that trained what gives one prediction
+	Seconds []float64    `json:"seconds"`    // that the network took, by case
+	Sides   score.Sides  `json:"left_right"` // of all cases and models
 }
 
 // SeedResult is what one seed gives.
@@ -36,7 +37,8 @@ type SeedResult struct {
 	Teacher []float64            `json:"validation_teacher"` // mean foreground DSC of each fold's validation cases, nnU-Net's rule
 	Student []float64            `json:"validation_student"`
 	Pseudo  PseudoQuality        `json:"pseudo_labels"`
-	Memory  map[string]int64     `json:"network_bytes"` // of an inference tile, by row
+	Filter  *FilterQuality       `json:"filter_organs,omitempty"` // where the truth is known
+	Memory  map[string]int64     `json:"network_bytes"`           // of an inference tile, by row
 }
 
 // PseudoQuality says how good pseudo-labels are, where the truth is known.
@@ -138,6 +140,9 @@ func (l *lab) scoreModels(ctx context.Context, stage, which string, row experime
 	}
 	scores := scoresOf(table)
 	out.Models = []score.Mean{{DSC: scores.DSC, NSD: scores.NSD}}
+	if table.Sides != nil {
+		out.Sides = *table.Sides
+	}
 	for _, m := range models {
 		folders := []string{fit.Folder(m.Role, m.Fold)}
 		if m.Role == fit.Finetuned {
@@ -192,7 +197,7 @@ func (r RowResult) plus(o RowResult) (RowResult, error) {
 	if strings.Join(r.Cases, "\n") != strings.Join(o.Cases, "\n") {
 		return r, fmt.Errorf("its models have labelled %d and %d of the cases; mend the rejected ones, or take them out", len(r.Cases), len(o.Cases))
 	}
-	r.Models = append(r.Models, o.Models...)
+	r.Models, r.Sides = append(r.Models, o.Models...), r.Sides.Plus(o.Sides)
 	for i := range r.Cases {
 		for k := range r.DSC[i] {
 			r.DSC[i][k] += o.DSC[i][k]
@@ -245,13 +250,13 @@ func (l *lab) judgePseudo(ctx context.Context, s *SeedResult) error {
 		return err
 	}
 	var selection pseudo.Selection
-	if _, err := l.readJSON(ctx, fmt.Sprintf("pseudo/%d/selection.json", round), &selection); err != nil {
+	if _, err := l.readJSON(ctx, fmt.Sprintf("pseudo/%d/selection.json", l.voted.round), &selection); err != nil {
 		return err
 	}
 	var pairs []score.Pair
 	for _, id := range slices.Concat(selection.Kept, selection.Dropped) {
 		if address := labels[id]; address != "" {
-			pairs = append(pairs, score.Pair{Case: id, Reference: address, Prediction: l.store.Address(fmt.Sprintf("pseudo/%d/%s.nii.gz", round, id))})
+			pairs = append(pairs, score.Pair{Case: id, Reference: address, Prediction: l.store.Address(fmt.Sprintf("pseudo/%d/%s.nii.gz", l.voted.round, id))})
 		}
 	}
 	if len(pairs) == 0 {
@@ -263,6 +268,11 @@ func (l *lab) judgePseudo(ctx context.Context, s *SeedResult) error {
 	}, pairs)
 	if err != nil {
 		return err
+	}
+	if l.wants("filter-organs") {
+		if s.Filter, err = l.judgeFilter(ctx, name); err != nil {
+			return err
+		}
 	}
 	organs := scoresOf(table).order
 	if s.Pseudo.DSC, err = l.meanOver(ctx, name, selection.Kept, organs); err != nil {

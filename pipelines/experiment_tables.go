@@ -40,6 +40,11 @@ func (c *Comparison) conclude(rows []experimentRow) {
 		}
 		c.Claims = append(c.Claims, c.judge(of))
 	}
+	for _, row := range rows {
+		if row.set == beyondSet {
+			c.Claims = append(c.Claims, c.judge(statement{row.name + " > student", row.name, "student", 0, dsc, meanDSC}))
+		}
+	}
 }
 
 // paperOrgan is a line of the paper's Table 7, DSC / NSD in per cent: nnU-Net,
@@ -77,6 +82,7 @@ func (c Comparison) String() string {
 	c.table6(&b)
 	c.table7(&b)
 	c.ablation(&b)
+	c.beyondTable(&b)
 	fmt.Fprintf(&b, "\nClaims, on %s\n", c.Cohort)
 	for _, claim := range c.Claims {
 		fmt.Fprintf(&b, "%s\n", claim)
@@ -211,14 +217,8 @@ func (c Comparison) ablation(b *strings.Builder) {
 			continue
 		}
 		over := "-"
-		var differences [][]float64
-		for _, s := range c.Seeds {
-			if d, err := paired(s.Rows[row.name], s.Rows["low-footprint"], meanDSC); err == nil && row.name != "low-footprint" {
-				differences = append(differences, d)
-			}
-		}
-		if len(differences) == len(c.Seeds) {
-			over = percent(score.Bootstrap(differences))
+		if row.name != "low-footprint" {
+			over = c.over(row.name, "low-footprint")
 		}
 		fmt.Fprintf(b, "%-14s %13s %24s %9d  %s\n", row.name, c.organ(row.name, "mean"), over, list[0].Steps, row.text)
 	}
@@ -227,4 +227,18 @@ func (c Comparison) ablation(b *strings.Builder) {
 			fmt.Fprintf(b, "seed %d: single models train on fold %d; %s\n", s.Seed, s.Fold, s.Pseudo)
 		}
 	}
+}
+
+// over is the paired difference of two rows, DSC of 100; - where not every seed has both.
+func (c Comparison) over(a, b string) string {
+	var differences [][]float64
+	for _, s := range c.Seeds {
+		if d, err := paired(s.Rows[a], s.Rows[b], meanDSC); err == nil {
+			differences = append(differences, d)
+		}
+	}
+	if len(differences) != len(c.Seeds) || len(differences) == 0 || len(differences[0]) == 0 {
+		return "-"
+	}
+	return percent(score.Bootstrap(differences))
 }

@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"math"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -10,7 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"noisystudent/transforms/cases"
 	"noisystudent/transforms/phantom"
+	"noisystudent/transforms/plan"
+	"noisystudent/transforms/pseudo"
 	"noisystudent/transforms/score"
 )
 
@@ -67,7 +71,7 @@ func TestPaperTables(t *testing.T) {
 func checkComparison(t *testing.T, c Comparison) {
 	t.Helper()
 	text := c.String()
-	if n := strings.Count(text, "SYNTHETIC cohort flare-mini"); n != 6 { // heading, four tables, claims
+	if n := strings.Count(text, "SYNTHETIC cohort flare-mini"); n != 7 { // heading, five tables, claims
 		t.Errorf("%d times SYNTHETIC in\n%s", n, text)
 	}
 	verdict := regexp.MustCompile(`^.+: (holds|fails|open), [+-]\d+\.\d\d (DSC|s), \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]`)
@@ -76,12 +80,13 @@ func checkComparison(t *testing.T, c Comparison) {
 			t.Errorf("claim %q", claim)
 		}
 	}
-	if len(c.Claims) != len(claims)+1 || len(c.Seeds) != 1 {
+	if len(c.Claims) != len(claims)+1+len(beyondRows) || len(c.Seeds) != 1 {
 		t.Fatalf("%d claims, %d seeds", len(c.Claims), len(c.Seeds))
 	}
 	steps := map[string]int64{
 		"full-width": 4, "low-footprint": 4, "ensemble": 8, "student-plain": 10, "student": 10, "finetuned": 12, "control": 12,
 		"control-loop": 30, "ceiling": 12, "mix-1:0": 10, "mix-1:1": 10, "mix-1:7": 10,
+		"mirror-plain": 10, "mirror-left-right": 10, "filter-organs": 10, "filter-voxels": 10, "weigh-voxels": 10, "round-2": 10,
 	}
 	s := c.Seeds[0]
 	for _, row := range experimentRows {
@@ -91,6 +96,14 @@ func checkComparison(t *testing.T, c Comparison) {
 		}
 		if !strings.Contains(text, "\n"+row.name+" ") {
 			t.Errorf("no row %s in\n%s", row.name, text)
+		}
+	}
+	if s.Rows["student"].Sides.Voxels == 0 {
+		t.Error("left and right are not counted")
+	}
+	for _, other := range beyondRows {
+		if d := cmp.Diff(s.Rows["student"].DSC, s.Rows[other.name].DSC); d == "" && other.name != "filter-organs" { // of three cases it leaves none out
+			t.Errorf("%s scores as the student does", other.name)
 		}
 	}
 	if len(s.Teacher) != 2 || len(s.Student) != 2 || s.Pseudo.Kept != 3 || !(s.Pseudo.DSC >= 0) {
@@ -190,6 +203,8 @@ func TestRows(t *testing.T) {
 	for asked, want := range map[string]string{
 		"core":                "low-footprint ensemble student-plain student finetuned control control-loop ceiling",
 		"mix,student":         "student mix-1:0 mix-1:1 mix-1:7",
+		"beyond":              "low-footprint student mirror-plain mirror-left-right filter-organs filter-voxels weigh-voxels round-2",
+		"weigh-voxels":        "low-footprint student weigh-voxels",
 		"full-width,ensemble": "full-width ensemble",
 	} {
 		var got []string
@@ -239,6 +254,28 @@ func TestVerdicts(t *testing.T) {
 	}
 	if v := verdict(score.Interval{Mean: 1, Low: 0.6, High: 1.2}, 0.5); v != "holds" {
 		t.Error(v)
+	}
+}
+
+// TestFilterQuality joins choices with scores, organ by organ.
+func TestFilterQuality(t *testing.T) {
+	s := pseudo.Selection{Organs: []pseudo.Choice{
+		{Case: "a", Label: 1},
+		{Case: "a", Label: 2, Why: "doubted"},
+		{Case: "b", Label: 1, Why: "doubted"},
+		{Case: "b", Label: 2},
+		{Case: "c", Label: 1},
+		{Case: "lost", Label: 2},
+		{Case: "a", Label: 3},
+	}}
+	row := func(liver, spleen float64) score.Row {
+		return score.Row{Organs: []score.Organ{{Label: 1, DSC: liver}, {Label: 2, DSC: spleen}, {Label: 3, DSC: 1}}}
+	}
+	found := map[string]score.Row{"a": row(0.9, 0.2), "b": row(0.4, 0.8), "c": row(0.7, 0), "lost": {}}
+	q := filterQuality(s, found, plan.Plan{Labels: []cases.Label{{ID: 1, Name: "liver"}, {ID: 2, Name: "spleen"}, {ID: 3, Name: "aorta"}}})
+	want := []FilteredOrgan{{"liver", 2, 1, 0.8, 0.4}, {"spleen", 1, 1, 0.8, 0.2}}
+	if d := cmp.Diff(want, q.Organs, cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-9 })); d != "" || math.Abs(q.Is.Mean-50) > 1e-9 {
+		t.Errorf("%+v %s", q.Is, d)
 	}
 }
 

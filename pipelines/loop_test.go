@@ -144,3 +144,48 @@ func checkReport(t *testing.T, r Report) {
 		}
 	}
 }
+
+// TestLoopBeyondThePaper: students become teachers, and what is doubted is left out, with
+// reasons; a second run does nothing.
+func TestLoopBeyondThePaper(t *testing.T) {
+	folder := t.TempDir()
+	dataset, root := filepath.Join(folder, "cohort"), filepath.Join(folder, "store")
+	tinyCohort(t, dataset, 3, 4, 1, 0)
+	log := &notes{}
+	o := tinyOptions(dataset, root, log)
+	o.Set = append(slices.Clone(o.Set), "pseudo_labels.more_rounds=1", "pseudo_labels.drop_part=0.5", "pseudo_labels.min_organs=0.2",
+		"pseudo_labels.weigh_voxels=true", "training.mirror=left-right")
+	first, err := Loop(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := first.Pseudo; p.Kept+p.Dropped != 4 || p.Kept == 0 || p.Organs == 0 || !strings.Contains(first.String(), "organs of those kept are left out") {
+		t.Errorf("%+v", p)
+	}
+	text, before := contents(t, root)
+	for _, key := range []string{
+		"models/student-1/fold_1/latest", "models/student/fold_1/latest", "pseudo/1/selection.json", "pseudo/2/selection.json",
+		"pseudo/2/unlabelled_0003.doubts.json", "pseudo/2/unlabelled_0003.certain.zarr/zarr.json", "ledger/doubts-2/unlabelled_0000.json",
+	} {
+		if text[key] == "" {
+			t.Errorf("no %s", key)
+		}
+	}
+	if csv := text["report/pseudo_labels.csv"]; strings.Count(csv, "\n") < 5 || !strings.Contains(csv, "in which it is doubted most") {
+		t.Errorf("report\n%s", csv)
+	}
+	log.take()
+	second, err := Loop(t.Context(), o)
+	if diff := cmp.Diff(first, second, cmp.AllowUnexported(Scores{})); err != nil || diff != "" {
+		t.Errorf("error %v; the second run reports something else (-first +second)\n%s", err, diff)
+	}
+	if lines := lacks(log.take(), "nothing to do"); len(lines) > 0 {
+		t.Errorf("the second run says %q", lines)
+	}
+	_, after := contents(t, root)
+	for key := range before {
+		if strings.HasPrefix(key, "models/") && before[key] != after[key] {
+			t.Errorf("%s was written again", key)
+		}
+	}
+}

@@ -9,13 +9,17 @@ import (
 	"noisystudent/io/store"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
+	"noisystudent/transforms/plan"
 	"noisystudent/transforms/predict"
 	"noisystudent/transforms/pseudo"
 	"noisystudent/transforms/shard"
 )
 
-// round of pseudo-labels: the first teachers' are round 1.
-const round = 1
+// ballot is a round of pseudo-labels: the first teachers' are round 1.
+type ballot struct {
+	round int
+	outcome
+}
 
 // Pseudolabelled is what pseudo-labelling reports.
 type Pseudolabelled struct {
@@ -27,7 +31,7 @@ type Pseudolabelled struct {
 // String says what was done.
 func (p Pseudolabelled) String() string {
 	there := p.Kept + p.Dropped
-	return fmt.Sprintf("%d pseudo-labels kept, %d dropped%s", p.Kept, p.Dropped, made(there, p.New))
+	return p.PseudoCounts.String() + made(there, p.New)
 }
 
 // Pseudolabel labels the unlabelled cases with the teachers' ensemble, after training them where that is missing.
@@ -69,11 +73,46 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := r.pseudolabel(ctx, usable, list, models)
+	for {
+		if err := r.vote(ctx, usable, list, models); err != nil {
+			return nil, err
+		}
+		if r.voted.round > r.plan.Pseudo.MoreRounds {
+			return r.selectLabels(ctx)
+		}
+		if models, err = r.students(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// vote has models label the pool, in the round after the last.
+func (r *run) vote(ctx context.Context, pool []cases.Case, list []pseudo.Prepared, models []model) error {
+	b := ballot{round: r.voted.round + 1}
+	var err error
+	if b.outcome, err = r.pseudolabel(ctx, b.round, pool, list, models); err == nil {
+		r.voted = b
+	}
+	return err
+}
+
+// students trains those of a round that is not the last, who become teachers.
+func (r *run) students(ctx context.Context) ([]model, error) {
+	pool, err := r.selectLabels(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return r.selectLabels(ctx, o)
+	r.pool = nil // of a round that is not the last
+	role := fit.Role(fmt.Sprintf("%s-%d", fit.Student, r.voted.round))
+	_, err = r.train(ctx, role, nil, func(fold int) fit.Job {
+		j := r.studentJob(pool)(fold)
+		j.Role = role
+		return j
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.modelsOf(ctx, role, r.folds(role))
 }
 
 // noPoolError says why there is nothing for a student to learn from beside the labelled
@@ -87,7 +126,7 @@ func noPool(format string, a ...any) error {
 }
 
 // allDropped is the error of a selection that kept nothing.
-func allDropped(st *store.Store, n int) error {
+func allDropped(st *store.Store, round, n int) error {
 	return noPool("all %d pseudo-labels were dropped, see %s; select less strictly, or train the teachers longer; `noisystudent train --role control` trains on the labelled cases alone", n, st.Address(fmt.Sprintf("pseudo/%d/selection.json", round)))
 }
 
@@ -103,11 +142,12 @@ func (r *run) preparedOf(pool []cases.Case) (kept []cases.Case, list []pseudo.Pr
 }
 
 // pseudolabel labels prepared cases.
-func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.Prepared, models []model) (outcome, error) {
+func (r *run) pseudolabel(ctx context.Context, round int, pool []cases.Case, list []pseudo.Prepared, models []model) (outcome, error) {
 	config, err := r.config(ctx, models, len(list))
 	if err != nil {
 		return outcome{}, err
 	}
+	config.Doubts = r.doubts || r.plan.Pseudo.ByOrgan() || r.plan.Pseudo.ByVoxel()
 	c := pseudo.Config{Config: config, Round: round}
 	return r.over(ctx, caseWork{
 		name: "pseudolabel", ledger: pseudo.Stage(round), model: c.Digest(), network: true, list: pool,
@@ -117,31 +157,71 @@ func (r *run) pseudolabel(ctx context.Context, pool []cases.Case, list []pseudo.
 	})
 }
 
-// selectLabels applies the selection and gives the student's cases.
-func (r *run) selectLabels(ctx context.Context, o outcome) ([]fit.Ref, error) {
-	var notes []pseudo.Note
-	for _, c := range o.good {
-		n, err := pseudo.ReadNote(ctx, r.store, round, c.ID)
-		if err != nil {
-			return nil, err
-		}
-		notes = append(notes, n)
-	}
-	s := pseudo.Select(notes, pseudo.Rule{})
-	if err := pseudo.WriteSelection(ctx, r.store, round, s); err != nil {
+// selectLabels applies the plan's selection and gives the student's cases.
+func (r *run) selectLabels(ctx context.Context) ([]fit.Ref, error) {
+	pool, s, err := r.selected(ctx, r.voted, r.plan.Pseudo)
+	if err != nil {
 		return nil, err
 	}
-	r.pseudo = Pseudolabelled{PseudoCounts: PseudoCounts{Kept: len(s.Kept), Dropped: len(s.Dropped)}, New: len(o.fresh)}
-	for _, id := range s.Kept {
-		r.pool = append(r.pool, fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(round, id), Digest: o.rows[id].Key()})
+	if err := pseudo.WriteSelection(ctx, r.store, r.voted.round, s); err != nil {
+		return nil, err
 	}
+	if r.plan.Pseudo != (plan.Pseudo{}) {
+		if err := r.store.Write(ctx, selectionReport, s.CSV(r.plan.Labels)); err != nil {
+			return nil, err
+		}
+	}
+	r.pool = pool
+	r.pseudo = Pseudolabelled{PseudoCounts: countsOf(s), New: len(r.voted.fresh)}
 	if len(r.pool) == 0 {
 		if len(s.Dropped) > 0 {
-			return nil, allDropped(r.store, len(s.Dropped))
+			return nil, allDropped(r.store, r.voted.round, len(s.Dropped))
 		}
-		return nil, noPool("none of the unlabelled scans could be labelled; see the rejected cases in %s", r.store.Address("ledger/"+pseudo.Stage(round)))
+		return nil, noPool("none of the unlabelled scans could be labelled; see the rejected cases in %s", r.store.Address("ledger/"+pseudo.Stage(r.voted.round)))
 	}
 	return r.pool, nil
+}
+
+// selectionReport lists what was kept and left out, and why, where the plan chooses.
+const selectionReport = "report/pseudo_labels.csv"
+
+// selected is what a rule leaves of the pseudo-labels of a round.
+func (r *run) selected(ctx context.Context, of ballot, rule plan.Pseudo) (pool []fit.Ref, s pseudo.Selection, err error) {
+	var notes []pseudo.Note
+	var doubts []pseudo.Doubts
+	for _, c := range of.good {
+		n, err := pseudo.ReadNote(ctx, r.store, of.round, c.ID)
+		if err != nil {
+			return nil, s, err
+		}
+		notes = append(notes, n)
+		if !rule.ByOrgan() {
+			continue
+		}
+		d, err := pseudo.ReadDoubts(ctx, r.store, of.round, c.ID)
+		if err != nil {
+			return nil, s, err
+		}
+		doubts = append(doubts, d)
+	}
+	s = pseudo.Select(notes, doubts, pseudo.Rule(rule))
+	for _, id := range s.Kept {
+		ref := fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(of.round, id), Digest: of.rows[id].Key(), Ignored: s.LeftOut(id)}
+		if rule.ByVoxel() {
+			ref.Certain = pseudo.CertainPrefix(of.round, id)
+		}
+		pool = append(pool, ref)
+	}
+	return pool, s, nil
+}
+
+// countsOf sums a selection up.
+func countsOf(s pseudo.Selection) PseudoCounts {
+	n := PseudoCounts{Kept: len(s.Kept), Dropped: len(s.Dropped)}
+	for _, id := range s.Kept {
+		n.Organs += len(s.LeftOut(id))
+	}
+	return n
 }
 
 func pseudolabelGraph(c pseudo.Config, shards []shard.Shard) *beam.Pipeline {

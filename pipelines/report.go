@@ -44,6 +44,15 @@ func newReport() Report {
 type PseudoCounts struct {
 	Kept    int `json:"kept"`
 	Dropped int `json:"dropped"`
+	Organs  int `json:"organs_left_out,omitempty"` // of those kept
+}
+
+func (p PseudoCounts) String() string {
+	text := fmt.Sprintf("%d pseudo-labels kept, %d dropped", p.Kept, p.Dropped)
+	if p.Organs > 0 {
+		text += fmt.Sprintf("; %d organs of those kept are left out", p.Organs)
+	}
+	return text
 }
 
 // Scores is one model's row of the table.
@@ -106,7 +115,7 @@ func (r Report) String() string {
 	} else {
 		b.WriteString("no test cases with labels: nothing was scored\n")
 	}
-	fmt.Fprintf(&b, "%d pseudo-labels kept, %d dropped", r.Pseudo.Kept, r.Pseudo.Dropped)
+	b.WriteString(r.Pseudo.String())
 	if len(r.Absent) > 0 {
 		fmt.Fprintf(&b, "\nin no test case, and in no mean: %s", strings.Join(r.Absent, ", "))
 	}

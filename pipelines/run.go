@@ -46,6 +46,8 @@ type run struct {
 	heap      *shard.Heap             // of the work that is on the runner, or nil
 	pool      []fit.Ref               // pseudo-labelled cases a student may learn from
 	pseudo    Pseudolabelled
+	voted     ballot // of pseudo-labelling, the last round
+	doubts    bool   // are asked for, whatever the plan says
 }
 
 // preparedCase is where a case was stored by preprocessing.

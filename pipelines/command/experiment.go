@@ -41,7 +41,8 @@ and its 95 % interval.
 
 Steps are counted from the budget before the start and kept in schedule.json; the same
 command goes on where it was stopped. Rows may be added later with --rows: core is the
-default, mix is 1:0, 1:1 and 1:7.
+default, mix is 1:0, 1:1 and 1:7, beyond is what goes beyond the paper, each beside the
+student of as many steps.
 
 The cohort is synthetic: what a model scores on it says nothing about patients.`,
 		Example: `  noisystudent experiment paper-tables --budget 30m --out tables

@@ -135,12 +135,6 @@ func TestNoise(t *testing.T) {
 
 var flare = []cases.Label{{ID: 1, Name: "liver"}, {ID: 2, Name: "right_kidney"}, {ID: 3, Name: "spleen"}, {ID: 7, Name: "Right adrenal gland"}, {ID: 8, Name: "left adrenal gland"}, {ID: 13, Name: "left_kidney"}}
 
-func TestPairs(t *testing.T) {
-	if d := cmp.Diff([][2]uint8{{2, 13}, {7, 8}}, Pairs(flare)); d != "" {
-		t.Error(d)
-	}
-}
-
 func TestWithMirror(t *testing.T) {
 	table, _ := Lookup("teacher")
 	for _, c := range []struct {
@@ -151,6 +145,8 @@ func TestWithMirror(t *testing.T) {
 		{mode: "plain", orientation: "stored", want: allAxes},
 		{mode: "laterality", orientation: "ras", want: Mirror{Axes: allAxes.Axes, Pairs: [][2]uint8{{2, 13}, {7, 8}}}},
 		{mode: "laterality", orientation: "stored", wrong: true},
+		{mode: "left-right", orientation: "ras", want: Mirror{Axes: [3]bool{false, false, true}, Pairs: [][2]uint8{{2, 13}, {7, 8}}}},
+		{mode: "left-right", orientation: "stored", wrong: true},
 		{mode: "none", orientation: "ras"},
 		{mode: "sideways", orientation: "ras", wrong: true},
 	} {

@@ -3,7 +3,6 @@ package augment
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"noisystudent/transforms/cases"
 )
@@ -105,42 +104,35 @@ func Lookup(name string) (Table, error) {
 }
 
 // WithMirror returns the table with another mirroring: "plain" flips every axis,
-// "laterality" also exchanges the labels of paired organs when x is flipped, "none"
-// flips nothing. A table without mirroring keeps none. Laterality needs the
-// orientation "ras", where x runs from the patient's left to the right.
+// "laterality" also exchanges the labels of paired organs when x is flipped,
+// "left-right" does that and flips x alone, "none" flips nothing. A table without
+// mirroring keeps none. Knowing left from right needs the orientation "ras", where x
+// runs from the patient's left to the right, and both labels of each pair.
 func (t Table) WithMirror(mode, orientation string, labels []cases.Label) (Table, error) {
 	switch {
 	case mode == "none":
 		t.Mirror = Mirror{}
 	case mode == "plain":
 		t.Mirror.Pairs = nil
-	case mode == "laterality" && orientation != "ras":
-		return Table{}, fmt.Errorf("augment: laterality-aware mirroring needs plan orientation ras, not %q", orientation)
-	case mode == "laterality":
-		if t.Mirror.Axes[2] {
-			t.Mirror.Pairs = Pairs(labels)
-		}
+	case mode != "laterality" && mode != "left-right":
+		return Table{}, fmt.Errorf("augment: no mirroring %q; choose plain, laterality, left-right or none", mode)
+	case orientation != "ras":
+		return Table{}, fmt.Errorf("augment: %s mirroring needs plan orientation ras, not %q", mode, orientation)
 	default:
-		return Table{}, fmt.Errorf("augment: no mirroring %q; choose plain, laterality or none", mode)
+		if mode == "left-right" {
+			t.Mirror.Axes[0], t.Mirror.Axes[1] = false, false
+		}
+		t.Mirror.Pairs = nil
+		if t.Mirror.Axes[2] {
+			t.Mirror.Pairs = pairs(labels)
+		}
 	}
 	return t, nil
 }
 
-// Pairs finds the labels of paired organs by name: two names that differ only in
-// "right" and "left", such as right_kidney and left_kidney.
-func Pairs(labels []cases.Label) [][2]uint8 {
-	var pairs [][2]uint8
-	for _, r := range labels {
-		name := strings.ToLower(r.Name)
-		if !strings.Contains(name, "right") {
-			continue
-		}
-		want := strings.Replace(name, "right", "left", 1)
-		for _, l := range labels {
-			if strings.ToLower(l.Name) == want {
-				pairs = append(pairs, [2]uint8{uint8(r.ID), uint8(l.ID)})
-			}
-		}
+func pairs(labels []cases.Label) (out [][2]uint8) {
+	for _, p := range cases.Pairs(labels) {
+		out = append(out, [2]uint8{uint8(p[0]), uint8(p[1])})
 	}
-	return pairs
+	return out
 }

@@ -25,6 +25,10 @@ type Ref struct {
 	Prepared string `json:"prepared"` // store key of its preprocessed group
 	Labels   string `json:"labels"`   // store key of a pseudo-label group, or empty: its own labels
 	Digest   string `json:"digest"`   // of what the two hold
+	// Certain is the store key of the probability of each pseudo-label, or empty.
+	Certain string `json:"certain,omitempty"`
+	// Ignored are labels whose voxels do not count.
+	Ignored []uint8 `json:"ignored,omitempty"`
 }
 
 // Job is one model to train: the element of the training transform.
@@ -56,6 +60,9 @@ func (j Job) Sealed() Job {
 		out := make([]string, len(refs))
 		for i, r := range refs {
 			out[i] = r.Case + " " + r.Digest
+			if len(r.Ignored) > 0 {
+				out[i] += fmt.Sprint(" without ", r.Ignored)
+			}
 		}
 		return out
 	}
@@ -73,10 +80,25 @@ func (j Job) decisions() plan.Plan {
 	t.Folds, t.TeacherEpochs, t.StudentEpochs, t.FinetuneEpochs = 0, 0, 0, 0
 	t.LearningRate, t.FinetuneRate, t.TeacherAugment, t.StudentAugment = 0, 0, "", ""
 	t.StudentAllLabels = false
+	p.Pseudo = plan.Pseudo{MinVoxelConfidence: p.Pseudo.MinVoxelConfidence, WeighVoxels: p.Pseudo.WeighVoxels} // the cases say what came of the rest
 	if len(j.Pseudo) == 0 {
-		t.LabelledPart = 0
+		t.LabelledPart, p.Pseudo = 0, plan.Pseudo{}
 	}
 	return p
+}
+
+// ignore is the label that does not count, -1 for none: the data set's, or the next one
+// where pseudo-labels are doubted.
+func (j Job) ignore() int {
+	if j.Plan.Pseudo.ByVoxel() && len(j.Pseudo) > 0 {
+		return j.Plan.Classes()
+	}
+	for _, r := range j.Pseudo {
+		if len(r.Ignored) > 0 {
+			return j.Plan.Classes()
+		}
+	}
+	return j.Plan.Ignore
 }
 
 // Name is how people call the job: "teacher fold 2".

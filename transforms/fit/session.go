@@ -106,7 +106,7 @@ func trainConfig(j Job) (engine.TrainConfig, error) {
 	p, t := j.Plan, j.Plan.Training
 	c := engine.TrainConfig{
 		Spec: p.Network, Patch: p.PatchSize, Batch: p.BatchSize,
-		BatchDice: p.BatchDice, Ignore: p.Ignore, ClipNorm: float32(t.ClipNorm),
+		BatchDice: p.BatchDice, Ignore: j.ignore(), ClipNorm: float32(t.ClipNorm),
 	}
 	var err error
 	if c.Precision, err = plan.ParsePrecision(t.Precision); err != nil {
@@ -147,6 +147,7 @@ func (s *session) sampler() patch.Sampler {
 		Patch: p.PatchSize, BatchSize: p.BatchSize, StepsPerEpoch: t.StepsPerEpoch,
 		Labelled: len(s.job.Labelled), Pseudo: len(s.job.Pseudo),
 		LabelledPart: t.LabelledPart, ForegroundPart: t.ForegroundPart, Ignore: p.Ignore >= 0,
+		Doubt: patch.Doubt{Least: p.Pseudo.MinVoxelConfidence, Weigh: p.Pseudo.WeighVoxels, Ignored: uint8(p.Classes())},
 	}
 }
 

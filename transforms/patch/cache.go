@@ -61,16 +61,28 @@ func (c *Cache) load(ctx context.Context, slot Slot) (Case, error) {
 	}
 	shape := stored.Shape()
 	n := int64(shape[0]) * int64(shape[1]) * int64(shape[2])
-	if !c.take(5 * n) {
+	bytes, doubted := 5*n, false
+	if _, doubted = stored.(Doubted); doubted {
+		bytes += n
+	}
+	if !c.take(bytes) {
 		return stored, nil
 	}
 	m := &memoryCase{Case: stored, shape: shape, image: make([]float32, n), labels: make([]uint8, n)}
 	if err = stored.ReadImage(ctx, [3]int{}, shape, m.image); err == nil {
 		err = stored.ReadLabels(ctx, [3]int{}, shape, m.labels)
 	}
+	var certain []uint8
+	if doubted && err == nil {
+		certain = make([]uint8, n)
+		err = stored.(Doubted).ReadCertain(ctx, [3]int{}, shape, certain)
+	}
 	if err != nil {
-		c.take(-5 * n)
+		c.take(-bytes)
 		return nil, err
+	}
+	if doubted {
+		return &doubtedCase{m, certain}, nil
 	}
 	return m, nil
 }
@@ -100,6 +112,17 @@ func (m *memoryCase) ReadImage(_ context.Context, lo, hi [3]int, dst []float32) 
 
 func (m *memoryCase) ReadLabels(_ context.Context, lo, hi [3]int, dst []uint8) error {
 	copyBox(dst, m.labels, m.shape, lo, hi)
+	return nil
+}
+
+// doubtedCase answers how probable labels are, too.
+type doubtedCase struct {
+	*memoryCase
+	certain []uint8
+}
+
+func (m *doubtedCase) ReadCertain(_ context.Context, lo, hi [3]int, dst []uint8) error {
+	copyBox(dst, m.certain, m.shape, lo, hi)
 	return nil
 }
 

@@ -113,7 +113,7 @@ func (l *Loader) plan(from, to int64) {
 }
 
 func (l *Loader) work() {
-	var scratch augment.Scratch
+	var scratch scratch
 	for t := range l.tasks {
 		err := l.ctx.Err()
 		if err == nil {
@@ -125,7 +125,7 @@ func (l *Loader) work() {
 }
 
 // fill makes the patch of one slot.
-func (l *Loader) fill(scratch *augment.Scratch, t task) error {
+func (l *Loader) fill(scratch *scratch, t task) error {
 	slot := t.batch.Slots[t.slot]
 	c, err := l.open(l.ctx, slot)
 	if err != nil {
@@ -141,7 +141,14 @@ func (l *Loader) fill(scratch *augment.Scratch, t task) error {
 		Image:  t.batch.Images[t.slot*n : (t.slot+1)*n],
 		Labels: t.batch.Labels[t.slot*n : (t.slot+1)*n],
 	}
-	return scratch.Apply(l.ctx, l.sampler.Params(slot, l.table), c, corner, dst)
+	p := l.sampler.Params(slot, l.table)
+	if err := scratch.apply.Apply(l.ctx, p, c, corner, dst); err != nil {
+		return err
+	}
+	if d, doubted := c.(Doubted); doubted && l.sampler.Doubt.on() {
+		return l.sampler.Doubt.hide(l.ctx, scratch, p, d, corner, slot.stream, dst)
+	}
+	return nil
 }
 
 // Next returns the next batch, or io.EOF after the last. The batch is valid until

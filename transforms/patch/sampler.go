@@ -34,6 +34,7 @@ type Sampler struct {
 	LabelledPart   float64 // of the slots of mixed batches
 	ForegroundPart float64 // of the slots of a batch, 0.33
 	Ignore         bool    // the dataset has an ignore label
+	Doubt          Doubt   // of pseudo-labels
 }
 
 // Check reports settings that cannot be sampled from.

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"noisystudent/transforms/cases"
 )
 
 // maxPatchVoxels bounds a patch; nnU-Net's start is 256^3.
@@ -19,7 +21,7 @@ func (p Plan) Check() error {
 }
 
 func (p Plan) check() error {
-	for _, check := range []func() error{p.checkHead, p.checkGrid, p.checkNetwork, p.checkTraining, p.checkInference} {
+	for _, check := range []func() error{p.checkHead, p.checkGrid, p.checkNetwork, p.checkTraining, p.checkInference, p.checkPseudo} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -103,8 +105,13 @@ func (p Plan) checkTraining() error {
 	if n := len(t.ClassWeights); n != 0 && n != p.Classes() {
 		return fmt.Errorf("training.class_weights: %d values, want none or %d, background first", n, p.Classes())
 	}
-	if t.Mirror == "laterality" && p.Orientation != "ras" {
-		return fmt.Errorf("training.mirror laterality: it must know left from right, which needs orientation ras")
+	if t.Mirror == "laterality" || t.Mirror == "left-right" {
+		if p.Orientation != "ras" {
+			return fmt.Errorf("training.mirror %s: it must know left from right, which needs orientation ras", t.Mirror)
+		}
+		if names := cases.OneSided(p.Labels); names != nil {
+			return fmt.Errorf("training.mirror %s: there is no label of the other side of %s; flipped, it would be taught as its twin", t.Mirror, strings.Join(names, ", "))
+		}
 	}
 	return firstOf(
 		within("training.folds", float64(t.Folds), 2, 100),
@@ -124,7 +131,7 @@ func (p Plan) checkTraining() error {
 		within("training.student_labelled_part", t.LabelledPart, 0, 1),
 		oneOf("training.teacher_augment", t.TeacherAugment, "teacher", "student", "nnunet", "none"),
 		oneOf("training.student_augment", t.StudentAugment, "teacher", "student", "nnunet", "none"),
-		oneOf("training.mirror", t.Mirror, "plain", "laterality", "none"),
+		oneOf("training.mirror", t.Mirror, "plain", "laterality", "left-right", "none"),
 		oneOf("training.precision", t.Precision, Precisions()...),
 	)
 }
@@ -153,6 +160,21 @@ func (p Plan) checkInference() error {
 		oneOf("inference.blend", i.Blend, "logits", "softmax"),
 		oneOf("inference.export", i.Export, "labels", "probabilities"),
 		oneOf("inference.precision", i.Precision, Precisions()...),
+	)
+}
+
+func (p Plan) checkPseudo() error {
+	s := p.Pseudo
+	if s.MinOrgans > 0 && !s.ByOrgan() {
+		return fmt.Errorf("pseudo_labels.min_organs %v: no organ is left out; set pseudo_labels.drop_part or pseudo_labels.max_doubt too", s.MinOrgans)
+	}
+	return firstOf(
+		within("pseudo_labels.min_confidence", s.MinConfidence, 0, 1),
+		within("pseudo_labels.drop_part", s.DropPart, 0, 0.95),
+		within("pseudo_labels.max_doubt", s.MaxDoubt, 0, 1),
+		within("pseudo_labels.min_organs", s.MinOrgans, 0, 1),
+		within("pseudo_labels.min_voxel_confidence", s.MinVoxelConfidence, 0, 1),
+		within("pseudo_labels.more_rounds", float64(s.MoreRounds), 0, 10),
 	)
 }
 

@@ -33,6 +33,7 @@ type Plan struct {
 	Network     unet.Spec     `json:"architecture"`
 	Training    Training      `json:"training"`
 	Inference   Inference     `json:"inference"`
+	Pseudo      Pseudo        `json:"pseudo_labels,omitzero,omitempty"`
 	Seed        uint64        `json:"seed"`
 	// Reasons says why a field has its value: field name -> sentence.
 	Reasons map[string]string `json:"reasons,omitempty"`
@@ -66,12 +67,38 @@ type Training struct {
 	LabelledPart     float64   `json:"student_labelled_part"`   // of a student batch, the paper: 0.25
 	TeacherAugment   string    `json:"teacher_augment"`         // teacher, student, nnunet or none
 	StudentAugment   string    `json:"student_augment"`
-	Mirror           string    `json:"mirror"`              // plain, laterality or none
+	Mirror           string    `json:"mirror"`              // plain, laterality, left-right or none
 	Precision        string    `json:"precision,omitempty"` // fp32, bf16, fp16 or exact
 	StudentAllLabels bool      `json:"student_all_labels"`  // student and fine-tune see every labelled case, not the fold's training part
 	// TimeBudget is what the epochs were fitted to, such as 2h0m0s; it decides nothing more.
 	TimeBudget string `json:"time_budget,omitempty"`
 }
+
+// Pseudo says what a student learns from pseudo-labels. The zero value is the paper: from
+// all of them, every voxel alike. The doubt about an organ of a case is the mean of its
+// teachers' disagreement (1 - Agreement of predict.Doubt) and entropy, 0 to 1.
+type Pseudo struct {
+	// MinConfidence drops cases: mean probability of their foreground.
+	MinConfidence float64 `json:"min_confidence,omitempty"`
+	// DropPart leaves the most doubtful part of the pseudo-labels of each organ out: those
+	// voxels are ignored. MaxDoubt leaves out what is doubted more; 0: whatever the doubt.
+	DropPart float64 `json:"drop_part,omitempty"`
+	MaxDoubt float64 `json:"max_doubt,omitempty"`
+	// MinOrgans drops cases of whose organs less than this part is left.
+	MinOrgans float64 `json:"min_organs,omitempty"`
+	// MinVoxelConfidence ignores voxels whose label is less probable.
+	MinVoxelConfidence float64 `json:"min_voxel_confidence,omitempty"`
+	// WeighVoxels lets a voxel count as often as its label is probable.
+	WeighVoxels bool `json:"weigh_voxels,omitempty"`
+	// MoreRounds is how often the students of all folds become teachers and new ones begin.
+	MoreRounds int `json:"more_rounds,omitempty"`
+}
+
+// ByVoxel tells whether training needs the confidence of each voxel.
+func (p Pseudo) ByVoxel() bool { return p.MinVoxelConfidence > 0 || p.WeighVoxels }
+
+// ByOrgan tells whether organs are chosen.
+func (p Pseudo) ByOrgan() bool { return p.DropPart > 0 || p.MaxDoubt > 0 }
 
 // Inference is how a model is applied.
 type Inference struct {

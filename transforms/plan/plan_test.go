@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -141,10 +142,12 @@ func TestOverrideErrors(t *testing.T) {
 		"training.initial_lr=1 2":                     "more data after the end",
 		"orientation=stored":                          "take it again",
 		"training.precision=half":                     "want one of fp32, bf16, fp16, exact",
-		"training.mirror=left":                        "want one of plain, laterality, none",
+		"training.mirror=left":                        "want one of plain, laterality, left-right, none",
 		"inference.mirror=x,x":                        "names an axis twice",
 		"inference.keep_largest=a,nose":               "no label \"nose\"; the labels are a, b, c, d",
 		"spacing=0,1,1":                               "spacing 0",
+		"pseudo_labels.drop_part=1":                   "want 0 to 0.95",
+		"pseudo_labels.min_organs=0.5":                "set pseudo_labels.drop_part",
 		"architecture.features_per_stage=8..4":        "want two numbers",
 		"architecture.n_conv_per_stage=1..,2..":       "want 4",
 		"architecture.n_conv_per_stage=1..,2,2,2,2,2": "want 4 items",
@@ -167,6 +170,26 @@ func TestOverrideErrors(t *testing.T) {
 		if _, err := Overrides([]string{set}); err == nil {
 			t.Errorf("setting %q was accepted", set)
 		}
+	}
+}
+
+// TestLaterality: flips that know left from right need both labels of a pair, and RAS.
+func TestLaterality(t *testing.T) {
+	f := small()
+	f.Orientation = "ras"
+	d := dataset(5)
+	d.Labels[0].Name, d.Labels[1].Name = "right_kidney", "left_kidney"
+	o := Options{Preset: Demo, Overrides: map[string]string{"training.mirror": "left-right"}}
+	if _, err := Make(f, d, o); err != nil {
+		t.Error(err)
+	}
+	d.Labels[1].Name = "left_lung"
+	if _, err := Make(f, d, o); err == nil || !strings.Contains(err.Error(), "no label of the other side of right_kidney, left_lung") {
+		t.Errorf("one-sided labels: %v", err)
+	}
+	f.Orientation = "stored"
+	if _, err := Make(f, d, o); err == nil || !strings.Contains(err.Error(), "needs orientation ras") {
+		t.Errorf("stored: %v", err)
 	}
 }
 
@@ -328,6 +351,7 @@ func TestDigests(t *testing.T) {
 		{func(p *Plan) { p.Training.Precision = BF16 }, true, true, false},
 		{func(p *Plan) { p.Training.LearningRate *= 2 }, true, true, false},
 		{func(p *Plan) { p.Seed++ }, true, true, false},
+		{func(p *Plan) { p.Pseudo.DropPart = 0.3 }, true, true, false},
 		{func(p *Plan) { p.PatchSize[0] *= 2 }, true, true, false},
 		{func(p *Plan) { p.Spacing[0] *= 2 }, true, true, true},
 		{func(p *Plan) { p.Intensity.Mean++ }, true, true, true},
@@ -343,6 +367,23 @@ func TestDigests(t *testing.T) {
 	}
 	if p.PreprocessDigest(1) == p.PreprocessDigest(2) {
 		t.Error("the version is not in the preprocessing digest")
+	}
+}
+
+// TestPaperIsNotInDigests: what is off leaves no trace, so that models of older plans stay.
+func TestPaperIsNotInDigests(t *testing.T) {
+	p := made(t, Options{Preset: Demo})
+	data, err := Encode(p)
+	if err != nil || bytes.Contains(data, []byte(`"pseudo_labels": {`)) {
+		t.Errorf("error %v; the plan of the paper says %s", err, data)
+	}
+	p.Pseudo.WeighVoxels = true
+	if data, err = Encode(p); err != nil || !bytes.Contains(data, []byte(`"pseudo_labels": {`)) {
+		t.Errorf("error %v; the plan says %s", err, data)
+	}
+	again, err := Decode(data)
+	if err != nil || again.Pseudo != p.Pseudo {
+		t.Errorf("error %v, read %+v", err, again.Pseudo)
 	}
 }
 

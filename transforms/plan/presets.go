@@ -48,6 +48,13 @@ var common = []setting{
 	{"inference.mirror", "none", "the paper: no test-time augmentation"},
 	{"inference.precision", FP32, "float32; transformed products within 1e-4 of the definition are allowed"},
 	{"inference.tiles", AllTiles, "the paper: the whole scan is computed"},
+	{"pseudo_labels.min_confidence", "0", "the paper: every pseudo-labelled case is learnt from"},
+	{"pseudo_labels.drop_part", "0", "the paper: every organ of it"},
+	{"pseudo_labels.max_doubt", "0", "the paper: every organ of it"},
+	{"pseudo_labels.min_organs", "0", "the paper: every case"},
+	{"pseudo_labels.min_voxel_confidence", "0", "the paper: every voxel"},
+	{"pseudo_labels.weigh_voxels", "false", "the paper: all voxels weigh the same"},
+	{"pseudo_labels.more_rounds", "0", "the paper: students do not become teachers"},
 	{"inference.region_scale", fmt.Sprint(regionScale), "organs are looked for in voxels so many times as long, where inference.tiles asks for their region"},
 	{"inference.region_margin_mm", fmt.Sprint(regionMarginMM), "what is computed around them too"},
 }

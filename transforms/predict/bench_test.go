@@ -34,7 +34,7 @@ func BenchmarkBlend(b *testing.B) {
 		b.Run(fmt.Sprintf("20 planes of %d models", models), func(b *testing.B) {
 			for b.Loop() {
 				for z := range 20 {
-					r.finish(z, 0, paper.Patch[2], 0, scores, labels)
+					r.finish(z, 0, paper.Patch[2], 0, Finished{Scores: scores, Labels: labels})
 				}
 			}
 		})

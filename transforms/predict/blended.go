@@ -29,11 +29,11 @@ type blended struct {
 
 // onDevice blends in the device's memory where it can and has room, else it returns nil: the
 // host's memory for it is admitted with each case, so that a card that is too small costs
-// time and not the case. Probabilities of flips would have to be those of their mean: they
-// are left to the host.
+// time and not the case. Probabilities of flips would have to be those of their mean, and a model's own labels are not
+// known there: they are left to the host.
 func onDevice(ctx context.Context, n Network, models int, s Settings, size [3]int) *blended {
 	blender, ok := n.(Blender)
-	if !ok || s.Softmax && s.Mirror != [3]bool{} {
+	if !ok || s.Votes || s.Softmax && s.Mirror != [3]bool{} {
 		return nil
 	}
 	d, err := blender.Blend(device.Blend{Models: models, Size: [2]int{size[1], size[2]}, Weights: patch.Gaussian(s.Patch), Softmax: s.Softmax, Scores: s.Scores})

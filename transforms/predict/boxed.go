@@ -14,12 +14,12 @@ const certain = 20
 func segmentBox(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings, out Rows) error {
 	box := s.Box
 	s.Box = volume.Box{}
-	m := mount{shape: shape, box: box, score: 1}
+	m := mount{Settings: s, models: len(models), shape: shape, box: box, score: 1}
 	if len(models) == 1 && !s.Softmax {
 		m.score = certain
 	}
 	around := func(from, to int) error {
-		m.empty(s.Classes, shape[1])
+		m.empty(shape[1])
 		for z := from; z < to; z++ {
 			if err := out(z, 0, m.rows); err != nil {
 				return err
@@ -31,7 +31,7 @@ func segmentBox(ctx context.Context, image []float32, shape [3]int, network Netw
 		return err
 	}
 	err := Segment(ctx, volume.Crop(image, shape, box), box.Shape(), network, models, s, func(z, y int, f Finished) error {
-		y, whole := m.mounted(y, s.Classes, f)
+		y, whole := m.mounted(y, f)
 		return out(box.Lo[0]+z, y, whole)
 	})
 	if err != nil {
@@ -42,17 +42,19 @@ func segmentBox(ctx context.Context, image []float32, shape [3]int, network Netw
 
 // mount surrounds rows of a box with background.
 type mount struct {
-	shape [3]int
-	box   volume.Box
-	score float32 // of the background around it
-	at    int     // where the rows of the box begin that rows was made for
-	rows  Finished
+	Settings
+	models int
+	shape  [3]int
+	box    volume.Box
+	score  float32 // of the background around it
+	at     int     // where the rows of the box begin that rows was made for
+	rows   Finished
 }
 
 // empty makes n rows that are background everywhere.
-func (m *mount) empty(classes, n int) {
+func (m *mount) empty(n int) {
 	area := n * m.shape[2]
-	m.rows = Finished{Labels: make([]uint8, area), Scores: make([]float32, classes*area)}
+	m.rows = newFinished(m.Settings, m.models, area)
 	for i := range area {
 		m.rows.Scores[i] = m.score
 	}
@@ -61,7 +63,7 @@ func (m *mount) empty(classes, n int) {
 
 // mounted gives rows of a plane of the box, which begin at y, their surroundings: the first
 // and the last of a plane also what is above and below the box. It returns where they begin.
-func (m *mount) mounted(y, classes int, f Finished) (int, Finished) {
+func (m *mount) mounted(y int, f Finished) (int, Finished) {
 	wide := m.box.Hi[2] - m.box.Lo[2]
 	lo, n := m.box.Lo[1]+y, len(f.Labels)/wide
 	hi, above := lo+n, 0
@@ -72,7 +74,7 @@ func (m *mount) mounted(y, classes int, f Finished) (int, Finished) {
 		hi = m.shape[1]
 	}
 	if m.at != y {
-		m.empty(classes, hi-lo)
+		m.empty(hi - lo)
 		m.at = y
 	}
 	b := volume.Box{Lo: [3]int{0, above, m.box.Lo[2]}, Hi: [3]int{1, above + n, m.box.Hi[2]}}
@@ -82,6 +84,10 @@ func (m *mount) mounted(y, classes int, f Finished) (int, Finished) {
 		onto(m, m.rows.Scores, f.Scores, b)
 		whole.Scores = m.rows.Scores
 	}
+	for i, votes := range f.Votes {
+		onto(m, m.rows.Votes[i], votes, b)
+	}
+	whole.Votes = m.rows.Votes
 	if f.Probability != nil {
 		if m.rows.Probability == nil {
 			m.rows.Probability = make([]float32, len(m.rows.Labels))

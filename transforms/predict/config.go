@@ -25,6 +25,9 @@ type Config struct {
 	// Output, where it is not empty, is a folder or gs:// prefix that gets a copy.
 	Output  string  `json:"output"`
 	Options Options `json:"options"`
+	// Doubts has Labels tell where the models doubt (Result.Doubt). Labels stay the same;
+	// the host blends, so that on a card sums may differ in their last bits.
+	Doubts bool `json:"doubts,omitempty"`
 
 	digest string // of all that, where it is known
 }

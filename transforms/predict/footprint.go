@@ -71,7 +71,12 @@ func overlap(planes int, s Settings) int {
 // image, which is there as a whole, and its network.
 func (c Config) SegmentBytes(g volume.Geometry) int64 {
 	b := c.blending(g)
-	return capped(b.ring + 4*b.slab + 2*(b.shape[0]*b.shape[1]*b.shape[2]+float64(g.Voxels())))
+	voxels := b.shape[0] * b.shape[1] * b.shape[2]
+	labels := 2 * (voxels + float64(g.Voxels()))
+	if c.Doubts {
+		labels += voxels + float64(len(c.Models))*b.shape[1]*b.shape[2]
+	}
+	return capped(b.ring + 4*b.slab + labels)
 }
 
 // Footprint is the scan's whose header says a grid and a frame.

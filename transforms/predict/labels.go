@@ -4,6 +4,7 @@ import "context"
 
 // Result is the labels of a case on the network's grid.
 type Result struct {
+	Shape  [3]int
 	Labels []uint8 // (z, y, x)
 	// Confidence is the mean top probability over foreground voxels, 0 where there are none.
 	Confidence float64
@@ -12,6 +13,8 @@ type Result struct {
 	// Certainty is the mean top probability over the voxels of each class; 0 for background
 	// and where there are none.
 	Certainty []float64
+	// Doubt is where the models doubt, where Settings.Votes asks for it.
+	Doubt *Doubt
 	// Seconds is how long Config.Labels had a network for it.
 	Seconds float64
 }
@@ -20,17 +23,27 @@ type Result struct {
 // blended logits, or of the mean probabilities of an ensemble; ties go to the
 // lower class.
 func Labels(ctx context.Context, image []float32, shape [3]int, network Network, models []Model, s Settings) (*Result, error) {
-	r := &Result{Labels: make([]uint8, voxels(shape)), Voxels: make([]int64, s.Classes)}
+	r := &Result{Shape: shape, Labels: make([]uint8, voxels(shape)), Voxels: make([]int64, s.Classes)}
 	area := shape[1] * shape[2]
 	certain := newCertainty(shape, len(models), s)
-	s.Scores = false
+	s.Scores = s.Votes
+	var doubt *doubting
+	if s.Votes {
+		doubt = newDoubting(certain, len(r.Labels), len(models))
+	}
 	err := Segment(ctx, image, shape, network, models, s, func(z, y int, f Finished) error {
 		copy(r.Labels[z*area+y*shape[2]:], f.Labels)
 		certain.add(z, f)
+		if doubt != nil {
+			doubt.add(z, y, f)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	if doubt != nil {
+		r.Doubt = doubt.result()
 	}
 	copy(r.Voxels, certain.voxels)
 	if foreground := int64(len(r.Labels)) - r.Voxels[0]; foreground > 0 {

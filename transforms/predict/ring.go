@@ -106,25 +106,30 @@ type scratch struct {
 	all             []float32 // behind logits
 }
 
-// finish turns rows of a finished plane of all models into the scores (C, n, W) and labels
-// (n, W) of the unpadded image, whose width is w and which begins at before.
-func (r *ring) finish(z, y, w, before int, scores []float32, labels []uint8) {
-	n, finish := len(labels)/w, r.logits
+// finish turns rows of a finished plane of all models into the scores (C, n, W), labels and
+// votes (n, W) of the unpadded image, whose width is w and which begins at before.
+func (r *ring) finish(z, y, w, before int, f Finished) {
+	n, finish := len(f.Labels)/w, r.logits
 	if len(r.blend) > 1 && !r.Softmax {
 		finish = r.probabilities
 	}
 	parallel(n, func(worker, i int) {
 		s := r.worker(worker, w)
 		for c := range s.rows {
-			s.rows[c] = scores[(c*n+i)*w:][:w]
+			s.rows[c] = f.Scores[(c*n+i)*w:][:w]
 			clear(s.rows[c])
 		}
 		at := r.place(z, y+i)
 		for x, v := range r.blend[len(r.blend)-1].at[at][r.Classes*r.size[2]+before:][:w] {
 			s.scale[x] = 1 / v
 		}
+		for m, votes := range f.Votes {
+			clear(s.all)
+			r.addScaled(s.logits, r.blend[m].at[at][before:], s.scale)
+			argMax(s.logits, s.top, votes[i*w:][:w])
+		}
 		finish(at, before, s)
-		argMax(s.rows, s.top, labels[i*w:][:w])
+		argMax(s.rows, s.top, f.Labels[i*w:][:w])
 	})
 }
 

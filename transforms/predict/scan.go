@@ -168,6 +168,7 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, t
 // network that the process shares.
 func (c Config) Labels(ctx context.Context, st *store.Store, image []float32, shape [3]int) (r *Result, err error) {
 	seconds, err := c.inRegion(ctx, st, image, shape, func(n Network, models []Model, s Settings) (err error) {
+		s.Votes = c.Doubts
 		r, err = Labels(ctx, image, shape, n, models, s)
 		return err
 	})

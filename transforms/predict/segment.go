@@ -35,6 +35,7 @@ type Settings struct {
 	Mirror  [3]bool // axes (z, y, x) that are also predicted flipped, mean of logits
 	Softmax bool    // blend probabilities instead of logits (nnU-Net v1's order)
 	Scores  bool    // of all classes are wanted, not only labels
+	Votes   bool    // each model's own labels are wanted too; the host blends then
 	// Box is the part that Segment computes, background around it; zero: all.
 	Box volume.Box
 }
@@ -47,8 +48,30 @@ type Finished struct {
 	// Scores (C, n, W) are logits where there is one model and logits were blended, else
 	// mean probabilities. They may be nil where Settings.Scores is false.
 	Scores []float32
+	// Votes are each model's own labels, where Settings.Votes asks for them.
+	Votes [][]uint8
 	// Probability is that of the label; nil where it is to be taken from Scores.
 	Probability []float32
+}
+
+// newFinished makes room for voxels of all that the settings want.
+func newFinished(s Settings, models, voxels int) Finished {
+	f := Finished{Labels: make([]uint8, voxels), Scores: make([]float32, s.Classes*voxels)}
+	if s.Votes {
+		for range models {
+			f.Votes = append(f.Votes, make([]uint8, voxels))
+		}
+	}
+	return f
+}
+
+// first is the room of f for so many voxels.
+func (f Finished) first(voxels, classes int) Finished {
+	for m := range f.Votes {
+		f.Votes[m] = f.Votes[m][:voxels]
+	}
+	f.Labels, f.Scores = f.Labels[:voxels], f.Scores[:classes*voxels]
+	return f
 }
 
 // Rows receives the finished rows from y on of plane z, each row of a case once: planes
@@ -228,11 +251,11 @@ func (g *segmenter) hand(z, y, n int, shape, before [3]int, out Rows) error {
 		return out(z-before[0], 0, g.done)
 	}
 	if area := n * shape[2]; area > cap(g.done.Labels) {
-		g.done = Finished{Labels: make([]uint8, area), Scores: make([]float32, g.Classes*area)}
+		g.done = newFinished(g.Settings, len(g.models), area)
 	} else {
-		g.done.Labels, g.done.Scores = g.done.Labels[:area], g.done.Scores[:g.Classes*area]
+		g.done = g.done.first(area, g.Classes)
 	}
-	g.ring.finish(z, y, shape[2], before[2], g.done.Scores, g.done.Labels)
+	g.ring.finish(z, y, shape[2], before[2], g.done)
 	return out(z-before[0], y-before[1], g.done)
 }
 

@@ -6,8 +6,8 @@
 // round trip through the scan's grid. The NIfTI beside it is for people. With the
 // labels goes a row: confidence, voxels by class and the teachers' digests.
 //
-// Selection keeps every case, as Koehler, Isensee, Maier-Hein 2022 do, or those
-// whose confidence is high enough.
+// Selection keeps every case, as Koehler, Isensee, Maier-Hein 2022 do, or leaves out what
+// the teachers doubt: whole cases, organs of a case, voxels (see plan.Pseudo).
 package pseudo
 
 import (
@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"noisystudent/io/nifti"
 	"noisystudent/io/store"
@@ -59,20 +60,29 @@ func Prefix(round int, id string) string { return fmt.Sprintf("pseudo/%d/%s.zarr
 
 func noteKey(round int, id string) string { return fmt.Sprintf("pseudo/%d/%s.json", round, id) }
 
-// Case labels one prepared case unless the ledger says that it is done.
+// Case labels one prepared case unless the ledger says that it is done. With Config.Doubts
+// it also keeps where the teachers doubt, which changes no other byte.
 func Case(ctx context.Context, st *store.Store, c Config, in Prepared) (manifest.Row, error) {
 	wanted := manifest.Row{Stage: Stage(c.Round), Case: in.Case, Version: version, Input: in.Digest, Plan: resample.Digest(c.Plan), Model: c.Digest()}
+	var r *predict.Result // of this run
 	row, err := manifest.Once(ctx, st, wanted, func(row *manifest.Row) error {
 		row.Output = noteKey(c.Round, in.Case) // written last
-		return c.label(ctx, st, in)
+		return c.work(ctx, st, in, func(p resample.Properties, found *predict.Result) error {
+			r = found
+			return c.keep(ctx, st, in, p, r)
+		})
 	})
+	if err == nil && row.Outcome == manifest.Done && c.Doubts {
+		err = c.doubt(ctx, st, in, r)
+	}
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("pseudo: %s: %w", in.Case, err)
 	}
 	return row, err
 }
 
-func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
+// work labels a case and hands it on while memory is admitted for it.
+func (c Config) work(ctx context.Context, st *store.Store, in Prepared, done func(resample.Properties, *predict.Result) error) error {
 	stored, err := resample.OpenCase(ctx, st, in.Prefix)
 	if err != nil {
 		return fault(ctx, err, cases.Unreadable, st.Address(in.Prefix), "remove it and run `noisystudent preprocess` again")
@@ -96,12 +106,26 @@ func (c Config) label(ctx context.Context, st *store.Store, in Prepared) error {
 		}
 		return err
 	}
+	var whole []uint8
+	if r.Doubt != nil {
+		whole = slices.Clone(r.Labels)
+	}
 	if statistics.KeepLargest(r.Labels, shape, c.Plan.KeptLargest()) > 0 {
+		for i, label := range whole {
+			if label != r.Labels[i] {
+				r.Doubt.Certain[i] = 255 - r.Doubt.Certain[i] // no organ is as probable as it was not
+			}
+		}
 		clear(r.Voxels)
 		for _, label := range r.Labels {
 			r.Voxels[label]++
 		}
 	}
+	return done(p, r)
+}
+
+// keep stores the labels.
+func (c Config) keep(ctx context.Context, st *store.Store, in Prepared, p resample.Properties, r *predict.Result) error {
 	if err := c.store(ctx, st, in.Case, p, r); err != nil {
 		return fault(ctx, err, cases.NotWritten, st.Address(Prefix(c.Round, in.Case)), "make room or check the store, then run the command again")
 	}

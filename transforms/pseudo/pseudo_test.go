@@ -295,8 +295,12 @@ func TestSelect(t *testing.T) {
 		{1, []string{}, []string{"a", "b", "c", "d"}},
 		{math.Inf(1), []string{}, []string{"a", "b", "c", "d"}},
 	} {
-		got := Select(notes, Rule{MinConfidence: c.least})
-		if d := cmp.Diff(Selection{Rule{c.least}, c.kept, c.dropped}, got); d != "" {
+		got := Select(notes, nil, Rule{MinConfidence: c.least})
+		if len(got.Why) != len(c.dropped) {
+			t.Errorf("least %v: reasons %v", c.least, got.Why)
+		}
+		got.Why = nil
+		if d := cmp.Diff(Selection{Rule: Rule{MinConfidence: c.least}, Kept: c.kept, Dropped: c.dropped}, got); d != "" {
 			t.Errorf("least %v (-want +got)\n%s", c.least, d)
 		}
 	}
@@ -307,7 +311,7 @@ func TestSelect(t *testing.T) {
 
 func TestSelectionAndNotesAreFiles(t *testing.T) {
 	st := fittest.Open(t)
-	s := Select([]Note{{Case: "a", Confidence: 1}}, Rule{MinConfidence: 0.5})
+	s := Select([]Note{{Case: "a", Confidence: 1}}, nil, Rule{MinConfidence: 0.5})
 	if err := WriteSelection(t.Context(), st, 2, s); err != nil {
 		t.Fatal(err)
 	}

@@ -1,19 +1,32 @@
 package pseudo
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 
 	"noisystudent/io/store"
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/plan"
 )
 
-// Rule says which pseudo-labels a student learns from. The zero value keeps all.
+// Rule says which pseudo-labels a student learns from, see plan.Pseudo, whose fields it
+// has. The zero value keeps all.
 type Rule struct {
-	MinConfidence float64 `json:"min_confidence"`
+	MinConfidence      float64 `json:"min_confidence"`
+	DropPart           float64 `json:"drop_part,omitempty"`
+	MaxDoubt           float64 `json:"max_doubt,omitempty"`
+	MinOrgans          float64 `json:"min_organs,omitempty"`
+	MinVoxelConfidence float64 `json:"min_voxel_confidence,omitempty"`
+	WeighVoxels        bool    `json:"weigh_voxels,omitempty"`
+	MoreRounds         int     `json:"more_rounds,omitempty"`
 }
 
 // Selection is the outcome of a rule, by case: pseudo/<round>/selection.json.
@@ -21,21 +34,116 @@ type Selection struct {
 	Rule    Rule     `json:"rule"`
 	Kept    []string `json:"kept"`
 	Dropped []string `json:"dropped"`
+	// Why says what a dropped case lacks.
+	Why map[string]string `json:"why,omitempty"`
+	// Organs are those that a teacher sees in some case, where the rule looks at organs.
+	Organs []Choice `json:"organs,omitempty"`
 }
 
-// Select applies a rule to the notes of a round; both lists are ascending.
-func Select(notes []Note, rule Rule) Selection {
+// Choice is what becomes of an organ of a case.
+type Choice struct {
+	Case      string  `json:"case"`
+	Label     int     `json:"label"`
+	Agreement float64 `json:"agreement"`
+	Entropy   float64 `json:"entropy"`
+	Doubt     float64 `json:"doubt"`
+	Why       string  `json:"left_out,omitempty"` // empty: it is kept
+}
+
+// Select applies a rule to the notes of a round and, where it looks at organs, to their
+// doubts, which are as many. Lists are ascending by case.
+func Select(notes []Note, doubts []Doubts, rule Rule) Selection {
 	s := Selection{Rule: rule, Kept: []string{}, Dropped: []string{}}
+	if plan.Pseudo(rule).ByOrgan() {
+		s.chooseOrgans(notes, doubts)
+	}
 	for _, n := range notes {
-		if n.Confidence >= rule.MinConfidence {
+		if why := s.against(n); why == "" {
 			s.Kept = append(s.Kept, n.Case)
 		} else {
 			s.Dropped = append(s.Dropped, n.Case)
+			if s.Why == nil {
+				s.Why = map[string]string{}
+			}
+			s.Why[n.Case] = why
 		}
 	}
 	slices.Sort(s.Kept)
 	slices.Sort(s.Dropped)
 	return s
+}
+
+// chooseOrgans goes through the organs, of each the most doubted case first.
+func (s *Selection) chooseOrgans(notes []Note, doubts []Doubts) {
+	for label := 1; len(doubts) > 0 && label < len(doubts[0].Agreement); label++ {
+		var list []Choice
+		for i, d := range doubts {
+			if notes[i].Voxels[label] > 0 || d.Agreement[label] < 1 {
+				list = append(list, Choice{Case: d.Case, Label: label, Agreement: d.Agreement[label], Entropy: d.Entropy[label], Doubt: d.Of(label)})
+			}
+		}
+		slices.SortFunc(list, func(a, b Choice) int { return cmp.Or(cmp.Compare(b.Doubt, a.Doubt), cmp.Compare(a.Case, b.Case)) })
+		most := int(s.Rule.DropPart * float64(len(list)))
+		for i := range list {
+			switch c := &list[i]; {
+			case i < most:
+				c.Why = fmt.Sprintf("among the %d of %d cases in which it is doubted most", most, len(list))
+			case s.Rule.MaxDoubt > 0 && c.Doubt > s.Rule.MaxDoubt:
+				c.Why = fmt.Sprintf("doubted by %.3f, more than %g", c.Doubt, s.Rule.MaxDoubt)
+			}
+		}
+		s.Organs = append(s.Organs, list...)
+	}
+	slices.SortStableFunc(s.Organs, func(a, b Choice) int { return cmp.Compare(a.Case, b.Case) })
+}
+
+// against says what speaks against a case; empty: nothing.
+func (s *Selection) against(n Note) string {
+	if n.Confidence < s.Rule.MinConfidence {
+		return fmt.Sprintf("confidence %.3f, under %g", n.Confidence, s.Rule.MinConfidence)
+	}
+	seen, left := 0, 0
+	for _, c := range s.Organs {
+		if c.Case == n.Case {
+			seen++
+			if c.Why == "" {
+				left++
+			}
+		}
+	}
+	if float64(left) < s.Rule.MinOrgans*float64(seen) {
+		return fmt.Sprintf("%d of its %d organs are left, under a part of %g", left, seen, s.Rule.MinOrgans)
+	}
+	return ""
+}
+
+// LeftOut are the labels of a case that a student is not to learn from.
+func (s Selection) LeftOut(id string) (labels []uint8) {
+	for _, c := range s.Organs {
+		if c.Case == id && c.Why != "" {
+			labels = append(labels, uint8(c.Label))
+		}
+	}
+	return labels
+}
+
+// CSV lists every case and organ with its fate and the reason, for people.
+func (s Selection) CSV(labels []cases.Label) []byte {
+	var out bytes.Buffer
+	w := csv.NewWriter(&out)
+	w.Write([]string{"case", "organ", "kept", "agreement", "entropy", "doubt", "reason"})
+	number := func(v float64) string { return strconv.FormatFloat(v, 'f', 4, 64) }
+	for _, id := range slices.Sorted(slices.Values(slices.Concat(s.Kept, s.Dropped))) {
+		w.Write([]string{id, "", strconv.FormatBool(s.Why[id] == ""), "", "", "", s.Why[id]})
+		for _, c := range s.Organs {
+			if c.Case == id {
+				kept := c.Why == "" && s.Why[id] == ""
+				w.Write([]string{id, labels[c.Label-1].Name, strconv.FormatBool(kept), number(c.Agreement), number(c.Entropy), number(c.Doubt), c.Why})
+			}
+		}
+	}
+	w.Flush() // a buffer takes everything
+	return out.Bytes()
 }
 
 // ReadNote returns the note of a case; fs.ErrNotExist where it has no pseudo-labels.

@@ -33,7 +33,7 @@ import (
 )
 
 // version changes when the numbers or the form of a row change.
-const version = 1
+const version = 2
 
 // Options says what to score and how; Labels are required.
 type Options struct {
@@ -79,6 +79,10 @@ type Organ struct {
 	NSD      float64 `json:"nsd"`
 	OneSlice bool    `json:"one_slice,omitempty"` // FLARE's script fails here: scored on the one slice
 	Voxels   Voxels  `json:"voxels"`              // of the whole volume, whatever the rules
+	// OtherSide counts the reference's voxels that are predicted as the same organ of the
+	// patient's other side; of paired organs only (see cases.Pairs).
+	OtherSide int64 `json:"other_side_voxels,omitempty"`
+	Paired    bool  `json:"paired,omitempty"`
 }
 
 // Row is the scores of one case.
@@ -124,6 +128,7 @@ func Case(ref, pred *volume.Labels, o Options) (Row, error) {
 		}
 	}
 	parallel(len(o.Labels), func(i int) { row.Organs[i] = organScore(g, c, o.Labels[i], ref.Spacing, o) })
+	row.sides(c, o.Labels)
 	return row, nil
 }
 
@@ -152,6 +157,20 @@ func organScore(g grid, c *counts, l cases.Label, spacing [3]float64, o Options)
 	}
 	s.NSD = surfaceDSC(ref, pred, spacing, s.ToleranceMM)
 	return s
+}
+
+// sides counts the voxels of paired organs that are predicted as their twin.
+func (r *Row) sides(c *counts, labels []cases.Label) {
+	twin := map[int]int{}
+	for _, p := range cases.Pairs(labels) {
+		twin[p[0]], twin[p[1]] = p[1], p[0]
+	}
+	for i := range r.Organs {
+		o := &r.Organs[i]
+		if other, paired := twin[o.Label]; paired {
+			o.Paired, o.OtherSide = true, c.joint[o.Label][other]
+		}
+	}
 }
 
 // slicesOf cuts b to the slices that FLARE's script scores: [lowest, highest) of

@@ -153,6 +153,36 @@ func TestVoxelsEqualNaiveCount(t *testing.T) {
 	}
 }
 
+// TestSides counts confusions of left and right, where the reference is not ignored.
+func TestSides(t *testing.T) {
+	g := volume.Geometry{Shape: [3]int{1, 2, 6}, Spacing: [3]float64{1, 1, 1}, Direction: [3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}}
+	ref := &volume.Labels{Geometry: g, Data: []uint8{1, 1, 1, 2, 2, 0, 3, 3, 9, 9, 0, 2}}
+	pred := &volume.Labels{Geometry: g, Data: []uint8{1, 2, 2, 2, 1, 1, 1, 2, 1, 2, 2, 0}}
+	labels := []cases.Label{{ID: 1, Name: "right_kidney"}, {ID: 2, Name: "Left kidney"}, {ID: 3, Name: "spleen"}}
+	row, err := Case(ref, pred, Options{Labels: labels, Ignore: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, paired := row.Sides()
+	if want := (Sides{Voxels: 6, OtherSide: 3}); got != want || !paired {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if o := row.Organs; o[0].OtherSide != 2 || o[1].OtherSide != 1 || o[2].OtherSide != 0 || o[2].Paired {
+		t.Errorf("organs %+v", o)
+	}
+	table, err := Tabulate([]Row{row, row})
+	if want := "left-right confusions: 6 of 12 voxels of paired organs, 50.00 %"; err != nil || !strings.Contains(table.String(), want) {
+		t.Errorf("no %q in\n%s", want, table)
+	}
+	row, err = Case(ref, pred, Options{Labels: labels[1:], Ignore: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table, err = Tabulate([]Row{row}); err != nil || table.Sides != nil {
+		t.Errorf("without a pair: %+v", table.Sides)
+	}
+}
+
 // TestRules checks the cases where the three rule sets part.
 func TestRules(t *testing.T) {
 	shape, spacing := [3]int{4, 1, 10}, [3]float64{1, 1, 1}

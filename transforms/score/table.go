@@ -20,6 +20,8 @@ type Table struct {
 	Absent  []string `json:"absent,omitempty"`    // organs that no reference holds, whatever the rules give them
 	Ignored int64    `json:"ignored_voxels"`      // over all cases
 	Flagged []string `json:"one_slice,omitempty"` // "case organ" where FLARE's script would have failed
+	// Sides says how often left and right are confused; nil where no organ is paired.
+	Sides *Sides `json:"left_right,omitempty"`
 }
 
 // Line is one organ over all cases.
@@ -32,6 +34,29 @@ type Line struct {
 	NSDSD       float64 `json:"nsd_sd"`
 	Cases       int     `json:"cases"`    // with a score
 	Unscored    int     `json:"unscored"` // absent in both, left out by the rules
+}
+
+// Sides counts voxels of the references' paired organs, and those of them that are
+// predicted as the same organ of the other side.
+type Sides struct {
+	Voxels    int64 `json:"voxels"`
+	OtherSide int64 `json:"other_side"`
+}
+
+// Part is the confused part, 0 to 1.
+func (s Sides) Part() float64 { return float64(s.OtherSide) / max(float64(s.Voxels), 1) }
+
+// Plus adds what other cases show.
+func (s Sides) Plus(o Sides) Sides { return Sides{s.Voxels + o.Voxels, s.OtherSide + o.OtherSide} }
+
+// Sides of a case; false where no organ is paired.
+func (r Row) Sides() (s Sides, paired bool) {
+	for _, o := range r.Organs {
+		if o.Paired {
+			s, paired = s.Plus(Sides{o.Voxels.Reference(), o.OtherSide}), true
+		}
+	}
+	return s, paired
 }
 
 // Mean is a pair of scores, 0..1.
@@ -53,6 +78,12 @@ func Tabulate(rows []Row) (Table, error) {
 			return Table{}, fmt.Errorf("score: %s and %s were scored by different rules or labels", rows[0].Case, r.Case)
 		}
 		t.Ignored += r.Ignored
+		if s, paired := r.Sides(); paired {
+			if t.Sides == nil {
+				t.Sides = &Sides{}
+			}
+			*t.Sides = t.Sides.Plus(s)
+		}
 		for _, s := range r.Organs {
 			if s.OneSlice {
 				t.Flagged = append(t.Flagged, r.Case+" "+s.Name)
@@ -142,6 +173,9 @@ func (t Table) String() string {
 	fmt.Fprintf(&b, "%-22s %8.2f %8.2f\n", "mean", 100*t.Mean.DSC, 100*t.Mean.NSD)
 	if len(t.Absent) > 0 {
 		fmt.Fprintf(&b, "in no reference: %s\n", strings.Join(t.Absent, ", "))
+	}
+	if s := t.Sides; s != nil {
+		fmt.Fprintf(&b, "left-right confusions: %d of %d voxels of paired organs, %.2f %%\n", s.OtherSide, s.Voxels, 100*s.Part())
 	}
 	if t.Ignored > 0 {
 		fmt.Fprintf(&b, "%d voxels with the ignore label left out\n", t.Ignored)

@@ -3,7 +3,8 @@ package statistics
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"noisystudent/transforms/cases"
 )
 
 // Kind names what a flag is about.
@@ -98,18 +99,14 @@ func (r Row) shows(u Usual) bool {
 
 // opposite is the right one of a pair whose left one is o, by their names.
 func (r Row) opposite(o Organ) *Organ {
-	words := strings.FieldsFunc(strings.ToLower(o.Name), separates)
-	at := slices.Index(words, "left")
-	if at < 0 {
-		return nil
+	labels := make([]cases.Label, len(r.Organs))
+	for i, organ := range r.Organs {
+		labels[i] = cases.Label{ID: i, Name: organ.Name}
 	}
-	words[at] = "right"
-	for i, other := range r.Organs {
-		if slices.Equal(words, strings.FieldsFunc(strings.ToLower(other.Name), separates)) {
-			return &r.Organs[i]
+	for _, pair := range cases.Pairs(labels) {
+		if r.Organs[pair[1]].Label == o.Label {
+			return &r.Organs[pair[0]]
 		}
 	}
 	return nil
 }
-
-func separates(c rune) bool { return c == ' ' || c == '_' || c == '-' }

@@ -1,0 +1,217 @@
+package pipelines
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/fit"
+	"noisystudent/transforms/plan"
+	"noisystudent/transforms/pseudo"
+	"noisystudent/transforms/score"
+)
+
+// beyondRows are what goes beyond the paper, an option each: a student of the same fold
+// and as many steps as the paper's.
+var beyondRows = []experimentRow{
+	{"mirror-plain", "student flipped along every axis, the paper's mirroring", beyondSet, needsPool},
+	{"mirror-left-right", "student flipped left to right, labels of paired organs exchanged", beyondSet, needsPool},
+	{"filter-organs", "student without the part of each organ's pseudo-labels that teachers doubt most", beyondSet, needsPool},
+	{"filter-voxels", "student without voxels whose pseudo-label is not probable", beyondSet, needsPool},
+	{"weigh-voxels", "student in which a voxel counts as often as its pseudo-label is probable", beyondSet, needsPool},
+	{"round-2", "student of pseudo-labels that the students of all folds have made", beyondSet, needsPool},
+}
+
+// Settings of the rows, chosen before any was scored.
+var (
+	filterOrgans = plan.Pseudo{DropPart: 0.3, MinOrgans: 0.5}
+	filterVoxels = plan.Pseudo{MinVoxelConfidence: 0.7}
+	weighVoxels  = plan.Pseudo{WeighVoxels: true}
+)
+
+// asksDoubts tells whether rows need to know where teachers doubt.
+func (l *lab) asksDoubts() bool {
+	return l.wants("filter-organs") || l.wants("filter-voxels") || l.wants("weigh-voxels")
+}
+
+// beyond are the jobs of the rows that are wanted.
+func (l *lab) beyond(ctx context.Context) (map[string]func(fold int) fit.Job, error) {
+	builders := map[string]func(fold int) fit.Job{
+		"mirror-plain":      l.mirrored("plain"),
+		"mirror-left-right": l.mirrored("left-right"),
+	}
+	for name, rule := range map[string]plan.Pseudo{"filter-organs": filterOrgans, "filter-voxels": filterVoxels, "weigh-voxels": weighVoxels} {
+		if !l.wants(name) {
+			continue
+		}
+		pool, s, err := l.selected(ctx, l.voted, rule)
+		if err != nil {
+			return nil, err
+		}
+		if len(pool) == 0 {
+			l.dropRow(name, "no pseudo-label is left")
+			continue
+		}
+		if rule.ByOrgan() {
+			l.remarks = append(l.remarks, fmt.Sprintf("seed %d: %s: %s", l.seed, name, countsOf(s)))
+			if err := l.store.Write(ctx, "report/"+name+".csv", s.CSV(l.plan.Labels)); err != nil {
+				return nil, err
+			}
+		}
+		builders[name] = func(fold int) fit.Job {
+			j := l.studentJob(pool)(fold)
+			j.Plan.Pseudo = rule
+			return j
+		}
+	}
+	if l.wants("round-2") {
+		pool, err := l.secondRound(ctx)
+		if err != nil {
+			return nil, err
+		}
+		builders["round-2"] = l.studentJob(pool)
+	}
+	return builders, nil
+}
+
+// secondRound has the students label the pool.
+func (l *lab) secondRound(ctx context.Context) ([]fit.Ref, error) {
+	models, err := l.modelsOf(ctx, fit.Student, l.run.folds(fit.Student))
+	if err != nil {
+		return nil, err
+	}
+	usable, list := l.preparedOf(l.of(cases.Unlabelled))
+	b := ballot{round: l.voted.round + 1}
+	if b.outcome, err = l.pseudolabel(ctx, b.round, usable, list, models); err != nil {
+		return nil, err
+	}
+	pool, _, err := l.selected(ctx, b, plan.Pseudo{})
+	return pool, err
+}
+
+// mirrored is a student with another mirroring.
+func (l *lab) mirrored(mode string) func(fold int) fit.Job {
+	return func(fold int) fit.Job {
+		j := l.studentJob(l.pool)(fold)
+		j.Plan.Training.Mirror = mode
+		return j
+	}
+}
+
+// beyondTable compares the rows with the student, and lists how often left and right are
+// confused.
+func (c Comparison) beyondTable(b *strings.Builder) {
+	if !slices.ContainsFunc(c.rows, func(r experimentRow) bool { return r.set == beyondSet }) {
+		return
+	}
+	fmt.Fprintf(b, "\nBeyond the paper: over a student of equal steps, on %s\n%-18s %13s %24s %13s\n", c.Cohort, "row", "DSC / NSD, %", "over student, DSC", "left-right, %")
+	for _, row := range c.rows {
+		if row.set != beyondSet && row.name != "student" || len(c.all(row.name)) == 0 {
+			continue
+		}
+		over := "-"
+		if row.name != "student" {
+			over = c.over(row.name, "student")
+		}
+		fmt.Fprintf(b, "%-18s %13s %24s %13.2f\n", row.name, c.organ(row.name, "mean"), over, 100*c.sides(row.name).Part())
+	}
+	for _, s := range c.Seeds {
+		if s.Filter != nil {
+			fmt.Fprintf(b, "seed %d: %s", s.Seed, s.Filter)
+		}
+	}
+}
+
+// sides of a row's predictions, of all seeds.
+func (c Comparison) sides(row string) (all score.Sides) {
+	for _, r := range c.all(row) {
+		all = all.Plus(r.Sides)
+	}
+	return all
+}
+
+// FilterQuality is how good the pseudo-labels of organs are that filter-organs keeps and
+// leaves out, DSC against the truth, 0..1.
+type FilterQuality struct {
+	Organs []FilteredOrgan `json:"organs"`
+	// Is what is kept over what is left out, mean over organs, in per cent; the interval is
+	// over organs.
+	Is score.Interval `json:"difference"`
+}
+
+// FilteredOrgan is one organ's kept and left-out pseudo-labels.
+type FilteredOrgan struct {
+	Name       string  `json:"organ"`
+	Kept       int     `json:"kept"`
+	LeftOut    int     `json:"left_out"`
+	DSC        float64 `json:"kept_dsc"`
+	LeftOutDSC float64 `json:"left_out_dsc"`
+}
+
+// String gives the table.
+func (q FilterQuality) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "pseudo-labels against the truth, DSC, %%\n%-22s %6s %6s %9s %6s\n", "organ", "kept", "DSC", "left out", "DSC")
+	for _, o := range q.Organs {
+		fmt.Fprintf(&b, "%-22s %6d %6.1f %9d %6.1f\n", o.Name, o.Kept, 100*o.DSC, o.LeftOut, 100*o.LeftOutDSC)
+	}
+	fmt.Fprintf(&b, "kept over left out, mean of organs: %s, interval over organs\n", percent(q.Is))
+	return b.String()
+}
+
+// judgeFilter compares what filter-organs leaves with what it leaves out.
+func (l *lab) judgeFilter(ctx context.Context, name string) (*FilterQuality, error) {
+	_, s, err := l.selected(ctx, l.voted, filterOrgans)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]score.Row{}
+	for _, c := range s.Organs {
+		if _, met := found[c.Case]; met {
+			continue
+		}
+		var row score.Row
+		if _, err := l.readJSON(ctx, "scores/"+name+"/"+c.Case+".json", &row); err != nil {
+			return nil, err
+		}
+		found[c.Case] = row
+	}
+	q := filterQuality(s, found, l.plan)
+	if len(q.Organs) == 0 {
+		return nil, nil // nothing was left out
+	}
+	return q, nil
+}
+
+// filterQuality joins choices with the scores of their cases; organs of which nothing is
+// left out, or nothing is known, are not among them.
+func filterQuality(s pseudo.Selection, found map[string]score.Row, p plan.Plan) *FilterQuality {
+	q := &FilterQuality{}
+	var differences []float64
+	for _, label := range p.Labels {
+		o := FilteredOrgan{Name: label.Name}
+		for _, c := range s.Organs {
+			for _, scored := range found[c.Case].Organs {
+				switch {
+				case c.Label != label.ID || scored.Label != label.ID:
+				case c.Why == "":
+					o.Kept, o.DSC = o.Kept+1, o.DSC+scored.DSC
+				default:
+					o.LeftOut, o.LeftOutDSC = o.LeftOut+1, o.LeftOutDSC+scored.DSC
+				}
+			}
+		}
+		if o.Kept == 0 || o.LeftOut == 0 {
+			continue
+		}
+		o.DSC, o.LeftOutDSC = o.DSC/float64(o.Kept), o.LeftOutDSC/float64(o.LeftOut)
+		q.Organs = append(q.Organs, o)
+		differences = append(differences, 100*(o.DSC-o.LeftOutDSC))
+	}
+	if len(differences) > 0 {
+		q.Is = score.Bootstrap([][]float64{differences})
+	}
+	return q
+}

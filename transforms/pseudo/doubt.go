@@ -1,0 +1,84 @@
+package pseudo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"noisystudent/io/store"
+	"noisystudent/transforms/cases"
+	"noisystudent/transforms/manifest"
+	"noisystudent/transforms/predict"
+	"noisystudent/transforms/resample"
+)
+
+// Doubts is where the teachers doubt a case's pseudo-labels: pseudo/<round>/<case>.doubts.json,
+// by class, see predict.Doubt. The probability of each voxel lies beside it (CertainPrefix).
+type Doubts struct {
+	Case      string    `json:"case"`
+	Agreement []float64 `json:"agreement"`
+	Entropy   []float64 `json:"entropy"`
+}
+
+// Of is the doubt about a class, 0 to 1: the mean of disagreement and entropy.
+func (d Doubts) Of(class int) float64 { return (1 - d.Agreement[class] + d.Entropy[class]) / 2 }
+
+// DoubtStage is the ledger's name of the doubts of a round.
+func DoubtStage(round int) string { return fmt.Sprintf("doubts-%d", round) }
+
+// CertainPrefix is where the probabilities of a case's pseudo-labels are stored.
+func CertainPrefix(round int, id string) string {
+	return fmt.Sprintf("pseudo/%d/%s.certain.zarr", round, id)
+}
+
+func doubtsKey(round int, id string) string {
+	return fmt.Sprintf("pseudo/%d/%s.doubts.json", round, id)
+}
+
+// Doubt is the ledger's row of a case's doubts. Where r is nil the case is labelled once
+// more to find them: its labels were made by a plan that did not ask.
+func (c Config) doubt(ctx context.Context, st *store.Store, in Prepared, r *predict.Result) error {
+	wanted := manifest.Row{Stage: DoubtStage(c.Round), Case: in.Case, Version: version, Input: in.Digest, Plan: resample.Digest(c.Plan), Model: c.Digest()}
+	_, err := manifest.Once(ctx, st, wanted, func(row *manifest.Row) error {
+		row.Output = doubtsKey(c.Round, in.Case)
+		if r == nil {
+			return c.work(ctx, st, in, func(_ resample.Properties, found *predict.Result) error {
+				return c.storeDoubt(ctx, st, in, found)
+			})
+		}
+		return c.storeDoubt(ctx, st, in, r)
+	})
+	return err
+}
+
+func (c Config) storeDoubt(ctx context.Context, st *store.Store, in Prepared, r *predict.Result) error {
+	key := doubtsKey(c.Round, in.Case)
+	err := st.Remove(ctx, key)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = resample.WriteCertain(ctx, st, CertainPrefix(c.Round, in.Case), r.Shape, r.Doubt.Certain)
+	}
+	if err == nil {
+		err = writeJSON(ctx, st, key, Doubts{in.Case, r.Doubt.Agreement, r.Doubt.Entropy})
+	}
+	if err != nil {
+		return fault(ctx, err, cases.NotWritten, st.Address(key), "make room or check the store, then run the command again")
+	}
+	return nil
+}
+
+// ReadDoubts returns the doubts about a case; fs.ErrNotExist where nobody asked for them.
+func ReadDoubts(ctx context.Context, st *store.Store, round int, id string) (d Doubts, err error) {
+	data, err := st.Read(ctx, doubtsKey(round, id))
+	if err == nil {
+		err = json.Unmarshal(data, &d)
+	}
+	if err == nil && (len(d.Agreement) == 0 || len(d.Agreement) != len(d.Entropy)) {
+		err = fmt.Errorf("%d and %d classes", len(d.Agreement), len(d.Entropy))
+	}
+	if err != nil {
+		return d, fmt.Errorf("pseudo: read the doubts about %s: %w; run `noisystudent pseudolabel` again", id, err)
+	}
+	return d, nil
+}
