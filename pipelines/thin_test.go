@@ -89,15 +89,15 @@ func fitted(o Options) int {
 // others of the scans.
 func TestNoPseudoLabelLeft(t *testing.T) {
 	root := t.TempDir()
-	r := &run{store: mustOpen(t, root), models: map[string]TrainedModel{}}
+	r := &run{store: mustOpen(t, root), models: map[string]TrainedModel{}, voted: ballot{round: 1}}
 	var none *noPoolError
-	if _, err := r.selectLabels(t.Context(), outcome{}); !errors.As(err, &none) || !strings.Contains(err.Error(), "see the rejected cases in "+filepath.Join(root, "ledger/"+pseudo.Stage(round))) {
+	if _, err := r.selectLabels(t.Context()); !errors.As(err, &none) || !strings.Contains(err.Error(), "see the rejected cases in "+filepath.Join(root, "ledger/"+pseudo.Stage(1))) {
 		t.Errorf("%v", err)
 	}
-	if s := pseudo.Select([]pseudo.Note{{Case: "a", Confidence: 0.2}}, pseudo.Rule{MinConfidence: 0.9}); len(s.Kept) != 0 || len(s.Dropped) != 1 {
+	if s := pseudo.Select([]pseudo.Note{{Case: "a", Confidence: 0.2}}, nil, pseudo.Rule{MinConfidence: 0.9}); len(s.Kept) != 0 || len(s.Dropped) != 1 {
 		t.Errorf("%+v", s)
 	}
-	if text := fmt.Sprint(allDropped(r.store, 3)); !strings.Contains(text, "all 3 pseudo-labels were dropped") || !strings.Contains(text, "selection.json") || !strings.Contains(text, string(fit.Control)) {
+	if text := fmt.Sprint(allDropped(r.store, 1, 3)); !strings.Contains(text, "all 3 pseudo-labels were dropped") || !strings.Contains(text, "selection.json") || !strings.Contains(text, string(fit.Control)) {
 		t.Error(text)
 	}
 }
