@@ -173,7 +173,7 @@ func TestOnlyTheCasesAreServed(t *testing.T) {
 	if s.Handler().ServeHTTP(w, r); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", w.Code)
 	}
-	if New(nil, nil).Path() == New(nil, nil).Path() {
+	if New(nil, nil).Path() == p {
 		t.Error("two servers have one key")
 	}
 	message := get(t, s, p+"case/1/scan").Body.String()

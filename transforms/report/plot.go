@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -13,6 +14,7 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"noisystudent/transforms/cases"
+	"noisystudent/transforms/fit"
 	"noisystudent/transforms/score"
 )
 
@@ -21,8 +23,8 @@ func curves(list []Course) (out []figure, err error) {
 	var roles []string
 	byRole := map[string][]Course{}
 	for _, c := range list {
-		if len(c.History) == 0 {
-			continue
+		if !slices.ContainsFunc(c.History, finite) {
+			continue // nothing to draw
 		}
 		if byRole[c.Role] == nil {
 			roles = append(roles, c.Role)
@@ -35,7 +37,7 @@ func curves(list []Course) (out []figure, err error) {
 		for i, c := range byRole[role] {
 			var points plotter.XYs
 			for _, e := range c.History {
-				if !math.IsNaN(e.Loss) && !math.IsInf(e.Loss, 0) {
+				if finite(e) {
 					points = append(points, plotter.XY{X: float64(e.Epoch + 1), Y: e.Loss})
 				}
 			}
@@ -56,6 +58,9 @@ func curves(list []Course) (out []figure, err error) {
 	}
 	return out, nil
 }
+
+// finite reports whether an epoch's loss can be drawn; that of an epoch whose steps were all skipped cannot.
+func finite(e fit.Epoch) bool { return !math.IsNaN(e.Loss) && !math.IsInf(e.Loss, 0) }
 
 // boxes draws DSC and NSD of the organs over the cases that hold them.
 func boxes(organs []cases.Label, rows []score.Row) (out []figure, err error) {

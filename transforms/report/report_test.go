@@ -78,7 +78,7 @@ func example(t *testing.T, dir string) Page {
 		Title: "a & b", Notes: []string{"one <seed>"}, Commands: []string{"noisystudent loop --store 's t'"}, Organs: organs, Shown: "student",
 		Columns: []Column{{"student", score.Mean{DSC: 0.5, NSD: 0.25}, map[string]*score.Mean{"liver": {DSC: 0.987, NSD: 0.9}}}},
 		Scans:   map[string]string{},
-		Courses: []Course{{"teacher", 0, []fit.Epoch{{Epoch: 0, Loss: 2}, {Epoch: 1, Loss: 1}}}, {"teacher", 1, []fit.Epoch{{Loss: math.NaN()}, {Epoch: 1, Loss: 1.5}}}, {"student", 0, []fit.Epoch{{Loss: 1}}}, {"finetuned", 0, nil}},
+		Courses: []Course{{"teacher", 0, []fit.Epoch{{Epoch: 0, Loss: 2}, {Epoch: 1, Loss: 1}}}, {"teacher", 1, []fit.Epoch{{Loss: math.NaN()}, {Epoch: 1, Loss: 1.5}}}, {"student", 0, []fit.Epoch{{Loss: 1}}}, {"finetuned", 0, nil}, {"finetuned", 1, []fit.Epoch{{Loss: math.Inf(1)}}}},
 		Rejected: []cases.Rejected{{
 			Case: "cut", Stage: "preprocess", Reason: cases.Truncated, File: "/home/someone/cut.nii.gz",
 			Message: "/home/someone/cut.nii.gz: truncated; copy the file again",
