@@ -54,20 +54,53 @@ func Read(ctx context.Context, address string, o Options) (*volume.Volume, nifti
 	if err != nil {
 		return nil, nifti.Frame{}, fmt.Errorf("dicom: read header: %w", err)
 	}
-	data := make([]float32, len(list)*list[0].rows*list[0].columns)
-	plane := len(data) / len(list)
-	err = each(len(list), sliceReaders, func(i int) error {
-		return list[i].decodePixels(ctx, data[i*plane:(i+1)*plane], o.KeepPadding)
+	data, err := voxels(list, frame, func(h *header, dst []float32) error {
+		return decode(ctx, h, dst, o.KeepPadding, scaled[float32]{h.scale, AirHU})
 	})
 	if err != nil {
-		return nil, nifti.Frame{}, fmt.Errorf("dicom: read voxels: %w", err)
-	}
-	if frame.Axes.From == volume.Unmoved.From {
-		volume.Flip(data, frame.Shape, frame.Axes.Flip)
-	} else {
-		data = volume.Canonical(data, frame.Shape, frame.Axes)
+		return nil, nifti.Frame{}, err
 	}
 	return &volume.Volume{Geometry: frame.Geometry(), Data: data}, frame, nil
+}
+
+// ReadCompact is Read in the fewest bytes: where all slices are scaled alike, stored values
+// of at most 16 bits stay as they are, and padding is the stored value of air.
+func ReadCompact(ctx context.Context, address string, o Options) (*volume.Compact, nifti.Frame, error) {
+	list, frame, err := open(ctx, address, o)
+	if err != nil {
+		return nil, nifti.Frame{}, fmt.Errorf("dicom: read header: %w", err)
+	}
+	if !frame.Short {
+		v, frame, err := Read(ctx, address, o)
+		if err != nil {
+			return nil, nifti.Frame{}, err
+		}
+		return &volume.Compact{Geometry: v.Geometry, Float: v.Data}, frame, nil
+	}
+	c := &volume.Compact{Geometry: frame.Geometry(), Unsigned: !list[0].signed, Slope: list[0].slope, Inter: list[0].inter}
+	c.Short, err = voxels(list, frame, func(h *header, dst []int16) error {
+		air, _ := h.air()
+		return decode(ctx, h, dst, o.KeepPadding, scaled[int16]{func(v int) int16 { return int16(v) }, int16(air)})
+	})
+	if err != nil {
+		return nil, nifti.Frame{}, err
+	}
+	return c, frame, nil
+}
+
+// voxels decodes the slices of a series and puts them in the frame's order.
+func voxels[T float32 | int16](list []*header, frame nifti.Frame, one func(h *header, dst []T) error) ([]T, error) {
+	data := make([]T, len(list)*list[0].rows*list[0].columns)
+	plane := len(data) / len(list)
+	err := each(len(list), sliceReaders, func(i int) error { return one(list[i], data[i*plane:(i+1)*plane]) })
+	if err != nil {
+		return nil, fmt.Errorf("dicom: read voxels: %w", err)
+	}
+	if frame.Axes.From != volume.Unmoved.From {
+		return volume.Canonical(data, frame.Shape, frame.Axes), nil
+	}
+	volume.Flip(data, frame.Shape, frame.Axes.Flip)
+	return data, nil
 }
 
 // sliceReaders is how many slices are read and decoded at once.
@@ -107,7 +140,7 @@ func (p *Place) open(ctx context.Context, series string, o Options) ([]*header, 
 	if o.Orientation != nifti.Stored {
 		frame.Axes = volume.Nearest(frame.Geometry())
 	}
-	frame.Source, frame.Note = "dicom", note(list)
+	frame.Source, frame.Note, frame.Short = "dicom", note(list), short(list, o.KeepPadding)
 	return list, frame, nil
 }
 

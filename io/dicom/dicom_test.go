@@ -154,7 +154,22 @@ func TestRefusedSyntaxes(t *testing.T) {
 	}
 }
 
-// Values are scaled slice by slice, from the bits that are stored.
+// sameCompact holds ReadCompact to what Read gives, and tells whether it takes 16 bits a voxel.
+func sameCompact(t *testing.T, name, address string, o Options) bool {
+	t.Helper()
+	v, _, err := Read(t.Context(), address, o)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	c, frame, err := ReadCompact(t.Context(), address, o)
+	if err != nil || c.Geometry != v.Geometry || !slices.Equal(c.Whole().Data, v.Data) || frame.Short != (c.Short != nil) {
+		t.Errorf("%s: ReadCompact differs from Read: %v, short %v", name, err, frame.Short)
+	}
+	return frame.Short
+}
+
+// Values are scaled slice by slice, from the bits that are stored. Where all slices are
+// alike, 16 bits keep them, but for those in long.
 func TestValues(t *testing.T) {
 	words := func(list ...int) (b []byte) {
 		for _, v := range list {
@@ -162,6 +177,7 @@ func TestValues(t *testing.T) {
 		}
 		return b
 	}
+	long := map[string]bool{"32 bits": true, "padding where air is no value": true}
 	for _, c := range []struct {
 		name  string
 		spoil func(s dicomtest.Slice)
@@ -179,6 +195,9 @@ func TestValues(t *testing.T) {
 		{"upper bits", func(s dicomtest.Slice) { s[tag.BitsStored] = []int{12} }, [4]float32{-125, -1, 0, 255}},
 		{"padding", func(s dicomtest.Slice) { s[tag.PixelPaddingValue] = []int{-2000} }, [4]float32{AirHU, -1, 0, 4095}},
 		{"padding as US", func(s dicomtest.Slice) { s[tag.PixelPaddingValue] = []int{63536} }, [4]float32{AirHU, -1, 0, 4095}},
+		{"padding where air is no value", func(s dicomtest.Slice) {
+			s[tag.PixelRepresentation], s[tag.PixelPaddingValue] = []int{0}, []int{63536}
+		}, [4]float32{AirHU, 65535, 0, 4095}},
 		{"padding range", func(s dicomtest.Slice) {
 			s[tag.PixelPaddingValue], s[tag.PixelPaddingRangeLimit] = []int{4096}, []int{4095}
 		}, [4]float32{-2000, -1, 0, AirHU}},
@@ -213,6 +232,11 @@ func TestValues(t *testing.T) {
 		}
 		if first := [4]float32(v.Data[:4]); first != [4]float32{-2000, -1, 0, 4095} {
 			t.Errorf("%s: the other slice became %v", c.name, first)
+		}
+		sameCompact(t, c.name, put(t, list), Options{})
+		c.spoil(list[0])
+		if kept := sameCompact(t, c.name+" in all", put(t, list), Options{}); kept == long[c.name] {
+			t.Errorf("%s in all slices: kept in 16 bits: %v", c.name, kept)
 		}
 		if noted := c.name == "no scale" || strings.Contains(c.name, "water"); noted != (frame.Note != "") {
 			t.Errorf("%s: note %q", c.name, frame.Note)

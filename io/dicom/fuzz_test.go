@@ -32,7 +32,7 @@ func FuzzRead(f *testing.F) {
 		}}}}
 		list, _, err := p.open(t.Context(), "", Options{MaxVoxels: 1 << 16})
 		if err == nil {
-			err = list[0].decodePixels(t.Context(), make([]float32, list[0].rows*list[0].columns), false)
+			err = decode(t.Context(), list[0], make([]float32, list[0].rows*list[0].columns), false, scaled[float32]{list[0].scale, AirHU})
 		}
 		if err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrUnsupported) && !errors.Is(err, ErrTooLarge) {
 			t.Fatalf("not typed: %v", err)

@@ -103,6 +103,7 @@ func TestPeer(t *testing.T) {
 			t.Errorf("%s: %v", folder, err)
 			continue
 		}
+		sameCompact(t, folder, folder, Options{Orientation: nifti.Stored, KeepPadding: true})
 		g := volume.Geometry{Shape: v.Shape, Origin: ras(want.Origin)}
 		for a := range 3 {
 			g.Spacing[a] = want.Spacing[2-a]

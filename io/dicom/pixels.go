@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/suyashkumar/dicom/pkg/uid"
 )
@@ -31,8 +32,41 @@ func (h *header) pad() (lo, hi int, ok bool) {
 // product from being fused, so that every machine gives the same bits.
 func (h *header) scale(v int) float32 { return float32(float64(float64(v)*h.slope) + h.inter) }
 
-// decodePixels fills dst, rows x columns, with values in HU.
-func (h *header) decodePixels(ctx context.Context, dst []float32, keepPadding bool) error {
+// air is the stored value of air; false where none of 16 bits is just that.
+func (h *header) air() (stored int, ok bool) {
+	v := math.Round((AirHU - h.inter) / h.slope)
+	lo, hi := 0.0, float64(math.MaxUint16)
+	if h.signed {
+		lo, hi = math.MinInt16, math.MaxInt16
+	}
+	if !(v >= lo && v <= hi) {
+		return 0, false
+	}
+	return int(v), h.scale(int(v)) == AirHU
+}
+
+// short tells whether the voxels of a series fit into 16 bits each, stored as they are, with
+// one scale for all.
+func short(list []*header, keepPadding bool) bool {
+	first := list[0]
+	for _, h := range list {
+		_, _, padded := h.pad()
+		_, air := h.air()
+		if h.stored > 16 || h.signed != first.signed || h.slope != first.slope || h.inter != first.inter || padded && !keepPadding && !air {
+			return false
+		}
+	}
+	return true
+}
+
+// scaled is what becomes of a stored value, and of padding.
+type scaled[T any] struct {
+	value func(v int) T
+	air   T
+}
+
+// decode fills dst, rows x columns, with the values of a slice.
+func decode[T float32 | int16](ctx context.Context, h *header, dst []T, keepPadding bool, to scaled[T]) error {
 	b, order, err := h.unpacked(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", h.file.name, err)
@@ -55,10 +89,10 @@ func (h *header) decodePixels(ctx context.Context, dst []float32, keepPadding bo
 			v = int(int32(raw<<drop) >> width)
 		}
 		if padded && (v >= lo && v <= hi || h.word(raw) >= lo && h.word(raw) <= hi) {
-			dst[i] = AirHU
+			dst[i] = to.air
 			continue
 		}
-		dst[i] = h.scale(v)
+		dst[i] = to.value(v)
 	}
 	return nil
 }

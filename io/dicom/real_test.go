@@ -44,6 +44,11 @@ func TestRealSeries(t *testing.T) {
 	}
 	var b bytes.Buffer
 	padding := 0
+	for _, o := range []Options{{}, {KeepPadding: true, Orientation: nifti.Stored}} {
+		if !sameCompact(t, "the series", address, o) {
+			t.Errorf("%+v: takes more than 16 bits a voxel", o)
+		}
+	}
 	for _, x := range v.Data {
 		b.Write(binary.LittleEndian.AppendUint16(nil, uint16(int16(x))))
 		if x == -3024 {

@@ -64,10 +64,10 @@ func ReadImage(ctx context.Context, c Case, orientation string, budgetBytes int6
 // ReadCompact is ReadImage in the fewest bytes, and gives the box of what is not zero.
 func ReadCompact(ctx context.Context, c Case, orientation string) (v *volume.Compact, box volume.Box, frame nifti.Frame, err error) {
 	if isSeries(c.Image) {
-		var whole *volume.Volume
-		if whole, frame, err = readVoxels(ctx, c, orientation, 0); err == nil {
-			v = &volume.Compact{Geometry: whole.Geometry, Float: whole.Data}
-		}
+		err = attempt(ctx, c.Image, orientation, func() (err error) {
+			v, frame, err = dicom.ReadCompact(ctx, c.Image, dicom.Options{Orientation: orientation})
+			return err
+		})
 	} else {
 		err = read(ctx, c.Image, orientation, func(r io.Reader) (err error) {
 			v, frame, err = nifti.ReadCompact(r, nifti.Options{Orientation: orientation})

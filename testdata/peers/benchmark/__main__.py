@@ -21,7 +21,7 @@ def run(row):
         print(report.parity_line(row, found), flush=True)
         report.write(order, report.parity_cells(row, found))
         return all(l2 <= measure.PARITY[p][0] and labels >= measure.PARITY[p][1] for p, (l2, labels) in found.items())
-    kinds = {'seconds': measure.seconds, 'bytes': measure.bytes_over_start, 'startup': measure.startup, 'case': measure.case, 'case bytes': measure.case_bytes}
+    kinds = {'seconds': measure.seconds, 'bytes': measure.bytes_over_start, 'startup': measure.startup, 'case': measure.case, 'case bytes': measure.case_bytes, 'less': measure.less}
     result = kinds[row.measure](row)
     print(report.line(row, result), flush=True)
     if result.good:

@@ -36,10 +36,32 @@ def score(row, folder):
     return f'scores within {worst:.0e}', set(ours) == set(peer) and worst < 5e-5
 
 
+def grid(scan):
+    return scan.GetSize() + scan.GetSpacing() + scan.GetOrigin() + scan.GetDirection()
+
+
+def same_grid(a, b):
+    return a.GetSize() == b.GetSize() and np.allclose(grid(a), grid(b), atol=1e-3)
+
+
 def scans(row, ours, peer):
     """Files of labels: the same grid, and voxels."""
     import SimpleITK as sitk
     a, b = sitk.ReadImage(ours), sitk.ReadImage(peer)
-    same = a.GetSize() == b.GetSize() and np.allclose(a.GetSpacing() + a.GetOrigin() + a.GetDirection(), b.GetSpacing() + b.GetOrigin() + b.GetDirection(), atol=1e-3)
     text, good = labels(row, sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b))
-    return text + ('' if same else ', on another grid'), good and same
+    return text + ('' if same_grid(a, b) else ', on another grid'), good and same_grid(a, b)
+
+
+def parts(scan, part, whole):
+    """Labels of a scan of which a part was computed, and of all of it: the change of the organs' mean DSC to the phantom's own."""
+    import SimpleITK as sitk
+    image, truth, part, whole = map(sitk.ReadImage, (scan, scan.replace('-image', '-labels'), part, whole))
+    true, some, every = map(sitk.GetArrayFromImage, (truth, part, whole))
+    before, after = (100 * mean_dsc(true, found) for found in (every, some))
+    text = f'mean DSC of {after:.2f} % with what is skipped and {before:.2f} % without, change {after - before:+.2f}; {100 * (some > 0).mean():.1f} and {100 * (every > 0).mean():.1f} % of the voxels an organ'
+    return text, same_grid(part, image) and len(np.unique(some)) > 2
+
+
+def mean_dsc(true, found):
+    organs = np.unique(true[true > 0])
+    return np.mean([2 * ((true == k) & (found == k)).sum() / ((true == k).sum() + (found == k).sum()) for k in organs])

@@ -13,6 +13,7 @@ SPACING = (2.5, 0.8, 0.8)  # of the plan, mm (z, y, x)
 SMALL = bool(os.environ.get('NOISYSTUDENT_BENCH_SMALL'))  # try things out: no row is written
 SCAN, GRID = ((44, 256, 240), (44, 237, 222)) if SMALL else ((110, 512, 512), (110, 474, 474))  # the phantom, and what the network sees of it
 SCAN_SPACING = (2.5, .74, .74)
+MEDIAN = ((44, 256, 240) if SMALL else (114, 512, 512)), (2.5, .8, .8)  # of FLARE 2022's scans
 
 
 class Skip(Exception):

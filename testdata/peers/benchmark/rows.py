@@ -64,6 +64,14 @@ def predict(name, scan, precision, floor, goal, equal, peer='eager', **more):
     return Row(name, what, floor, goal, PAPER | {'scan': scan, 'precision': precision}, [Setting(peer)], equal=equal, **{'n': 1 if inputs.SMALL else 2, 'measure': 'case', **more})
 
 
+def less(name, what, floor, goal, peers, **task):
+    """A case of which only a part is computed. Its labels are no others' labels: where they lie is checked, and what they lose is told."""
+    return Row(name, what, floor, goal, {'precision': 'fp32', **task}, peers, n=1 if inputs.SMALL else 3, measure='less')
+
+
+MEDIAN = 'x'.join(map(str, inputs.MEDIAN[0][::-1]))
+
+
 ROWS = [
     forward('forward-fp32-stock', 'fp32', STOCK, 3.3, 5),
     forward('forward-fp32-tuned', 'fp32', TUNED, 1.3, 2),
@@ -92,6 +100,8 @@ ROWS = [
     predict('predict-crlm-bf16-autocast', 'crlm', 'bf16', 3, 4, .95, 'bf16 autocast', n=1),
     predict('predict-memory', 'phantom', 'fp32', 5, 7, .99, n=1, measure='case bytes'),
     predict('predict-huge', 'huge', 'fp32', 'under 4 GB', 'under 2.5 GB', .99, n=1, measure='case bytes'),
+    less('predict-case-skip', f'{SHAPE} from file to labels, step 0.5, no mirroring; ours computes the body only', 8, 15, STOCK, **PAPER, scan='phantom', tiles='body'),
+    less('laptop-case', f'a phantom of {MEDIAN}, the median of FLARE 2022, from file to labels, preset laptop', 'under 60 s', 'under 20 s', [], scan='median', tiles='region'),
     Row('startup', 'noisystudent --version; importing nnunetv2\'s predictor', 20, 50, n=7, measure='startup'),
     Row('parity-forward', 'logits of one image from the same weights, batch 1', 0, 0, {'work': 'forward', **PAPER}, measure='parity'),
 ]

@@ -17,6 +17,7 @@ SPARE_BYTES = 1 << 30  # a peer that leaves the machine less is ended
 SCANS = {
     'phantom': lambda: inputs.case()['image'],
     'crlm': inputs.crlm,
+    'median': lambda: inputs.case(*inputs.MEDIAN)['image'],
     'huge': lambda: inputs.case((160, 256, 240) if inputs.SMALL else (800, 512, 512), (1., .8, .8))['image'],
 }
 
@@ -24,21 +25,28 @@ SCANS = {
 class Sides:
     """Both sides of a row, in a folder that is given."""
 
+    export, model = 'probabilities', ()
+
     def __init__(self, row, folder):
         self.row, self.folder = row, pathlib.Path(folder)
         (self.folder / 'scans').mkdir()
         (self.folder / 'scans' / 'case_0000.nii.gz').symlink_to(SCANS[row.task['scan']]())
+        self.models()
+
+    def models(self):
+        """The same random weights for both."""
+        row, folder = self.row, self.folder
         with children.peer(row.task | {'work': 'model', 'folder': folder}, row.peers[0]):
             pass
         with children.ours({'work': 'store', 'folder': folder}, 1):
             pass
 
-    def ours(self, **watch):
+    def ours(self, tiles='', **watch):
         shutil.rmtree(self.folder / 'ours', ignore_errors=True)
         shutil.copytree(self.folder / 'store', self.folder / 'ours' / 'store')
         return took([
             HOME / 'noisystudent', 'predict', '--store', self.folder / 'ours' / 'store', '--input', self.folder / 'scans', '--output', self.folder / 'ours',
-            '--device', 'cpu', '--threads', str(children.CORES), '--export', 'probabilities', '--precision', self.row.task['precision'],
+            '--device', 'cpu', '--threads', str(children.CORES), '--export', self.export, '--precision', self.row.task['precision'], '--tiles', tiles or self.row.task.get('tiles', 'all'), *self.model,
         ], None, **watch)
 
     def peer(self, **watch):
@@ -50,8 +58,27 @@ class Sides:
             '-npp', '1', '-nps', '1',
         ], setting.environment(), **watch)
 
+    def kept(self, name):
+        """Our labels, under a name that the next run leaves alone."""
+        return str(shutil.copy(self.labels()[0], self.folder / f'{name}.nii.gz'))
+
     def labels(self):
         return [str(self.folder / side / 'case.nii.gz') for side in ('ours', 'peer')]
+
+
+class Laptop(Sides):
+    """Our side alone, by the preset laptop, whose weights have seen one step: labels of every class anywhere."""
+
+    export, model = 'labels', ('--model', 'teacher/0')
+
+    def models(self):
+        shape = '40,96,96' if inputs.SMALL else '80,288,352'
+        run = lambda command, *words: took([HOME / 'noisystudent', command, *words], None)  # noqa: E731
+        data, store = self.folder / 'fine', self.folder / 'store'
+        run('phantom', '--out', data, '--labelled', '4', '--unlabelled', '0', '--test', '0', '--shape', shape, '--spacing', '2.5,1,1', '--seed', '21', '--shifted=false')
+        sets = [f'--set=training.{s}' for s in ('folds=2', 'steps_per_epoch=1', 'teacher_epochs=1')]
+        run('plan', '--dataset', data, '--store', store, '--preset', 'laptop', '--set=batch_size=1', *sets)
+        run('train', '--dataset', data, '--store', store, '--role', 'teacher', '--fold', '0', '--device', 'cpu')
 
 
 def took(command, environment, memory=False):
