@@ -47,6 +47,7 @@ var confined = []struct {
 	{"github.com/suyashkumar/dicom", `^io/dicom/`},
 	{"github.com/prometheus", `^pipelines/command/`},
 	{"gonum.org/v1/plot", `^transforms/efficiency/`},
+	{"google.golang.org/protobuf", `^io/tfevents/`},
 	{"flag", `^(main\.go|runners/.*|model/device/devicetest/main\.go)$`},
 }
 
