@@ -210,8 +210,10 @@ var timed = map[string][]string{
 	"report/timings.json":     nil,         // seconds of stages, peak memory
 	"report/seconds/*/*.json": {"seconds"}, // of a case
 	"models/*/*/*/state.json": { // how fast an epoch was
-		"seconds", "samples_per_second", "waited",
+		"seconds", "samples_per_second", "waited", "at",
 	},
+	"models/*/*/training.jsonl": nil, // the same
+	"models/*/*/events.out.*":   nil,
 	"ledger/files/*.json": { // when a file was written and read: what spares reading it again
 		"generation", "mod_time", "hashed",
 	},

@@ -48,6 +48,7 @@ var confined = []struct {
 	{"github.com/prometheus", `^pipelines/command/`},
 	{"github.com/chromedp", `^$`},
 	{"gonum.org/v1/plot", `^transforms/(efficiency|report)/`},
+	{"google.golang.org/protobuf", `^io/tfevents/`},
 	{"flag", `^(main\.go|runners/.*|model/device/devicetest/main\.go)$`},
 }
 

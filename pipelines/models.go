@@ -64,18 +64,22 @@ func ensembleDigest(models []model) string {
 type modelName struct {
 	role fit.Role // empty: the ensemble of teachers
 	fold int      // -1: the best
+	best bool     // the checkpoint of the highest pseudo-DSC, not the last
 }
 
 // models lists what modelName may mean, for messages.
-const modelNames = "finetuned, student, ensemble, control, or ROLE/FOLD such as teacher/0"
+const modelNames = "finetuned, student, ensemble, control, or ROLE/FOLD such as teacher/0, and @best behind it for the checkpoint of the highest pseudo-DSC"
+
+const atBest = "@best"
 
 // parseModel reads a name; the empty one is no model but the best there is.
 func parseModel(name string) (modelName, error) {
-	role, number, numbered := strings.Cut(name, "/")
-	n := modelName{fit.Role(role), -1}
+	plain, best := strings.CutSuffix(name, atBest)
+	role, number, numbered := strings.Cut(plain, "/")
+	n := modelName{fit.Role(role), -1, best}
 	known := slices.Contains([]fit.Role{fit.Teacher, fit.Student, fit.Finetuned, fit.Control}, n.role)
 	switch {
-	case name == "ensemble":
+	case plain == "ensemble":
 		n.role = ""
 	case !known || n.role == fit.Teacher && !numbered:
 		return n, misuse("no model %q; use %s", name, modelNames)
@@ -107,7 +111,7 @@ func (r *run) pick(ctx context.Context, name string) (string, []model, error) {
 
 // best is the best model that is trained; without any the error is errUntrained.
 func (r *run) best(ctx context.Context) (string, []model, error) {
-	for _, n := range []modelName{{fit.Finetuned, -1}, {fit.Student, -1}, {"", -1}} {
+	for _, n := range []modelName{{role: fit.Finetuned, fold: -1}, {role: fit.Student, fold: -1}, {fold: -1}} {
 		text, models, err := r.named(ctx, n)
 		if !errors.Is(err, errUntrained) {
 			return text, models, err
@@ -120,7 +124,10 @@ func (r *run) best(ctx context.Context) (string, []model, error) {
 func (r *run) named(ctx context.Context, n modelName) (string, []model, error) {
 	if n.role == "" {
 		models, err := r.modelsOf(ctx, fit.Teacher, r.plan.Training.Folds)
-		return fmt.Sprintf("the ensemble of %d teachers", len(models)), models, err
+		if err == nil && n.best {
+			err = r.takeBest(ctx, models)
+		}
+		return fmt.Sprintf("the ensemble of %d teachers%s", len(models), n.at()), models, err
 	}
 	if n.fold < 0 && n.role != fit.Control {
 		var best foldScore // fold 0 where there was nothing to choose
@@ -131,5 +138,38 @@ func (r *run) named(ctx context.Context, n modelName) (string, []model, error) {
 	}
 	n.fold = max(n.fold, 0)
 	m, err := r.modelOf(ctx, n.role, n.fold)
-	return fmt.Sprintf("%s fold %d", n.role, n.fold), []model{m}, err
+	models := []model{m}
+	if err == nil && n.best {
+		err = r.takeBest(ctx, models)
+	}
+	return fmt.Sprintf("%s fold %d%s", n.role, n.fold, n.at()), models, err
+}
+
+// at says which checkpoint is meant, where it is not the last.
+func (n modelName) at() string {
+	if n.best {
+		return atBest
+	}
+	return ""
+}
+
+// takeBest replaces the weights of models by those of their best checkpoints.
+func (r *run) takeBest(ctx context.Context, models []model) error {
+	for i, m := range models {
+		folder := fit.Folder(m.Role, m.Fold)
+		latest, _, err := fit.ReadLatest(ctx, r.store, folder)
+		if err != nil {
+			return err
+		}
+		history, err := fit.History(ctx, r.store, folder)
+		if err != nil {
+			return err
+		}
+		_, epochs := fit.Best(history)
+		if epochs == 0 {
+			return fmt.Errorf("pipelines: %s was trained without validation cases and has no best checkpoint; leave out %s", r.store.Address(folder), atBest)
+		}
+		models[i].Weights, models[i].Digest = fit.CheckpointKey(folder, epochs), manifest.Digest("weights", latest.Inputs, epochs)
+	}
+	return nil
 }

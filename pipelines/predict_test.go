@@ -261,8 +261,9 @@ func TestScheme(t *testing.T) {
 
 func TestParseModel(t *testing.T) {
 	for name, want := range map[string]modelName{
-		"ensemble": {"", -1}, "student": {fit.Student, -1}, "finetuned": {fit.Finetuned, -1}, "control": {fit.Control, -1},
-		"teacher/0": {fit.Teacher, 0}, "student/12": {fit.Student, 12},
+		"ensemble": {"", -1, false}, "student": {fit.Student, -1, false}, "finetuned": {fit.Finetuned, -1, false}, "control": {fit.Control, -1, false},
+		"teacher/0": {fit.Teacher, 0, false}, "student/12": {fit.Student, 12, false},
+		"teacher/3@best": {fit.Teacher, 3, true}, "ensemble@best": {"", -1, true}, "finetuned@best": {fit.Finetuned, -1, true},
 	} {
 		if got, err := parseModel(name); got != want || err != nil {
 			t.Errorf("%s: %+v, %v", name, got, err)
@@ -272,5 +273,62 @@ func TestParseModel(t *testing.T) {
 		if got, err := parseModel(name); err == nil {
 			t.Errorf("%q: %+v", name, got)
 		}
+	}
+}
+
+// The best checkpoint is asked for by name, and is another model than the last.
+func TestPredictWithTheBestCheckpoint(t *testing.T) {
+	folder := t.TempDir()
+	root, st, out := filepath.Join(folder, "cohort"), filepath.Join(folder, "store"), filepath.Join(folder, "out")
+	tinyCohort(t, root, 2, 0, 1, 0)
+	train := tinyOptions(root, st, &notes{})
+	train.Device = "ref" // the same course on every machine
+	train.Set = append(slices.Clone(tiny), "training.teacher_epochs=8", "training.initial_lr=0.3")
+	trained, err := Train(t.Context(), train, fit.Teacher, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Train(t.Context(), train, fit.Control, []int{0}); err != nil {
+		t.Fatal(err)
+	}
+	differ := 0
+	for _, m := range trained.Models {
+		r, err := openPredict(t.Context(), Options{Store: st}, PredictRequest{Input: root, Output: out})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, last, err := r.pick(t.Context(), fmt.Sprintf("teacher/%d", m.Fold))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, best, err := r.pick(t.Context(), fmt.Sprintf("teacher/%d@best", m.Fold))
+		if err != nil || !strings.HasSuffix(text, "@best") || best[0].Weights != fit.CheckpointKey(fit.Folder(fit.Teacher, m.Fold), m.Best) {
+			t.Fatalf("%v: %s, %+v, %v", m, text, best, err)
+		}
+		if (m.Best == m.Epochs) != (last[0] == best[0]) {
+			t.Errorf("best after %d of %d epochs: %v and %v", m.Best, m.Epochs, last, best)
+		}
+		if m.Best != m.Epochs {
+			differ++
+		}
+		if _, err := r.store.Stat(t.Context(), best[0].Weights); err != nil {
+			t.Error(err)
+		}
+	}
+	if differ == 0 {
+		t.Error("the last epochs are the best of all folds; the test wants another")
+	}
+	q := PredictRequest{Input: filepath.Join(root, "imagesTs"), Output: out, Model: "ensemble@best"}
+	if p, err := Predict(t.Context(), Options{Store: st}, q); err != nil || p.Cases != 1 || p.Model != "the ensemble of 2 teachers@best" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	all := tinyOptions(root, filepath.Join(folder, "all"), &notes{})
+	all.Set = append(slices.Clone(tiny), "training.student_all_labels=true")
+	if _, err := Train(t.Context(), all, fit.Control, nil); err != nil {
+		t.Fatal(err)
+	}
+	q.Model = "control@best"
+	if _, err := Predict(t.Context(), Options{Store: all.Store}, q); err == nil || !strings.Contains(err.Error(), "trained without validation cases") {
+		t.Errorf("a model that saw all cases: %v", err)
 	}
 }

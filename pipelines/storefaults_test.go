@@ -44,7 +44,7 @@ func work(t *testing.T, root, st, out string) (w worked) {
 // without times in them.
 func lasting(t *testing.T, st string) map[string]string {
 	text, _ := contents(t, st)
-	timed := regexp.MustCompile(`^(ledger/files|report)/|/(state\.json)$`)
+	timed := regexp.MustCompile(`^(ledger/files|report)/|/(state\.json|training\.jsonl|events\.out.*)$`)
 	maps.DeleteFunc(text, func(key, _ string) bool { return timed.MatchString(key) })
 	return text
 }

@@ -125,7 +125,7 @@ func predictCommand(c *session) *cobra.Command {
 // modelFlags adds the flags that choose a model and how it is applied.
 func modelFlags(cmd *cobra.Command, q *pipelines.PredictRequest) {
 	f := cmd.Flags()
-	f.StringVar(&q.Model, "model", "", "finetuned, student, ensemble, control, or ROLE/FOLD such as teacher/0 (default the best there is)")
+	f.StringVar(&q.Model, "model", "", "finetuned, student, ensemble, control, or ROLE/FOLD such as teacher/0 (default the best there is, with its last weights, as nnU-Net predicts); @best behind it takes the checkpoint of the highest pseudo-DSC")
 	f.StringVar(&q.Export, "export", "", "labels (arg-max first) or probabilities (nnU-Net's order) (default the plan's)")
 	f.StringVar(&q.Tiles, "tiles", "", "what is computed: all of a scan, the body, or the region in which the model sees organs (default the plan's)")
 	f.StringVar(&q.Mirror, "mirror", "", "axes to mirror, such as x,y,z, or none (default the plan's)")

@@ -82,6 +82,12 @@ func WeightsKey(ctx context.Context, st *store.Store, folder string) (key string
 	return weightsKey(epochFolder(folder, l.Epochs)), l.Done, nil
 }
 
+// CheckpointKey returns the store key of the weights after so many epochs, the newest or
+// the best.
+func CheckpointKey(folder string, epochs int64) string {
+	return weightsKey(epochFolder(folder, epochs))
+}
+
 // History returns the epochs of a job that are done.
 func History(ctx context.Context, st *store.Store, folder string) ([]Epoch, error) {
 	l, _, err := ReadLatest(ctx, st, folder)
