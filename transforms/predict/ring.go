@@ -88,6 +88,11 @@ func (r *ring) plane(z int, shape, before [3]int, f *Finished) {
 		for x, v := range r.weight[at:][:w] {
 			s.scale[x] = 1 / v
 		}
+		if r.Temperature != 0 {
+			for x := range s.scale {
+				s.scale[x] /= r.Temperature
+			}
+		}
 		for m, votes := range f.Votes {
 			clear(s.all)
 			r.addScaled(s.logits, r.blend[m], at, s.scale)
