@@ -84,6 +84,13 @@ func calibratedOf(role fit.Role, folds []predict.Calibration) *Calibrated {
 	return c
 }
 
+func calibrationGraph(c predict.Config, prepared []predict.Prepared) *beam.Pipeline {
+	p, s := beam.NewPipelineWithRoot()
+	done, rejected := predict.Calibrations(s, c, beam.CreateList(s, encoded(prepared)))
+	read(s, done, rejected)
+	return p
+}
+
 // calibrateFold measures the model of a fold.
 func (r *run) calibrateFold(ctx context.Context, role fit.Role, fold int, list []cases.Case) (sum predict.Calibration, err error) {
 	sum = predict.NewCalibration()
@@ -102,12 +109,7 @@ func (r *run) calibrateFold(ctx context.Context, role fit.Role, fold int, list [
 	c = c.Calibrating()
 	o, err := r.over(ctx, caseWork{
 		name: "calibrate", detail: fmt.Sprintf("%s fold %d", role, fold), ledger: c.CalibrationStage(), model: c.Digest(), network: true, list: usable,
-		graph: func(context.Context, map[string]bool) *beam.Pipeline {
-			p, s := beam.NewPipelineWithRoot()
-			done, rejected := predict.Calibrations(s, c, beam.CreateList(s, encoded(prepared)))
-			read(s, done, rejected)
-			return p
-		},
+		graph: func(context.Context, map[string]bool) *beam.Pipeline { return calibrationGraph(c, prepared) },
 	})
 	if err != nil {
 		return sum, err
