@@ -43,10 +43,15 @@ func crossValidate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated
 	if err != nil {
 		return Evaluated{}, err
 	}
-	return r.evaluated(ctx, score.Config{
+	e, err := r.evaluated(ctx, score.Config{
 		Store: r.store.Root(), Name: "cross-validation-" + string(role), BudgetBytes: r.memory(),
 		Options: score.Options{Rules: rules, Labels: r.plan.Labels, Ignore: max(r.plan.Ignore, 0)},
 	}, pairs, q.TryLargest, commandLine("evaluate", "cross-validation", q.CrossValidation, "dataset", o.Dataset, "store", o.Store, "rules", q.Rules))
+	if err == nil && q.Calibrate {
+		e.Calibrated, err = r.calibrate(ctx, role)
+		e.Rejected = r.refused
+	}
+	return e, err
 }
 
 // validationPairs labels the validation cases of each fold by its model. A case that
@@ -56,14 +61,8 @@ func (r *run) validationPairs(ctx context.Context, role fit.Role) (pairs []score
 	if err != nil {
 		return nil, err
 	}
-	met := map[string]bool{}
-	for fold, m := range models {
-		var list []cases.Case
-		for _, c := range r.of(cases.Labelled) {
-			if !met[c.ID] && slices.Contains(r.splits[fold].Val, c.ID) {
-				met[c.ID], list = true, append(list, c)
-			}
-		}
+	for fold, list := range r.validated() {
+		m := models[fold]
 		if len(list) == 0 {
 			continue
 		}
@@ -84,6 +83,19 @@ func (r *run) validationPairs(ctx context.Context, role fit.Role) (pairs []score
 		return nil, fmt.Errorf("pipelines: cross-validation: no case could be labelled; see the rejected cases in %s", r.store.Address("ledger"))
 	}
 	return pairs, nil
+}
+
+// validated are the cases that each fold validates; a case of several folds is the first's.
+func (r *run) validated() [][]cases.Case {
+	met, folds := map[string]bool{}, make([][]cases.Case, len(r.splits))
+	for fold := range folds {
+		for _, c := range r.of(cases.Labelled) {
+			if !met[c.ID] && slices.Contains(r.splits[fold].Val, c.ID) {
+				met[c.ID], folds[fold] = true, append(folds[fold], c)
+			}
+		}
+	}
+	return folds
 }
 
 // largestText says organ by organ what keeping the largest piece changes, and for which

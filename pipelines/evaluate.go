@@ -24,16 +24,18 @@ type EvaluateRequest struct {
 	// CrossValidation, instead of folders, is the role whose models label the validation
 	// cases of their folds; Options.Dataset and Options.Store have them.
 	CrossValidation string
+	Calibrate       bool // with CrossValidation: also fit a temperature to the models' probabilities
 	TryLargest      bool // also score the largest piece of each organ alone
 }
 
 // Evaluated is what evaluation reports.
 type Evaluated struct {
-	Table    score.Table  `json:"table"`
-	Largest  *score.Table `json:"largest,omitempty"` // of the largest piece of each organ alone
-	New      int          `json:"new"`               // pairs that this run scored
-	Report   string       `json:"report"`            // folder of index.html, table.json, scores.csv and nnU-Net's summary.json
-	Rejected []Rejected   `json:"rejected"`
+	Table      score.Table  `json:"table"`
+	Largest    *score.Table `json:"largest,omitempty"` // of the largest piece of each organ alone
+	Calibrated *Calibrated  `json:"calibration,omitempty"`
+	New        int          `json:"new"`    // pairs that this run scored
+	Report     string       `json:"report"` // folder of index.html, table.json, scores.csv and nnU-Net's summary.json
+	Rejected   []Rejected   `json:"rejected"`
 }
 
 // String gives the table.
@@ -41,6 +43,9 @@ func (e Evaluated) String() string {
 	text := strings.TrimRight(e.Table.String(), "\n")
 	if e.Largest != nil {
 		text += "\n" + largestText(e.Table, *e.Largest)
+	}
+	if e.Calibrated != nil {
+		text += "\n" + e.Calibrated.String()
 	}
 	return fmt.Sprintf("%s\n%d pairs are scored%s\nwritten to %s", text, e.Table.Cases, made(e.Table.Cases, e.New), e.Report)
 }
@@ -53,6 +58,9 @@ func Evaluate(ctx context.Context, o Options, q EvaluateRequest) (Evaluated, err
 			return Evaluated{}, misuse("--cross-validation and folders of label files exclude each other")
 		}
 		return crossValidate(ctx, o, q)
+	}
+	if q.Calibrate {
+		return Evaluated{}, misuse("--calibrate takes models, not folders of label files; give --cross-validation teacher, --store and --dataset")
 	}
 	if q.Predictions == "" || q.References == "" {
 		return Evaluated{}, misuse("nothing to evaluate; give --predictions and --references, two folders of label files, or --cross-validation")

@@ -14,6 +14,7 @@ import (
 
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
+	"noisystudent/transforms/predict"
 	"noisystudent/transforms/score"
 	"noisystudent/transforms/statistics"
 )
@@ -122,6 +123,14 @@ func crossValidated(t *testing.T, root, st string) {
 	}
 	if again, err := Evaluate(t.Context(), o, q); err != nil || again.New != 0 || again.String() == e.String() {
 		t.Errorf("%v, %v", again, err)
+	}
+	q.Calibrate = true
+	e, err = Evaluate(t.Context(), o, q)
+	if c := e.Calibrated; err != nil || c == nil || c.Voxels == 0 || !(c.Before > 0 && c.After > 0 && c.Temperature > 0) || !strings.Contains(e.String(), "expected calibration error") {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if again, err := Evaluate(t.Context(), o, q); err != nil || *again.Calibrated != *e.Calibrated {
+		t.Errorf("%+v, %v", again.Calibrated, err)
 	}
 	q.CrossValidation = "student"
 	if s, err := Evaluate(t.Context(), o, q); err != nil || s.Table.Cases != 2 || s.Report == e.Report {
@@ -330,5 +339,33 @@ func TestPredictWithTheBestCheckpoint(t *testing.T) {
 	q.Model = "control@best"
 	if _, err := Predict(t.Context(), Options{Store: all.Store}, q); err == nil || !strings.Contains(err.Error(), "trained without validation cases") {
 		t.Errorf("a model that saw all cases: %v", err)
+	}
+}
+
+// TestCalibratedOnOtherFolds: a fold that is overconfident is judged by the temperature of
+// the others.
+func TestCalibratedOnOtherFolds(t *testing.T) {
+	temperatures := predict.Temperatures()
+	plain, warm := slices.Index(temperatures, 1), len(temperatures)-1
+	fold := func(best int, error int64) predict.Calibration { // its ECE is 0 at best, else error of 100
+		c := predict.NewCalibration()
+		for k := range c.NLL {
+			c.Bins[k][0] = predict.Bin{Voxels: 100, Correct: 50, Sum: 50}
+			if k != best {
+				c.NLL[k], c.Bins[k][0].Sum = 10, float64(50+error)
+			}
+		}
+		return c
+	}
+	same := calibratedOf("teacher", []predict.Calibration{fold(warm, 20), fold(warm, 20)})
+	if same.Temperature != temperatures[warm] || same.Before != 0.2 || same.After != 0 || same.Voxels != 200 || !strings.Contains(same.String(), "inference.temperature=5.657") {
+		t.Errorf("%+v: %s", same, same)
+	}
+	other := calibratedOf("teacher", []predict.Calibration{fold(warm, 20), fold(plain, 10)})
+	if other.After != 0.15 || !strings.Contains(other.String(), "no truer") {
+		t.Errorf("folds that differ: %+v: %s", other, other)
+	}
+	if one := calibratedOf("teacher", []predict.Calibration{fold(warm, 20)}); one.After != 0 {
+		t.Errorf("one fold: %+v", one)
 	}
 }

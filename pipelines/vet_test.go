@@ -31,6 +31,7 @@ func TestVet(t *testing.T) {
 		"train whole": trainGraph([]fit.Job{{Role: fit.Teacher, Epochs: 1}}, fit.Options{Whole: true}),
 		"pseudolabel": pseudolabelGraph(pseudo.Config{}, shard.Deal([]pseudo.Prepared{{Case: "a"}}, []float64{1}, 1)),
 		"predict":     predictGraph(predict.Config{}, shard.Deal(list, make([]float64, len(list)), 2)),
+		"calibrate":   calibrationGraph(predict.Config{}, []predict.Prepared{{Case: "a"}}),
 		"reprocess":   reprocessGraph("{}", []incoming.Group{{}}),
 		"watch":       watchGraph("{}", time.Second, time.Now()),
 		"evaluate":    scoreGraph(score.Config{Name: "vet"}, []score.Pair{{Case: "a"}}),

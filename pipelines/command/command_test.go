@@ -70,6 +70,7 @@ func TestUsage(t *testing.T) {
 		{"reprocess --store s --input i --only-missing --since-model latest", "exclude each other", "noisystudent reprocess --help"},
 		{"evaluate --predictions p", "give --predictions and --references", "noisystudent evaluate --help"},
 		{"evaluate --predictions p --references r --cross-validation teacher", "exclude each other", "noisystudent evaluate --help"},
+		{"evaluate --predictions p --references r --calibrate", "--calibrate takes models", "noisystudent evaluate --help"},
 		{"evaluate --cross-validation boss --dataset d --store s", "use teacher or student", "noisystudent evaluate --help"},
 		{"efficiency --input i", `"output" not set`, "noisystudent efficiency --help"},
 		{"efficiency --input i --output o --systems big", "use [nnunet low-footprint student]", "noisystudent efficiency --help"},

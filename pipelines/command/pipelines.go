@@ -150,6 +150,7 @@ func evaluateCommand(c *session) *cobra.Command {
 	f.Lookup("store").Usage = "folder or gs://BUCKET/PREFIX for ledger and report (default the predictions' folder)"
 	f.StringVar(&c.shared.Dataset, "dataset", "", "with --cross-validation: folder or gs:// prefix of the labelled cases")
 	f.StringVar(&q.CrossValidation, "cross-validation", "", "instead of folders: score the labelled cases, each labelled by the model of its fold, teacher or student")
+	f.BoolVar(&q.Calibrate, "calibrate", false, "with --cross-validation: fit the temperature that makes the models' probabilities true, and print their error before and after")
 	f.BoolVar(&q.TryLargest, "try-largest", false, "also score the largest piece of each organ alone, and say for which --keep-largest would help; best on --cross-validation")
 	f.StringVar(&q.Predictions, "predictions", "", "folder or gs:// prefix of predicted labels")
 	f.StringVar(&q.References, "references", "", "folder or gs:// prefix of reference labels")

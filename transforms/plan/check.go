@@ -154,8 +154,12 @@ func (p Plan) checkInference() error {
 			return fmt.Errorf("inference.keep_largest: there is no label %q; the labels are %s", name, p.labelNames())
 		}
 	}
+	if i.Temperature > 0 && i.Blend != "logits" {
+		return fmt.Errorf("inference.temperature %v: it divides logits, which inference.blend softmax does not keep; use logits", i.Temperature)
+	}
 	return firstOf(
 		i.checkTiles(),
+		within("inference.temperature", i.Temperature, 0, 100),
 		within("inference.step_size", i.StepSize, 0.05, 1),
 		oneOf("inference.blend", i.Blend, "logits", "softmax"),
 		oneOf("inference.export", i.Export, "labels", "probabilities"),

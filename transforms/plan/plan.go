@@ -108,6 +108,9 @@ type Inference struct {
 	Mirror   string  `json:"mirror"`    // none, or axes such as x,y,z
 	// Precision is fp32, bf16, fp16 or exact.
 	Precision string `json:"precision,omitempty"`
+	// Temperature divides logits before they become probabilities; 0: nothing does. The labels
+	// of one model do not change.
+	Temperature float64 `json:"temperature,omitempty"`
 	// KeepLargest names the labels of which only the largest connected piece is kept (see
 	// statistics.KeepLargest). Empty: nothing is removed, as in the paper.
 	KeepLargest []string `json:"keep_largest,omitempty"`

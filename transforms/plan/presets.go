@@ -47,6 +47,7 @@ var common = []setting{
 	{"inference.export", "labels", "the paper: arg-max at network resolution, then nearest"},
 	{"inference.mirror", "none", "the paper: no test-time augmentation"},
 	{"inference.precision", FP32, "float32; transformed products within 1e-4 of the definition are allowed"},
+	{"inference.temperature", "0", "the paper: probabilities are what the softmax gives; evaluate --calibrate says what would make them fit"},
 	{"inference.tiles", AllTiles, "the paper: the whole scan is computed"},
 	{"pseudo_labels.min_confidence", "0", "the paper: every pseudo-labelled case is learnt from"},
 	{"pseudo_labels.drop_part", "0", "the paper: every organ of it"},

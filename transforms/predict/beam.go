@@ -18,6 +18,7 @@ import (
 
 func init() {
 	register.DoFn5x2[context.Context, *sdf.LockRTracker, string, func(string), func(cases.Rejected), sdf.ProcessContinuation, error](&scanFn{})
+	register.DoFn4x1[context.Context, string, func(string), func(cases.Rejected), error](&calibrateFn{})
 	register.Emitter1[string]()
 	register.Emitter1[cases.Rejected]()
 }
@@ -60,4 +61,44 @@ func (f *scanFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, scans
 		done(scan.ID)
 		return nil
 	})
+}
+
+// Calibrations measures a PCollection<string>, JSON of Prepared, see Calibrate. It gives
+// the ids of those that are measured, PCollection<string>, and PCollection<cases.Rejected>.
+func Calibrations(s beam.Scope, c Config, prepared beam.PCollection) (done, rejected beam.PCollection) {
+	s = s.Scope("predict.Calibrations")
+	config, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("predict: encode configuration: %v", err)) // our own struct always encodes
+	}
+	return beam.ParDo2(s, &calibrateFn{Config: string(config)}, beam.Reshuffle(s, prepared))
+}
+
+type calibrateFn struct {
+	Config   string // JSON of Config
+	config   Config
+	store    *store.Store
+	outcomes manifest.Outcomes
+}
+
+func (f *calibrateFn) Setup(ctx context.Context) (err error) {
+	f.outcomes = manifest.NewOutcomes("calibrate")
+	if err = json.Unmarshal([]byte(f.Config), &f.config); err == nil {
+		f.store, err = store.Open(ctx, f.config.Store)
+	}
+	return err
+}
+
+func (f *calibrateFn) ProcessElement(ctx context.Context, prepared string, done func(string), rejected func(cases.Rejected)) error {
+	var in Prepared
+	if err := json.Unmarshal([]byte(prepared), &in); err != nil {
+		return fmt.Errorf("predict: decode case: %w", err)
+	}
+	ctx = metrics.Begin(ctx)
+	row, err := Calibrate(ctx, f.store, f.config, in)
+	if err != nil || !f.outcomes.Done(ctx, row, rejected) {
+		return err
+	}
+	done(in.Case)
+	return nil
 }

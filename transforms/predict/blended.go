@@ -33,7 +33,7 @@ type blended struct {
 // known there: they are left to the host.
 func onDevice(ctx context.Context, n Network, models int, s Settings, size [3]int) *blended {
 	blender, ok := n.(Blender)
-	if !ok || s.Votes || s.Softmax && s.Mirror != [3]bool{} {
+	if !ok || s.Votes || s.Temperature != 0 || s.Softmax && s.Mirror != [3]bool{} {
 		return nil
 	}
 	d, err := blender.Blend(device.Blend{Models: models, Size: [2]int{size[1], size[2]}, Weights: patch.Gaussian(s.Patch), Softmax: s.Softmax, Scores: s.Scores})

@@ -78,7 +78,7 @@ const maxAxis = 4096
 // settings are the plan's, checked.
 func (c Config) settings() (Settings, error) {
 	i := c.Plan.Inference
-	s := Settings{Classes: c.Plan.Classes(), Patch: c.Plan.PatchSize, Step: i.StepSize, Softmax: i.Blend == "softmax"}
+	s := Settings{Classes: c.Plan.Classes(), Patch: c.Plan.PatchSize, Step: i.StepSize, Softmax: i.Blend == "softmax", Temperature: float32(i.Temperature)}
 	if len(c.Models) == 0 {
 		return s, errors.New("predict: no model")
 	}

@@ -123,6 +123,11 @@ func (r *ring) finish(z, y, w, before int, f Finished) {
 		for x, v := range r.blend[len(r.blend)-1].at[at][r.Classes*r.size[2]+before:][:w] {
 			s.scale[x] = 1 / v
 		}
+		if r.Temperature != 0 {
+			for x := range s.scale {
+				s.scale[x] /= r.Temperature
+			}
+		}
 		for m, votes := range f.Votes {
 			clear(s.all)
 			r.addScaled(s.logits, r.blend[m].at[at][before:], s.scale)

@@ -33,9 +33,11 @@ type Settings struct {
 	Patch   [3]int
 	Step    float64 // of a tile, in (0, 1]
 	Mirror  [3]bool // axes (z, y, x) that are also predicted flipped, mean of logits
-	Softmax bool    // blend probabilities instead of logits (nnU-Net v1's order)
-	Scores  bool    // of all classes are wanted, not only labels
-	Votes   bool    // each model's own labels are wanted too; the host blends then
+	// Temperature divides logits; 0: nothing does. The host blends then.
+	Temperature float32
+	Softmax     bool // blend probabilities instead of logits (nnU-Net v1's order)
+	Scores      bool // of all classes are wanted, not only labels
+	Votes       bool // each model's own labels are wanted too; the host blends then
 	// Box is the part that Segment computes, background around it; zero: all.
 	Box volume.Box
 }

@@ -38,11 +38,7 @@ type Config struct {
 }
 
 // Prepared is one case to label.
-type Prepared struct {
-	Case   string
-	Prefix string // of the prepared case in the store
-	Digest string // of what it was prepared from
-}
+type Prepared = predict.Prepared
 
 // Note is what is known of a case's pseudo-labels: pseudo/<round>/<case>.json.
 type Note struct {
