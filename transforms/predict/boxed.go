@@ -30,7 +30,7 @@ func segmentBox(ctx context.Context, image []float32, shape [3]int, network Netw
 	if err := around(0, box.Lo[0]); err != nil {
 		return err
 	}
-	err := Segment(ctx, volume.Crop(image, shape, box), box.Shape(), network, models, s, func(z, y int, f Finished) error {
+	err := SegmentPlanes(ctx, part{image, shape, box}, box.Shape(), network, models, s, func(z, y int, f Finished) error {
 		y, whole := m.mounted(y, f)
 		return out(box.Lo[0]+z, y, whole)
 	})

@@ -52,7 +52,7 @@ func (c Config) blending(g volume.Geometry) blending {
 		b.slab += tile * (1 + classes)
 	}
 	if c.limited() {
-		b.slab += height * width * (b.shape[0] + classes) // the box's image, rows around its rows
+		b.slab += height * width * classes // rows around the box's rows
 	}
 	return b
 }

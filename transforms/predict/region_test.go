@@ -367,9 +367,10 @@ func TestNoBody(t *testing.T) {
 func TestRegionIsAdmitted(t *testing.T) {
 	g := volume.Geometry{Shape: [3]int{100, 200, 200}, Spacing: [3]float64{3, 1.5, 1.5}}
 	_, c := ready(t, 1)
-	plain := c.SegmentBytes(g)
+	frame := nifti.NewFrame(g)
+	plain := c.Footprint(g, frame).Bytes()
 	c.Plan.Inference.Tiles = "body"
-	if more := c.SegmentBytes(g) - plain; more < 4*int64(g.Voxels()) {
-		t.Errorf("the box's own image of %d bytes is admitted with %d", 4*g.Voxels(), more)
+	if more := c.Footprint(g, frame).Bytes() - plain; more < 4*int64(g.Voxels()) {
+		t.Errorf("the whole image, which is looked at, of %d bytes is admitted with %d", 4*g.Voxels(), more)
 	}
 }

@@ -125,35 +125,29 @@ func (c Config) onGrid(ctx context.Context, st *store.Store, p *resample.Scan, t
 	} else {
 		nearest = p.LabelExporter()
 	}
-	segment := func(n Network, models []Model, s Settings, out Rows) error {
-		return SegmentPlanes(ctx, p, p.Shape, n, models, s, out)
-	}
-	within := c.withNetwork
+	var image []float32
+	var err error
 	if c.limited() { // who looks for a region looks at the whole image
-		image, err := p.Image(ctx)
-		if err != nil {
+		if image, err = p.Image(ctx); err != nil {
 			return nil, err
 		}
-		segment = func(n Network, models []Model, s Settings, out Rows) error {
-			return Segment(ctx, image, p.Shape, n, models, s, out)
-		}
-		within = func(ctx context.Context, st *store.Store, work func(Network, []Model, Settings) error) (float64, error) {
-			return c.inRegion(ctx, st, image, p.Shape, work)
-		}
 	}
-	var err error
-	took.Seconds, err = within(ctx, st, func(n Network, models []Model, s Settings) error {
+	took.Seconds, err = c.inRegion(ctx, st, image, p.Shape, func(n Network, models []Model, s Settings) error {
 		certain := newCertainty(p.Shape, len(models), s)
 		defer func() { took.Certainty = certain.means() }()
 		s.Scores = scores
-		return segment(n, models, s, func(z, y int, f Finished) error {
+		out := func(z, y int, f Finished) error {
 			certain.add(z, f)
 			if scores {
 				return byScores.Rows(ctx, z, y, f.Scores, f.Labels)
 			}
 			nearest.Rows(z, y, f.Labels)
 			return nil
-		})
+		}
+		if image != nil {
+			return Segment(ctx, image, p.Shape, n, models, s, out)
+		}
+		return SegmentPlanes(ctx, p, p.Shape, n, models, s, out)
 	})
 	switch {
 	case err != nil:

@@ -91,7 +91,7 @@ func Segment(ctx context.Context, image []float32, shape [3]int, network Network
 	if s.Box != (volume.Box{}) && s.Box != volume.Whole(shape) {
 		return segmentBox(ctx, image, shape, network, models, s, out)
 	}
-	return SegmentPlanes(ctx, wholeImage{image, shape[1] * shape[2]}, shape, network, models, s, out)
+	return SegmentPlanes(ctx, part{image, shape, volume.Whole(shape)}, shape, network, models, s, out)
 }
 
 // SegmentPlanes runs the models over the tiles of an image and hands finished

@@ -50,13 +50,18 @@ func (s *slab) move(ctx context.Context, z int) error {
 	return nil
 }
 
-// wholeImage is a Source of an image that is there.
-type wholeImage struct {
+// part is a Source of a box of an image that is there.
+type part struct {
 	image []float32
-	area  int
+	shape [3]int
+	box   volume.Box
 }
 
-func (w wholeImage) Planes(_ context.Context, lo, hi int, dst []float32) error {
-	copy(dst, w.image[lo*w.area:hi*w.area])
+func (p part) Planes(_ context.Context, lo, hi int, dst []float32) error {
+	h, w := p.box.Shape()[1], p.box.Shape()[2]
+	for i := range (hi - lo) * h {
+		z, y := p.box.Lo[0]+lo+i/h, p.box.Lo[1]+i%h
+		copy(dst[i*w:][:w], p.image[(z*p.shape[1]+y)*p.shape[2]+p.box.Lo[2]:])
+	}
 	return nil
 }

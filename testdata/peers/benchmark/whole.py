@@ -35,7 +35,7 @@ class Sides:
 
     def models(self):
         """The same random weights for both."""
-        row, folder = self.row, self.folder
+        row, folder = self.row, str(self.folder)
         with children.peer(row.task | {'work': 'model', 'folder': folder}, row.peers[0]):
             pass
         with children.ours({'work': 'store', 'folder': folder}, 1):
