@@ -46,6 +46,12 @@ type cohortRecord struct {
 	Complete bool            `json:"complete"`
 }
 
+// recordOf leaves out where a cohort lies: a folder may be moved.
+func recordOf(o phantom.Options, complete bool) cohortRecord {
+	o.Out = ""
+	return cohortRecord{o, complete}
+}
+
 // Phantom makes a synthetic cohort, once.
 func Phantom(ctx context.Context, o Options, q PhantomRequest) (Cohort, error) {
 	if q.Out == "" {
@@ -103,13 +109,13 @@ func claim(ctx context.Context, st *store.Store, wanted phantom.Options) (comple
 		if _, err := st.Stat(ctx, "dataset.json"); !errors.Is(err, fs.ErrNotExist) {
 			return false, fmt.Errorf("pipelines: phantom: %s holds a dataset that was not made here; choose another --out", st.Root())
 		}
-		return false, writeJSON(ctx, st, cohortFile, cohortRecord{Options: wanted})
+		return false, writeJSON(ctx, st, cohortFile, recordOf(wanted, false))
 	}
 	if err != nil {
 		return false, err
 	}
 	var had cohortRecord
-	if err := json.Unmarshal(data, &had); err != nil || had.Options != wanted {
+	if err := json.Unmarshal(data, &had); err != nil || recordOf(had.Options, false) != recordOf(wanted, false) {
 		return false, fmt.Errorf("pipelines: phantom: %s holds another cohort; choose another --out", st.Root())
 	}
 	return had.Complete, nil
@@ -126,7 +132,7 @@ func (c Cohort) make(ctx context.Context, st *store.Store, o Options, q phantom.
 		return c, err
 	}
 	c.New, c.took = true, time.Since(start)
-	return c, writeJSON(ctx, st, cohortFile, cohortRecord{q, true})
+	return c, writeJSON(ctx, st, cohortFile, recordOf(q, true))
 }
 
 func phantomGraph(o phantom.Options) *beam.Pipeline {

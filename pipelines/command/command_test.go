@@ -274,13 +274,22 @@ func TestRejected(t *testing.T) {
 	if code != Failed || !strings.Contains(log, "holds another cohort; choose another --out") {
 		t.Errorf("another cohort: exit code %d, %s", code, log)
 	}
+	moved := filepath.Join(folder, "moved")
+	if err := os.Rename(cohort, moved); err != nil {
+		t.Fatal(err)
+	}
+	code, out, log := command(t, append(phantom, "--out", moved)...)
+	if code != Done || !strings.Contains(out, `"new": false`) {
+		t.Errorf("a cohort that was moved: exit code %d, %s%s", code, out, log)
+	}
+	cohort = moved
 	none := filepath.Join(folder, "none")
 	code, _, log = command(t, "phantom", "--out", none, "--from", filepath.Join(folder, "ct.nii")+","+filepath.Join(folder, "labels.nii"))
 	if _, err := os.Stat(none); code != Failed || !strings.Contains(log, "ct.nii") || !strings.Contains(log, "check --from") || err == nil {
 		t.Errorf("from nothing: exit code %d, %v, %s", code, err, log)
 	}
 	preprocess := []string{"preprocess", "--dataset", cohort, "--store", store, "--preset", "demo", "--set", "spacing=10,15,15", "--set", "patch_size=8,16,16"}
-	code, out, log := command(t, preprocess...)
+	code, out, log = command(t, preprocess...)
 	file := filepath.Join(cohort, "imagesUn", "unlabelled_0001_0000.nii.gz")
 	if code != Rejected || !strings.Contains(out, "3 cases are preprocessed, 3 of them now\n1 rejected:\n  unlabelled_0001 (preprocess): "+file+": truncated") {
 		t.Errorf("exit code %d\n%s%s", code, out, log)
