@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type ExperimentRequest struct {
 	Steps      int           // of a student, in place of a budget; 0: the budget decides
 	Seeds      int           // 0: one, or three from an hour on
 	Rows       []string      // empty: core
+	before     []string      // rows of the runs before
 }
 
 // experimentRow is one way to come by a model: a line of the ablation.
@@ -108,11 +110,11 @@ func (q ExperimentRequest) complete() (ExperimentRequest, error) {
 	return q, nil
 }
 
-// rows are the rows asked for, in the order of the tables. Those beyond the paper bring
+// rows are the rows asked for, now or before, in the order of the tables. Those beyond the paper bring
 // what they are compared with.
 func (q ExperimentRequest) rows() (list []experimentRow) {
 	asked := func(r experimentRow) bool {
-		return slices.Contains(q.Rows, r.name) || slices.Contains(q.Rows, "all") || r.set != "" && slices.Contains(q.Rows, r.set)
+		return slices.Contains(q.before, r.name) || slices.Contains(q.Rows, r.name) || slices.Contains(q.Rows, "all") || r.set != "" && slices.Contains(q.Rows, r.set)
 	}
 	beyond := slices.ContainsFunc(beyondRows, asked)
 	for _, r := range experimentRows {
@@ -191,6 +193,9 @@ func PaperTables(ctx context.Context, o Options, q ExperimentRequest) (Compariso
 	if c.Schedule, err = q.schedule(ctx, o, loopUnits); err != nil {
 		return c, err
 	}
+	if q.before, err = q.rowsBefore(ctx); err != nil {
+		return c, err
+	}
 	var labs []*lab
 	for seed := 1; seed <= q.Seeds; seed++ {
 		l, err := q.lab(ctx, o, c.Schedule, uint64(seed))
@@ -211,13 +216,39 @@ func PaperTables(ctx context.Context, o Options, q ExperimentRequest) (Compariso
 	return c, q.keep(ctx, c, labs[0])
 }
 
+// resultFile is the result of an experiment for programs.
+const resultFile = "comparison.json"
+
+// rowsBefore are the rows that the runs before have left, so that tables lose none.
+func (q ExperimentRequest) rowsBefore(ctx context.Context) (names []string, err error) {
+	st, err := store.Open(ctx, q.Out)
+	if err != nil {
+		return nil, err
+	}
+	data, err := st.Read(ctx, resultFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var c Comparison
+	if err == nil {
+		err = json.Unmarshal(data, &c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pipelines: read %s: %w; remove the file, and ask with --rows for all rows that the tables shall have", st.Address(resultFile), err)
+	}
+	for _, s := range c.Seeds {
+		names = slices.AppendSeq(names, maps.Keys(s.Rows))
+	}
+	return names, nil
+}
+
 // keep writes the result for programs and for people, whose page shows cases of the first seed.
 func (q ExperimentRequest) keep(ctx context.Context, c Comparison, first *lab) error {
 	st, err := store.Open(ctx, q.Out)
 	if err != nil {
 		return err
 	}
-	changed, err := renewed(ctx, st, "comparison.json", c)
+	changed, err := renewed(ctx, st, resultFile, c)
 	if err != nil {
 		return err
 	}

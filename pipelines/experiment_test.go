@@ -56,6 +56,11 @@ func TestPaperTables(t *testing.T) {
 	if lines := lacks(log.take(), "nothing to do", "holds this cohort"); len(lines) > 0 {
 		t.Errorf("the second run says %q", lines)
 	}
+	fewer := q
+	fewer.Rows = []string{"mix"}
+	if c, err := PaperTables(t.Context(), o, fewer); err != nil || c.String() != first.String() {
+		t.Errorf("asked for some rows, the tables lose others (%v):\n%s", err, c)
+	}
 	kept := mustOpen(t, q.Out)
 	for _, key := range []string{"tables.txt", "comparison.json", "schedule.json", "report/index.html"} {
 		if data, err := kept.Read(t.Context(), key); err != nil || len(data) == 0 {
