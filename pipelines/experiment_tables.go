@@ -210,7 +210,7 @@ func (r RowResult) mean() string { return r.organ(-1) }
 
 // ablation is every row beside the single teacher.
 func (c Comparison) ablation(b *strings.Builder) {
-	fmt.Fprintf(b, "\nAll rows: held-out means over %d seeds, on %s\n%-14s %13s %24s %9s  %s\n", len(c.Seeds), c.Cohort, "row", "DSC / NSD, %", "over low-footprint, DSC", "steps", "what")
+	fmt.Fprintf(b, "\nAll rows: held-out means over seeds 1 to %d, on %s\n%-18s %13s %24s %9s  %s\n", len(c.Seeds), c.Cohort, "row", "DSC / NSD, %", "over low-footprint, DSC", "steps", "what")
 	for _, row := range c.rows {
 		list := c.all(row.name)
 		if len(list) == 0 {
@@ -220,7 +220,7 @@ func (c Comparison) ablation(b *strings.Builder) {
 		if row.name != "low-footprint" {
 			over = c.over(row.name, "low-footprint")
 		}
-		fmt.Fprintf(b, "%-14s %13s %24s %9d  %s\n", row.name, c.organ(row.name, "mean"), over, list[0].Steps, row.text)
+		fmt.Fprintf(b, "%-18s %13s %24s %9d  %s\n", row.name, c.organ(row.name, "mean"), over, list[0].Steps, row.text)
 	}
 	for _, s := range c.Seeds {
 		if s.Pseudo.Kept+s.Pseudo.Dropped > 0 {
