@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -57,17 +58,11 @@ func (r *run) calibrate(ctx context.Context, role fit.Role) (*Calibrated, error)
 // calibratedOf fits temperatures, each fold's on the others.
 func calibratedOf(role fit.Role, folds []predict.Calibration) *Calibrated {
 	temperatures := predict.Temperatures()
-	var plain int
-	for k, t := range temperatures {
-		if t == 1 {
-			plain = k
-		}
-	}
 	all := predict.NewCalibration()
 	for _, one := range folds {
 		all = all.Plus(one)
 	}
-	c := &Calibrated{Role: string(role), Voxels: all.Voxels(), Temperature: temperatures[all.Best()], Before: all.ECE(plain)}
+	c := &Calibrated{Role: string(role), Voxels: all.Voxels(), Temperature: temperatures[all.Best()], Before: all.ECE(slices.Index(temperatures, 1))}
 	after := predict.NewCalibration() // of every fold at its own temperature, kept at index 0
 	for i, one := range folds {
 		others := predict.NewCalibration()

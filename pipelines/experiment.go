@@ -225,16 +225,9 @@ func (q ExperimentRequest) rowsBefore(ctx context.Context) (names []string, err 
 	if err != nil {
 		return nil, err
 	}
-	data, err := st.Read(ctx, resultFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	var c Comparison
-	if err == nil {
-		err = json.Unmarshal(data, &c)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("pipelines: read %s: %w; remove the file, and ask with --rows for all rows that the tables shall have", st.Address(resultFile), err)
+	if _, err := readJSON(ctx, st, resultFile, &c); err != nil {
+		return nil, err
 	}
 	for _, s := range c.Seeds {
 		names = slices.AppendSeq(names, maps.Keys(s.Rows))

@@ -24,16 +24,22 @@ var beyondRows = []experimentRow{
 	{"round-2", "student of pseudo-labels that the students of all folds have made", beyondSet, needsPool},
 }
 
-// Settings of the rows, chosen before any was scored.
-var (
-	filterOrgans = plan.Pseudo{DropPart: 0.3, MinOrgans: 0.5}
-	filterVoxels = plan.Pseudo{MinVoxelConfidence: 0.7}
-	weighVoxels  = plan.Pseudo{WeighVoxels: true}
-)
+// beyondRules are the rows that choose among pseudo-labels, with settings that were fixed
+// before any was scored.
+var beyondRules = map[string]plan.Pseudo{
+	"filter-organs": {DropPart: 0.3, MinOrgans: 0.5},
+	"filter-voxels": {MinVoxelConfidence: 0.7},
+	"weigh-voxels":  {WeighVoxels: true},
+}
 
 // asksDoubts tells whether rows need to know where teachers doubt.
 func (l *lab) asksDoubts() bool {
-	return l.wants("filter-organs") || l.wants("filter-voxels") || l.wants("weigh-voxels")
+	for name := range beyondRules {
+		if l.wants(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // beyond are the jobs of the rows that are wanted.
@@ -42,7 +48,7 @@ func (l *lab) beyond(ctx context.Context) (map[string]func(fold int) fit.Job, er
 		"mirror-plain":      l.mirrored("plain"),
 		"mirror-left-right": l.mirrored("left-right"),
 	}
-	for name, rule := range map[string]plan.Pseudo{"filter-organs": filterOrgans, "filter-voxels": filterVoxels, "weigh-voxels": weighVoxels} {
+	for name, rule := range beyondRules {
 		if !l.wants(name) {
 			continue
 		}
@@ -163,7 +169,7 @@ func (q FilterQuality) String() string {
 
 // judgeFilter compares what filter-organs leaves with what it leaves out.
 func (l *lab) judgeFilter(ctx context.Context, name string) (*FilterQuality, error) {
-	_, s, err := l.selected(ctx, l.voted, filterOrgans)
+	_, s, err := l.selected(ctx, l.voted, beyondRules["filter-organs"])
 	if err != nil {
 		return nil, err
 	}

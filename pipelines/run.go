@@ -165,7 +165,11 @@ func ids(list []cases.Case) []string {
 
 // readJSON reads a small file of the store; false where there is none.
 func (r *run) readJSON(ctx context.Context, key string, v any) (bool, error) {
-	data, err := r.store.Read(ctx, key)
+	return readJSON(ctx, r.store, key, v)
+}
+
+func readJSON(ctx context.Context, st *store.Store, key string, v any) (bool, error) {
+	data, err := st.Read(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -173,7 +177,7 @@ func (r *run) readJSON(ctx context.Context, key string, v any) (bool, error) {
 		return false, err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return false, fmt.Errorf("pipelines: read %s: %w; remove the file to have it made again", r.store.Address(key), err)
+		return false, fmt.Errorf("pipelines: read %s: %w; remove the file to have it made again", st.Address(key), err)
 	}
 	return true, nil
 }

@@ -28,11 +28,7 @@ func init() {
 // ledger says is done is not done again, but its id is given.
 func Scans(s beam.Scope, c Config, shards beam.PCollection) (done, rejected beam.PCollection) {
 	s = s.Scope("predict.Scans")
-	config, err := json.Marshal(c)
-	if err != nil {
-		panic(fmt.Sprintf("predict: encode configuration: %v", err)) // our own struct always encodes
-	}
-	return beam.ParDo2(s, &scanFn{Config: string(config)}, beam.Reshuffle(s, shards))
+	return beam.ParDo2(s, &scanFn{Config: encoded(c)}, beam.Reshuffle(s, shards))
 }
 
 type scanFn struct {
@@ -63,15 +59,20 @@ func (f *scanFn) ProcessElement(ctx context.Context, rt *sdf.LockRTracker, scans
 	})
 }
 
+// encoded is a configuration as DoFns carry it.
+func encoded(c Config) string {
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("predict: encode configuration: %v", err)) // our own struct always encodes
+	}
+	return string(text)
+}
+
 // Calibrations measures a PCollection<string>, JSON of Prepared, see Calibrate. It gives
 // the ids of those that are measured, PCollection<string>, and PCollection<cases.Rejected>.
 func Calibrations(s beam.Scope, c Config, prepared beam.PCollection) (done, rejected beam.PCollection) {
 	s = s.Scope("predict.Calibrations")
-	config, err := json.Marshal(c)
-	if err != nil {
-		panic(fmt.Sprintf("predict: encode configuration: %v", err)) // our own struct always encodes
-	}
-	return beam.ParDo2(s, &calibrateFn{Config: string(config)}, beam.Reshuffle(s, prepared))
+	return beam.ParDo2(s, &calibrateFn{Config: encoded(c)}, beam.Reshuffle(s, prepared))
 }
 
 type calibrateFn struct {

@@ -99,9 +99,9 @@ func (c Calibration) ECE(k int) float64 {
 // add takes rows of logits (C, n, W) with their labels and reference; ignore is a label
 // of the reference that does not count.
 func (c Calibration) add(logits []float32, labels, reference []uint8, ignore int) {
-	area := len(labels)
+	area, temperatures := len(labels), Temperatures()
 	parallel(len(c.NLL), func(_, k int) {
-		t := Temperatures()[k]
+		t := temperatures[k]
 		for i, label := range labels {
 			want := reference[i]
 			if int(want) == ignore || label == 0 && want == 0 {
