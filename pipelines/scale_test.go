@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -24,39 +25,50 @@ import (
 	"noisystudent/transforms/predict"
 )
 
-// BenchmarkBeam labels scans on Prism and in a plain loop over the same function, by
+// BenchmarkBeam labels small and larger scans on Prism and in a plain loop over the same function, by
 // turns, with one and with two networks of one thread each:
 //
-//	go test ./pipelines -run '^$' -bench Beam -benchtime 1x -v
+//	go test ./pipelines -run '^$' -bench Beam -benchtime 5x -v
 //
 // What Beam costs is the ratio of the two less one, in per cent: of wall time, and of
-// CPU time, which other work on the machine disturbs less.
+// CPU time, which other work on the machine disturbs less. Turns of either differ by a
+// tenth on a quiet machine, so that the mean over pairs of turns comes with its standard error.
 func BenchmarkBeam(b *testing.B) {
-	const count, turns = 60, 5
-	config, list := scanWork(b, count, [3]int{36, 72, 96})
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
-			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
-			config.Options.Networks = threads
-			var beam, loop []spent
-			for range b.N * turns {
-				beam = append(beam, timed(b, config, func() error {
+	const turns = 3
+	for _, work := range []struct {
+		count int
+		shape [3]int
+	}{{60, [3]int{36, 72, 96}}, {8, [3]int{72, 144, 192}}} {
+		config, list := scanWork(b, work.count, work.shape)
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("voxels=%v/threads=%d", work.shape, threads), func(b *testing.B) {
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
+				config.Options.Networks = threads
+				onPrism := func() error {
 					r := &run{store: mustOpen(b, config.Store), notes: map[string]string{}}
 					err := runners.Run(b.Context(), predictGraph(config, deal(b.Context(), r, config, list, list, nil)), runners.Options{})
 					return cmp.Or(err, r.clearHeap(b.Context()))
-				}))
-				loop = append(loop, timed(b, config, func() error {
-					return scanAll(b.Context(), config, list, threads)
-				}))
-			}
-			more := func(of func([]spent) float64) float64 { return 100 * (of(beam)/of(loop) - 1) }
-			b.ReportMetric(1000*leastCPU(loop)/count, "cpu-ms/case")
-			b.ReportMetric(more(leastWall), "%min")
-			b.ReportMetric(more(medianWall), "%median")
-			b.ReportMetric(more(leastCPU), "%cpu-min")
-			b.ReportMetric(more(medianCPU), "%cpu-median")
-			b.Logf("wall and CPU: Prism %.2f, loop %.2f", beam, loop)
-		})
+				}
+				inLoop := func() error { return scanAll(b.Context(), config, list, threads) }
+				var beam, loop []spent
+				for range b.N * turns {
+					beam = append(beam, timed(b, config, onPrism))
+					loop = append(loop, timed(b, config, inLoop))
+					loop = append(loop, timed(b, config, inLoop))
+					beam = append(beam, timed(b, config, onPrism))
+				}
+				more := func(of func([]spent) float64) float64 { return 100 * (of(beam)/of(loop) - 1) }
+				b.ReportMetric(1000*leastCPU(loop)/float64(work.count), "cpu-ms/case")
+				b.ReportMetric(more(leastWall), "%min")
+				b.ReportMetric(more(medianWall), "%median")
+				b.ReportMetric(more(leastCPU), "%cpu-min")
+				b.ReportMetric(more(medianCPU), "%cpu-median")
+				mean, spread := pairwise(beam, loop)
+				b.ReportMetric(mean, "%cpu-paired")
+				b.ReportMetric(spread, "%cpu-paired-se")
+				b.Logf("wall and CPU: Prism %.2f, loop %.2f", beam, loop)
+			})
+		}
 	}
 }
 
@@ -95,6 +107,18 @@ func leastWall(l []spent) float64  { return sorted(l, wallOf)[0] }
 func leastCPU(l []spent) float64   { return sorted(l, cpuOf)[0] }
 func medianWall(l []spent) float64 { return sorted(l, wallOf)[len(l)/2] }
 func medianCPU(l []spent) float64  { return sorted(l, cpuOf)[len(l)/2] }
+
+// pairwise is how much more CPU time a takes than b, in per cent: the mean over pairs of
+// turns and its standard error.
+func pairwise(a, b []spent) (mean, se float64) {
+	var sum, squares float64
+	for i := range a {
+		v := 100 * (a[i].CPU/b[i].CPU - 1)
+		sum, squares = sum+v, squares+v*v
+	}
+	n := float64(len(a))
+	return sum / n, math.Sqrt((squares/n - sum/n*sum/n) / (n - 1))
+}
 
 // scanWork makes scans, a store with a teacher that has hardly
 // learned anything, and what it takes to label the one with the other.

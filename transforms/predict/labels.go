@@ -1,6 +1,9 @@
 package predict
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Result is the labels of a case on the network's grid.
 type Result struct {
@@ -62,12 +65,14 @@ type certainty struct {
 	voxels     []int64           // by class
 	rows       map[int][]float64 // of planes that are not complete: a row's sum, and its sums by class
 	free       [][]float64
+	scratch    []labelled // a thread
 }
 
 func newCertainty(shape [3]int, models int, s Settings) *certainty {
 	return &certainty{
 		h: shape[1], w: shape[2], logits: models == 1 && !s.Softmax,
 		sums: make([]float64, s.Classes), voxels: make([]int64, s.Classes), rows: map[int][]float64{},
+		scratch: make([]labelled, maxThreads),
 	}
 }
 
@@ -87,14 +92,14 @@ func (c *certainty) add(z int, f Finished) {
 	before := len(rows)
 	rows = rows[:before+count*n]
 	clear(rows[before:])
-	parallel(count, func(_, y int) {
-		row := rows[before+y*n:][:n]
-		for i := y * c.w; i < (y+1)*c.w; i++ {
-			if label := int(f.Labels[i]); label > 0 {
-				p := c.probability(f, i, label)
-				row[0] += p
-				row[1+label] += p
-			}
+	parallel(count, func(worker, y int) {
+		row, s := rows[before+y*n:][:n], &c.scratch[worker]
+		s.gather(f.Labels, y*c.w, c.w)
+		c.probabilities(f, s)
+		for k, i := range s.at {
+			p := float64(s.p[k])
+			row[0] += p
+			row[1+f.Labels[i]] += p
 		}
 	})
 	c.rows[z] = rows
@@ -117,14 +122,52 @@ func (c *certainty) plane(rows []float64) {
 	c.foreground += plane
 }
 
-func (c *certainty) probability(f Finished, i, label int) float64 {
-	switch {
-	case f.Probability != nil:
-		return float64(f.Probability[i])
-	case c.logits:
-		return probability(f.Scores, i, len(f.Labels), label)
+// labelled are the voxels of a row that are not background.
+type labelled struct {
+	at           []int // in the plane
+	p, top, term []float32
+}
+
+// gather takes w labels from from on.
+func (l *labelled) gather(labels []uint8, from, w int) {
+	l.at = l.at[:0]
+	for i := from; i < from+w; i++ {
+		if labels[i] > 0 {
+			l.at = append(l.at, i)
+		}
 	}
-	return float64(f.Scores[label*len(f.Labels)+i])
+	n := len(l.at)
+	l.p, l.top, l.term = slices.Grow(l.p[:0], n)[:n], slices.Grow(l.top[:0], n)[:n], slices.Grow(l.term[:0], n)[:n]
+}
+
+// probabilities of the labels of voxels. The softmax goes by class, as exp would rather
+// have many values than one.
+func (c *certainty) probabilities(f Finished, l *labelled) {
+	area := len(f.Labels)
+	for k, i := range l.at {
+		if f.Probability != nil {
+			l.p[k] = f.Probability[i]
+		} else {
+			l.p[k] = f.Scores[int(f.Labels[i])*area+i]
+		}
+	}
+	if f.Probability != nil || !c.logits {
+		return
+	}
+	copy(l.top, l.p)
+	clear(l.p)
+	for class := range c.sums {
+		for k, i := range l.at {
+			l.term[k] = f.Scores[class*area+i]
+		}
+		exp(l.term, l.top)
+		for k, v := range l.term {
+			l.p[k] += v
+		}
+	}
+	for k, sum := range l.p {
+		l.p[k] = 1 / sum
+	}
 }
 
 // means are by class; 0 for background and for classes without a voxel.
@@ -136,15 +179,4 @@ func (c *certainty) means() []float64 {
 		}
 	}
 	return out
-}
-
-// probability is the softmax at voxel i of the class with the largest logit.
-func probability(logits []float32, i, area, top int) float64 {
-	var sum float32
-	for c := i; c < len(logits); c += area {
-		one := [1]float32{logits[c]}
-		exp(one[:], logits[top*area+i:])
-		sum += one[0]
-	}
-	return float64(1 / sum)
 }
