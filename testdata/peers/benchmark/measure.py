@@ -1,5 +1,6 @@
 """Measuring a row: both sides in alternation, so that what else runs on the machine hits both."""
 import dataclasses
+import functools
 import statistics
 import sys
 import tempfile
@@ -110,53 +111,47 @@ def startup(row):
     return Result([r['wall'] for r in ours], [r['wall'] for r in peer], cpu_ratio(ours, peer), ('`--version`', 'import of nnUNetPredictor'))
 
 
-def case(row, memory=False):
-    """Whole processes that label a scan, in alternation, the labels compared."""
-    with tempfile.TemporaryDirectory() as folder:
-        sides, ours, peer = whole.Sides(row, folder), [], []
-        while len(ours) < row.n:
-            ours.append(sides.ours(memory=memory))
-            note(f"{row.name}: run {len(ours)} of {row.n}, ours {told(ours[-1])}")
-            peer.append(sides.peer(memory=memory))
-            note(f"{row.name}: run {len(ours)} of {row.n}, the peer {told(peer[-1])}")
-        if ended := [r for r in peer if r['ended']]:
-            same = f"the peer took {told(ended[0])} and was ended, for no memory was left", True
-            peer = []
-        else:
-            same = compare.scans(row, *sides.labels())
-    by = 'peak' if memory else 'wall'
-    how = f"`predict --export probabilities --precision {row.task['precision']}`, {children.CORES} threads", f'nnUNetv2_predict, {row.peers[0]}'
-    return Result([r[by] for r in ours], [r[by] for r in peer], cpu_ratio(ours, peer) if peer and not memory else None, how, *same)
-
-
 FLARE = "nothing here; FLARE 2025's fastest on a CPU took 19.3 s a case on its own machine"
 
 
-def less(row):
-    """Whole processes of which ours leaves parts out, in alternation with a peer where there is one."""
+def cases(rows):
+    """Whole processes that label one scan, for rows that share it: in each turn every way of ours and every peer runs once."""
+    memory = 'bytes' in rows[0].measure
     with tempfile.TemporaryDirectory() as folder:
-        sides, ours, peer = (whole.Sides if row.peers else whole.Laptop)(row, folder), [], []
-        while len(ours) < row.n:
-            ours.append(sides.ours())
-            note(f'{row.name}: run {len(ours)} of {row.n}, ours {told(ours[-1])}')
+        sides = (whole.Sides if rows[0].peers else whole.Laptop)(rows[0], folder)
+        way, rival = lambda row, tiles='': (row.task['precision'], tiles or row.task['tiles']), lambda row: str(row.peers[0]) if row.peers else None
+        jobs = {}
+        for row in rows:
+            jobs[way(row)] = functools.partial(sides.ours, *way(row))
+            if row.measure == 'less':
+                jobs[way(row, 'all')] = functools.partial(sides.ours, *way(row, 'all'))
             if row.peers:
-                peer.append(sides.peer())
-                note(f'{row.name}: run {len(ours)} of {row.n}, the peer {told(peer[-1])}')
-        part, all_of_it = sides.kept('part'), sides.ours(tiles='all')
-        note(f'{row.name}: nothing skipped {told(all_of_it)}')
-        same = compare.parts(whole.SCANS[row.task['scan']](), part, sides.labels()[0])
-    same = f"{same[0]}; nothing skipped {told(all_of_it)}", same[1]
+                jobs[rival(row)] = functools.partial(sides.peer, row.peers[0])
+        runs, labels = {job: [] for job in jobs}, {job: f'{folder}/labels-{i}.nii.gz' for i, job in enumerate(jobs)}
+        turns = max(row.n for row in rows)
+        for turn in range(turns):
+            for job, run in jobs.items():
+                runs[job].append(run(memory=memory, labels=labels[job]))
+                note(f"turn {turn + 1} of {turns}, {job if isinstance(job, str) else 'ours ' + ' '.join(job)}: {told(runs[job][-1])}")
+        return [result(row, sides, runs[way(row)], runs.get(rival(row), []), runs.get(way(row, 'all')), [labels.get(k) for k in (way(row), rival(row), way(row, 'all'))]) for row in rows]
+
+
+def result(row, sides, ours, peer, every, labels):
+    """A row's result from runs of ours, of the peer and of ours with nothing skipped, and what the last of each wrote."""
+    if ended := [r for r in peer if r['ended']]:
+        same, peer = (f'the peer took {told(ended[0])} and was ended, for no memory was left', True), []
+    elif row.measure == 'less':
+        text, good = compare.parts(whole.SCANS[row.task['scan']](), labels[0], labels[2])
+        same = f"{text}; nothing skipped {statistics.median(r['wall'] for r in every):.1f} s", good
+    else:
+        same = compare.scans(row, *labels[:2])
+    by = 'peak' if 'bytes' in row.measure else 'wall'
     how = f"`predict --export {sides.export} --precision {row.task['precision']} --tiles {row.task['tiles']}`, {children.CORES} threads", f'nnUNetv2_predict, {row.peers[0]}' if row.peers else FLARE
-    return Result([r['wall'] for r in ours], [r['wall'] for r in peer], cpu_ratio(ours, peer) if peer else None, how, *same)
+    return Result([r[by] for r in ours], [r[by] for r in peer], cpu_ratio(ours, peer) if peer and by == 'wall' else None, how, *same)
 
 
 def told(run):
     return f"{run['wall']:.1f} s" + (f", {run['peak'] / (1 << 20):.0f} MiB" if run['peak'] else '')
-
-
-def case_bytes(row):
-    """The same, and the most memory that all processes of a side held together."""
-    return case(row, memory=True)
 
 
 def cpu_ratio(ours, peer):

@@ -20,6 +20,7 @@ TUNED = [
 TUNED_BF16 = [Setting('compile', 'huge', layout='last'), Setting('eager', 'huge', layout='last'), *TUNED[:-1]]
 TUNED_TRAINING = [Setting('eager', 'huge'), Setting('compile', 'huge'), Setting('eager', 'huge', layout='last'), Setting('eager', 'jemalloc')]
 BF16_TRAINING = [Setting('eager', 'huge'), Setting('eager', 'huge', layout='last'), Setting('compile', 'huge')]
+TURNS = 2  # of whole cases; rows of one scan share them
 EITHER = [Setting(), Setting(threads=1)]
 
 
@@ -61,12 +62,12 @@ def predict(name, scan, precision, floor, goal, equal, peer='eager', **more):
     what = f"{dict(phantom=SHAPE, crlm=CRLM, huge='a phantom of 512x512x800, 1 mm slices')[scan]} from file to labels, step 0.5, no mirroring, nothing skipped"
     if more.get('measure') == 'case bytes':
         what += ': memory of all processes'
-    return Row(name, what, floor, goal, PAPER | {'scan': scan, 'precision': precision}, [Setting(peer)], equal=equal, **{'n': 1 if inputs.SMALL else 2, 'measure': 'case', **more})
+    return Row(name, what, floor, goal, PAPER | {'scan': scan, 'precision': precision, 'tiles': 'all'}, [Setting(peer)], equal=equal, **{'n': 1 if inputs.SMALL else TURNS, 'measure': 'case', **more})
 
 
 def less(name, what, floor, goal, peers, **task):
     """A case of which only a part is computed. Its labels are no others' labels: where they lie is checked, and what they lose is told."""
-    return Row(name, what, floor, goal, {'precision': 'fp32', **task}, peers, n=1 if inputs.SMALL else 3, measure='less')
+    return Row(name, what, floor, goal, {'precision': 'fp32', **task}, peers, n=1 if inputs.SMALL else TURNS, measure='less')
 
 
 MEDIAN = 'x'.join(map(str, inputs.MEDIAN[0][::-1]))
@@ -93,11 +94,11 @@ ROWS = [
     case('metrics-case', 'DSC and NSD of 13 organs, in memory', 8, 30, 'surface-distance 0.1', inputs.case, 1, work='score', way='arrays'),
     case('metrics-case-flare', "DSC and NSD of 13 organs by FLARE22's script, from files", 8, 30, "FLARE22's script", inputs.case, 1, work='score', way='files'),
     predict('predict-case-fp32', 'phantom', 'fp32', 3.5, 6, .99),
-    predict('predict-case-bf16', 'phantom', 'bf16', 6, 8.5, .95, n=1),
+    predict('predict-case-bf16', 'phantom', 'bf16', 6, 8.5, .95),
     predict('predict-case-bf16-autocast', 'phantom', 'bf16', 3, 4, .95, 'bf16 autocast'),
-    predict('predict-crlm-fp32', 'crlm', 'fp32', 3.5, 6, .99, n=1),
-    predict('predict-crlm-bf16', 'crlm', 'bf16', 6, 8.5, .95, n=1),
-    predict('predict-crlm-bf16-autocast', 'crlm', 'bf16', 3, 4, .95, 'bf16 autocast', n=1),
+    predict('predict-crlm-fp32', 'crlm', 'fp32', 3.5, 6, .99),
+    predict('predict-crlm-bf16', 'crlm', 'bf16', 6, 8.5, .95),
+    predict('predict-crlm-bf16-autocast', 'crlm', 'bf16', 3, 4, .95, 'bf16 autocast'),
     predict('predict-memory', 'phantom', 'fp32', 5, 7, .99, n=1, measure='case bytes'),
     predict('predict-huge', 'huge', 'fp32', 'under 4 GB', 'under 2.5 GB', .99, n=1, measure='case bytes'),
     less('predict-case-skip', f'{SHAPE} from file to labels, step 0.5, no mirroring; ours computes the body only', 8, 15, STOCK, **PAPER, scan='phantom', tiles='body'),

@@ -41,29 +41,28 @@ class Sides:
         with children.ours({'work': 'store', 'folder': folder}, 1):
             pass
 
-    def ours(self, tiles='', **watch):
+    def ours(self, precision, tiles, labels, **watch):
         shutil.rmtree(self.folder / 'ours', ignore_errors=True)
         shutil.copytree(self.folder / 'store', self.folder / 'ours' / 'store')
-        return took([
+        return self.took('ours', labels, [
             HOME / 'noisystudent', 'predict', '--store', self.folder / 'ours' / 'store', '--input', self.folder / 'scans', '--output', self.folder / 'ours',
-            '--device', 'cpu', '--threads', str(children.CORES), '--export', self.export, '--precision', self.row.task['precision'], '--tiles', tiles or self.row.task.get('tiles', 'all'), *self.model,
+            '--device', 'cpu', '--threads', str(children.CORES), '--export', self.export, '--precision', precision, '--tiles', tiles, *self.model,
         ], None, **watch)
 
-    def peer(self, **watch):
+    def peer(self, setting, labels, **watch):
         shutil.rmtree(self.folder / 'peer', ignore_errors=True)
-        setting = self.row.peers[0]
         command = [sys.executable, HERE / 'autocast.py'] if setting.engine == 'bf16 autocast' else [pathlib.Path(sys.executable).parent / 'nnUNetv2_predict_from_modelfolder']
-        return took([
+        return self.took('peer', labels, [
             *command, '-i', self.folder / 'scans', '-o', self.folder / 'peer', '-m', self.folder / 'nnunet', '-f', '0', '--disable_tta', '-device', 'cpu',
             '-npp', '1', '-nps', '1',
         ], setting.environment(), **watch)
 
-    def kept(self, name):
-        """Our labels, under a name that the next run leaves alone."""
-        return str(shutil.copy(self.labels()[0], self.folder / f'{name}.nii.gz'))
-
-    def labels(self):
-        return [str(self.folder / side / 'case.nii.gz') for side in ('ours', 'peer')]
+    def took(self, side, labels, command, environment, **watch):
+        """What a command took; its labels are moved to a place that the next run leaves alone."""
+        run = took(command, environment, **watch)
+        if not run['ended']:
+            shutil.move(self.folder / side / 'case.nii.gz', labels)
+        return run
 
 
 class Laptop(Sides):
