@@ -45,7 +45,7 @@ func script(t *testing.T) (root string, run func(env []string, args ...string) (
 	}
 	return root, func(env []string, args ...string) (string, int) {
 		c := exec.Command(bash, append([]string{filepath.Join(root, "model/cuda/gpucheck")}, args...)...)
-		c.Env = append(os.Environ(), env...)
+		c.Env = append(append(os.Environ(), "GPUCHECK_PYTHON=true"), env...)
 		out, err := c.CombinedOutput()
 		if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 			t.Fatal(err)
@@ -58,7 +58,7 @@ func script(t *testing.T) (root string, run func(env []string, args ...string) (
 func TestScript(t *testing.T) {
 	root, run := script(t)
 	out := filepath.Join(root, "out")
-	printed, code := run([]string{"GPUCHECK_LIMIT=2"}, "--emulator", "--out", out)
+	printed, code := run([]string{"GPUCHECK_LIMIT=8"}, "--emulator", "--out", out)
 	report, err := os.ReadFile(filepath.Join(out, "report.txt"))
 	if err != nil || code != 1 {
 		t.Fatalf("exit code %d, %v:\n%s", code, err, printed)
@@ -117,7 +117,7 @@ func TestScriptJudgesTheSanitizer(t *testing.T) {
 		"refused quietly": {[]string{"FAKE_SAYS=" + unsupported}, `skipped in \d+ s: compute-sanitizer is refused .*Device not supported`},
 		"error 999":       {[]string{"FAKE_ERROR=cuda: cuMemAlloc: CUDA_ERROR_UNKNOWN (999): look at dmesg"}, `skipped in \d+ s: compute-sanitizer is refused .*cuMemAlloc`},
 		"a crash":         {[]string{"FAKE_CODE=255"}, `skipped in \d+ s: .*ended with 255`},
-		"too slow":        {[]string{"FAKE_HANGS=1", "GPUCHECK_LIMIT=5"}, `skipped in \d+ s: no finding in the 1 cases`},
+		"too slow":        {[]string{"FAKE_HANGS=1", "GPUCHECK_LIMIT=8"}, `skipped in \d+ s: no finding in the 1 cases`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			printed, _ := run(append(c.env, path, "FAKE_KERNELS=fast"), "--out", out)
