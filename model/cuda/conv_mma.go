@@ -93,7 +93,7 @@ func (w *lowering) tile(g gather, in []operand) (tuning.Tile, bool) {
 func (w *lowering) lookUp(g gather) (tuning.Tile, bool) {
 	t, ok := tuning.Conv(g.taps, g.stride, g.out.channels, g.lattice)
 	if ok && w.measuring {
-		w.asked = append(w.asked, asked{tuning.Rule{Kernel: g.taps, Stride: g.stride, Channels: g.out.channels, Width: g.lattice[2], Tile: t}, len(w.until)})
+		w.asked = append(w.asked, asked[tuning.Rule]{tuning.Rule{Kernel: g.taps, Stride: g.stride, Channels: g.out.channels, Width: g.lattice[2], Tile: t}, []int{len(w.until)}})
 	}
 	return t, ok
 }

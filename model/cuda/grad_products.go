@@ -95,7 +95,7 @@ func (w *lowering) productsOnTensorCores(p products, s *partialSums) bool {
 	}
 	if w.measuring {
 		r, _ := tuning.WeightGradRule(taps, stride, channels, p.a.grid)
-		w.askedProducts = append(w.askedProducts, askedProduct{tuning.ProductRule{Kernel: taps, Stride: stride, Channels: s.rows, Product: r.Product}, []int{len(w.until)}})
+		w.askedProducts = append(w.askedProducts, asked[tuning.ProductRule]{tuning.ProductRule{Kernel: taps, Stride: stride, Channels: s.rows, Product: r.Product}, []int{len(w.until)}})
 	}
 	if first {
 		s.taps, s.columns, s.rowLength = 1, s.taps, s.taps*s.rowLength

@@ -5,6 +5,7 @@ import (
 
 	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/kernels"
+	"noisystudent/model/cuda/tuning"
 	"noisystudent/model/program"
 )
 
@@ -18,10 +19,10 @@ type lowering struct {
 	weights  []*driver.Launch
 	until    []int          // launches up to each instruction's end
 	units    []kernels.Unit // of all launches, the first time
-	asked    []asked        // convolutions looked up in the tuning table, the first time
+	err      error
 
-	askedProducts []askedProduct // and weight gradients
-	err           error
+	asked         []asked[tuning.Rule]        // convolutions looked up in the tuning table, the first time
+	askedProducts []asked[tuning.ProductRule] // and weight gradients
 
 	scratch    driver.Pointer
 	used, most int64 // of the memory that one instruction has to itself

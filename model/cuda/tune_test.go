@@ -2,19 +2,15 @@ package cuda_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	"noisystudent/model/compile"
 	"noisystudent/model/cuda"
 	"noisystudent/model/cuda/tuning"
 	"noisystudent/model/program"
-	"noisystudent/model/unet"
 )
 
 // few is a context that ends when it has been asked so often.
@@ -33,7 +29,11 @@ func (f *few) Err() error {
 // TestTune looks for tiles where times mean nothing: each convolution must get a rule,
 // which is found before others, and the table must be as it was.
 func TestTune(t *testing.T) {
-	d := emulated(t)().(*cuda.Device)
+	o, control := controlled(t)
+	d, err := cuda.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := &program.Program{Precision: program.Half}
 	x := p.New("x", program.Activation, program.Input, 1, 8, 2, 3, 5)
 	for _, c := range []struct {
@@ -51,9 +51,16 @@ func TestTune(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := tuning.Rules()
-	rules, err := d.Tune(&few{t.Context(), 2}, p)
-	if err != nil {
-		t.Fatal(err)
+	ctx, tables := &few{t.Context(), 2}, 0
+	rules, err := d.Tune(ctx, p, func(rules []tuning.Rule) error {
+		ctx.left = 2 // a neighbour for each
+		if tables++; len(rules) != tables+len(before) {
+			t.Errorf("%d rules are known after %d were found", len(rules), tables)
+		}
+		return nil
+	})
+	if err != nil || tables != 3 {
+		t.Fatal(err, tables)
 	}
 	if len(rules) != 3+len(before) || !slices.Equal(tuning.Rules(), before) {
 		t.Fatalf("rules %+v, want three more, and the table as it was", rules)
@@ -64,6 +71,22 @@ func TestTune(t *testing.T) {
 		if got, ok := tuning.Conv(r.Kernel, r.Stride, r.Channels, [3]int{2, 3, r.Width}); !ok || got != r.Tile {
 			t.Errorf("kernel %v finds %+v, want its own %+v", r.Kernel, got, r.Tile)
 		}
+	}
+	tuning.Use(before)
+	ctx.left = 0
+	if calls := control.Trace(func() { rules, err = d.Tune(ctx, p, nil) }); err != nil || !slices.Equal(rules, before) || len(calls) > 0 {
+		t.Errorf("after the time is up: %v, %d rules, want the table, without a call to the driver, not %v", err, len(rules), calls)
+	}
+	ctx.left, tables = 2, 0
+	rules, err = d.Tune(ctx, p, func([]tuning.Rule) error {
+		ctx.left = 2
+		if tables++; tables == 1 {
+			control.Fail("cuEventRecord", 1, 700)
+		}
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "tune kernel [1 3 3]") || !strings.Contains(err.Error(), "cuEventRecord") || tables != 3 || len(rules) != 3+len(before) {
+		t.Errorf("with a rule that cannot be measured: %v, %d rules in %d tables, want it named and all three", err, len(rules)-len(before), tables)
 	}
 	if err := d.Close(); err != nil {
 		t.Error(err)
@@ -90,9 +113,14 @@ func TestTuneProducts(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := tuning.ProductRules()
-	rules, err := d.TuneProducts(&few{t.Context(), 2}, p)
-	if err != nil {
-		t.Fatal(err)
+	ctx, tables := &few{t.Context(), 2}, 0
+	rules, err := d.TuneProducts(ctx, p, func([]tuning.ProductRule) error {
+		ctx.left = 2 // a neighbour for each
+		tables++
+		return nil
+	})
+	if err != nil || tables != 3 {
+		t.Fatal(err, tables)
 	}
 	if len(rules) != 3+len(before) || !slices.Equal(tuning.ProductRules(), before) {
 		t.Fatalf("rules %+v, want three more, and the table as it was", rules)
@@ -106,57 +134,5 @@ func TestTuneProducts(t *testing.T) {
 	}
 	if err := d.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestTuneCard writes the tables for the training step of the plan's low footprint on
-// the card of this machine, within eight minutes, to put in the place of tuning/conv.json
-// and tuning/product.json.
-func TestTuneCard(t *testing.T) {
-	folder := os.Getenv("NOISYSTUDENT_TUNE")
-	if folder == "" {
-		t.Skip("needs a card: set NOISYSTUDENT_TUNE to the folder that gets the tables")
-	}
-	d, err := cuda.Open(cuda.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	flat, cube, one := [3]int{1, 3, 3}, [3]int{3, 3, 3}, [3]int{1, 1, 1}
-	plane, half := [3]int{1, 2, 2}, [3]int{2, 2, 2}
-	spec := unet.Spec{
-		InChannels: 1, Classes: 14, Features: []int{16, 32, 64, 128, 256, 320}, Kernels: [][3]int{flat, cube, cube, cube, cube, cube},
-		Strides: [][3]int{one, plane, half, half, half, plane}, ConvsEncoder: slices.Repeat([]int{2}, 6), ConvsDecoder: slices.Repeat([]int{2}, 5), DeepSupervision: true,
-	}
-	p, _, err := compile.Train(spec, 2, [3]int{40, 224, 192}, compile.LossConfig{BatchDice: true, Ignore: -1}, program.SGD, 12)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.Precision = program.Float16
-	if err := compile.Place(p, d); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer stop()
-	rules, err := d.Tune(ctx, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop = context.WithTimeout(t.Context(), 3*time.Minute)
-	defer stop()
-	products, err := d.TuneProducts(ctx, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, table := range map[string]any{"conv.json": rules, "product.json": products} {
-		text, err := json.MarshalIndent(table, "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(folder, name), append(text, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"maps"
 	"sync"
 
@@ -34,6 +35,7 @@ func Cards() map[int]CardUse {
 type shared struct {
 	*cuda.Device
 	card, engines int
+	hung          chan error // of a trial that has not ended in its time, with its result when it does; else nil
 }
 
 // cardOptions open cards; tests have others.
@@ -53,6 +55,9 @@ func openCard(_ Options, card int) (device.Device, error) {
 		}
 		s = &shared{Device: d, card: card}
 		cards.open[card] = s
+	}
+	if s.hung != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name(), errHung)
 	}
 	s.engines++
 	return s, nil

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"noisystudent/model/cpu"
 	"noisystudent/model/cuda/nvrtc"
@@ -33,6 +34,14 @@ var trials = struct {
 // errApart is the error of a card that has failed its trial.
 var errApart = errors.New("it computes otherwise than the CPU, please report it")
 
+// patience is how long a trial may take once its kernels are compiled: it is milliseconds of
+// work, and kernels that only inference has are compiled within.
+var patience = 2 * time.Minute
+
+// errHung is the error of a card whose trial has not ended. What waits for the card cannot be
+// called back and holds its context, so that nothing may be closed and nobody may have the card.
+var errHung = errors.New("its trial has not ended, so this process leaves the card alone from now on; look whether nvidia-smi lists it and what else runs there, then start again with --device cpu, or cuda:N to take it without a trial")
+
 // openTried is openCard for those who have not asked for a card: it must have shown that it
 // computes as the CPU does. A card that has passed is known by a file beside the compiled
 // kernels, for as long as card, driver, compiler and this binary stay the same.
@@ -42,6 +51,9 @@ func openTried(o Options, card int) (device.Device, error) {
 		return nil, err
 	}
 	if err := d.(*shared).tried(); err != nil {
+		if errors.Is(err, errHung) {
+			return nil, fmt.Errorf("%s: %w", d.Name(), err) // stays open
+		}
 		return nil, errors.Join(fmt.Errorf("%s has not passed its trial: %w; --device cuda:%d takes it all the same", d.Name(), err, card), d.Close())
 	}
 	return d, nil
@@ -56,7 +68,7 @@ func (s *shared) tried() error {
 	file := s.passed()
 	_, err := os.Stat(file)
 	if err != nil {
-		if err = try(s); err == nil && os.MkdirAll(filepath.Dir(file), 0o755) == nil {
+		if err = s.try(); err == nil && os.MkdirAll(filepath.Dir(file), 0o755) == nil {
 			_ = os.WriteFile(file, []byte(s.Identity()+"\n"), 0o644) // else it is tried again
 		}
 	}
@@ -64,6 +76,40 @@ func (s *shared) tried() error {
 		trials.results[s.Identity()] = err
 	}
 	return err
+}
+
+// try is the trial, which is left where it does not end.
+func (s *shared) try() error {
+	if err := warm(s); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- try(s) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(patience):
+		cards.Lock()
+		defer cards.Unlock()
+		s.hung = ended
+		return errHung
+	}
+}
+
+// warm compiles the trial's kernels, which takes its time and lets the card compute nothing.
+func warm(d device.Device) error {
+	for _, p := range []program.Precision{program.Float32, program.Float16} {
+		c := trial
+		c.Precision = p
+		t, err := On(d).NewTrainer(c)
+		if err == nil {
+			err = t.Close()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // passed is the file that says that the card has passed with this binary; empty: none can be kept.

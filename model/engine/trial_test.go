@@ -36,9 +36,10 @@ func emulatedCards(t *testing.T, b broken) (compiled *atomic.Int64) {
 	t.Helper()
 	e := emulator.Here(t)
 	b.Emulator, b.compiled = e, new(atomic.Int64)
-	before := cardOptions
+	before, beforePatience := cardOptions, patience
+	patience = time.Hour // the emulator is slow
 	t.Cleanup(func() {
-		cardOptions = before
+		cardOptions, patience = before, beforePatience
 		clear(trials.results)
 	})
 	cardOptions = cuda.Options{Driver: e.Library(), NVML: e.NVML(), Compiler: b, Cache: t.TempDir()}
@@ -125,6 +126,47 @@ func TestAutoPassesOver(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestAutoLeavesAHungCard has auto take the CPU where the card's kernels do not end, and
+// nobody touch the card after that, for whoever does waits with them.
+func TestAutoLeavesAHungCard(t *testing.T) {
+	emulatedCards(t, broken{})
+	control, err := emulator.Here(t).Control()
+	if err != nil {
+		t.Fatal(err)
+	}
+	patience = 300 * time.Millisecond
+	control.Hang(true)
+	defer func() {
+		control.Hang(false)
+		s := cards.open[0]
+		delete(cards.open, 0)
+		if err := errors.Join(<-s.hung, s.Device.Close()); err != nil {
+			t.Error(err)
+		}
+		if alive := control.Alive(); len(alive) > 0 {
+			t.Errorf("not given back: %v", alive)
+		}
+	}()
+	for range 2 { // the second knows
+		e, err := Open(Options{Device: "auto", Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reason := e.Passed(); !strings.HasPrefix(e.Name(), "cpu") || !errors.Is(reason, errHung) || !strings.Contains(reason.Error(), "emulator of CUDA") {
+			t.Errorf("auto takes %s: %v", e.Name(), reason)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := Open(Options{Device: "cuda:0"}); !errors.Is(err, errHung) {
+		t.Errorf("who asks for the card gets %v", err)
+	}
+	if _, ok := Cards()[0]; !ok || cards.open[0].Counters().Runs != 0 {
+		t.Error("the first run has ended, or its card is not told of")
 	}
 }
 

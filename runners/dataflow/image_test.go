@@ -41,6 +41,12 @@ func TestDockerfiles(t *testing.T) {
 		if len(users) == 0 || users[len(users)-1][1] == "root" || users[len(users)-1][1] == "0" {
 			t.Errorf("%s runs as root", name)
 		}
+		if name == "Dockerfile.cuda" { // without a home, a user's cache folder is where this says
+			user := users[len(users)-1][1]
+			if !strings.Contains(text, "\nRUN install -d -o "+user+" /var/cache/worker\n") || !regexp.MustCompile(`(?m)^ENV .*XDG_CACHE_HOME=/var/cache/worker$`).MatchString(text) {
+				t.Errorf("%s gives user %s no folder for compiled kernels", name, user)
+			}
+		}
 		for _, line := range strings.Split(text, "\n") {
 			words := strings.Fields(line)
 			if len(words) < 3 || words[0] != "COPY" || strings.HasPrefix(words[1], "--from") {

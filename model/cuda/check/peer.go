@@ -19,7 +19,7 @@ var peerSource []byte
 // Engines are the ways in which the peer runs a network, see peer.py.
 var Engines = []string{"eager", "channels_last", "compile"}
 
-// Peer is a process of peer.py.
+// Peer is a process of peer.py, which computes on the card that its argument --card names.
 type Peer struct {
 	command *exec.Cmd
 	in      io.WriteCloser

@@ -5,7 +5,7 @@ It reads requests, one line of JSON each, and answers each with a line:
   {"time": NAME, "runs": N}                            {"times": [seconds, ...]}
   {"drop": true}                                       gives all memory back: {}
 An engine is eager (NCDHW), channels_last (channels_last_3d) or compile (torch.compile of the eager network, nnU-Net's default).
-What fails is answered by {"error": ...}. `--warm` reads tasks and only compiles them, for the compiler's cache on disk.
+What fails is answered by {"error": ...}. `--card N` names the card, as the driver numbers them. `--warm` reads tasks and only compiles them, for the compiler's cache on disk.
 `--fake` times a sleep and refuses to compile: for tests of who asks.
 """
 import json
@@ -75,13 +75,23 @@ def loss(outputs, targets):
     return total
 
 
+def place():
+    """The device of all work: the card that --card names, else the first, which becomes PyTorch's current one; the CPU where there is none."""
+    import torch
+    if not torch.cuda.is_available():
+        return torch.device('cpu')
+    card = int(sys.argv[sys.argv.index('--card') + 1]) if '--card' in sys.argv else 0
+    torch.cuda.set_device(card)
+    return torch.device(f'cuda:{card}')
+
+
 def prepare(task):
     """The work of a task, done once a call and waited for, and the memory it has reserved."""
     import torch
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
-    cuda = torch.cuda.is_available()
-    device = torch.device('cuda' if cuda else 'cpu')
+    device = place()
+    cuda = device.type == 'cuda'
     dtype = torch.float16 if cuda else torch.bfloat16
     layout = torch.channels_last_3d if task['engine'] == 'channels_last' else torch.contiguous_format
     if cuda:

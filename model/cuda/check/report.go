@@ -80,18 +80,20 @@ func (r Report) Kernels(list []Kernel) error {
 	return r.json("kernels.json", list)
 }
 
-// Tuning writes conv.json and product.json, the tables of package tuning.
-func (r Report) Tuning(rules []tuning.Rule, products []tuning.ProductRule) error {
-	for name, table := range map[string]any{"conv.json": rules, "product.json": products} {
-		text, err := json.MarshalIndent(table, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := r.write(name, append(text, '\n')); err != nil {
-			return err
-		}
+// ConvTable writes conv.json, the table of package tuning.
+func (r Report) ConvTable(rules []tuning.Rule) error { return r.table("conv.json", rules) }
+
+// ProductTable writes product.json, the table of package tuning.
+func (r Report) ProductTable(rules []tuning.ProductRule) error {
+	return r.table("product.json", rules)
+}
+
+func (r Report) table(name string, rules any) error {
+	text, err := json.MarshalIndent(rules, "", "  ")
+	if err != nil {
+		return err
 	}
-	return nil
+	return r.write(name, append(text, '\n'))
 }
 
 func (r Report) json(name string, v any) error {
@@ -102,6 +104,11 @@ func (r Report) json(name string, v any) error {
 	return r.write(name, append(text, '\n'))
 }
 
+// write puts a file in place at once, for the time may end meanwhile.
 func (r Report) write(name string, text []byte) error {
-	return os.WriteFile(filepath.Join(r.Folder, name), text, 0o644)
+	file := filepath.Join(r.Folder, name)
+	if err := os.WriteFile(file+".new", text, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }

@@ -37,9 +37,9 @@ type Timer struct {
 	PeerArgs     []string // of peer.py
 	Folder       string   // for peer.py
 	Log          io.Writer
-	Rounds, Runs int           // turns, and runs a turn
-	Patience     time.Duration // for one answer of the peer
-	peer         *Peer
+	Rounds, Runs int              // turns, and runs a turn
+	Patience     time.Duration    // for one answer of the peer
+	peers        map[string]*Peer // one an engine: what ends one leaves the others' work
 }
 
 // side is one who takes turns.
@@ -78,9 +78,9 @@ func (t *Timer) Time(ctx context.Context, c Case) Row {
 			row.Ours.Error = err.Error()
 		}
 	}
-	if t.peer != nil {
-		if _, err := t.peer.ask(t.Patience, map[string]any{"drop": true}); err != nil {
-			t.Close()
+	for name, peer := range t.peers {
+		if _, err := peer.ask(t.Patience, map[string]any{"drop": true}); err != nil {
+			t.end(name)
 		}
 	}
 	return row
@@ -109,20 +109,23 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// prepare readies the peer, started anew where it has ended.
+// prepare readies an engine of the peer, started anew where it has ended.
 func (t *Timer) prepare(c Case, name string) *side {
-	var err error
-	if t.peer == nil {
-		if t.peer, err = StartPeer(t.Python, t.Folder, t.Log, t.PeerArgs...); err != nil {
-			t.peer = nil
+	peer, ok := t.peers[name]
+	if !ok {
+		var err error
+		if peer, err = StartPeer(t.Python, t.Folder, t.Log, t.PeerArgs...); err != nil {
 			return &side{spread: Spread{Error: err.Error()}}
 		}
+		if t.peers == nil {
+			t.peers = map[string]*Peer{}
+		}
+		t.peers[name] = peer
 	}
-	peer := t.peer
 	a, err := peer.ask(t.Patience, c.request(name))
 	if err != nil {
-		if a.Error == "" { // it has ended, and what it had prepared with it
-			t.Close()
+		if a.Error == "" { // it has ended
+			t.end(name)
 		}
 		return &side{spread: Spread{Error: err.Error()}}
 	}
@@ -132,11 +135,15 @@ func (t *Timer) prepare(c Case, name string) *side {
 	}}
 }
 
+func (t *Timer) end(name string) {
+	t.peers[name].Kill()
+	delete(t.peers, name)
+}
+
 // Close ends the peer.
 func (t *Timer) Close() {
-	if t.peer != nil {
-		t.peer.Kill()
-		t.peer = nil
+	for name := range t.peers {
+		t.end(name)
 	}
 }
 

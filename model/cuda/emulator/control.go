@@ -16,6 +16,7 @@ type Control struct {
 	card   func(driver, mode int32)
 	seed   func(seed uint64)
 	trace  func(begin int32) string
+	hang   func(on int32)
 }
 
 // Control loads the stand-in library.
@@ -23,7 +24,7 @@ func (e *Emulator) Control() (*Control, error) {
 	c := &Control{}
 	l, err := library.Open(e.Library(), false)
 	return c, errors.Join(err, l.Bind("emu_fail", &c.fail), l.Bind("emu_failed", &c.failed), l.Bind("emu_alive", &c.alive),
-		l.Bind("emu_card", &c.card), l.Bind("emu_seed", &c.seed), l.Bind("emu_trace", &c.trace))
+		l.Bind("emu_card", &c.card), l.Bind("emu_seed", &c.seed), l.Bind("emu_trace", &c.trace), l.Bind("emu_hang", &c.hang))
 }
 
 // Fail has the n-th call from now fail with a code: of the function of that name ("cuMemAlloc"), or
@@ -60,6 +61,15 @@ func (c *Control) Trace(work func()) []string {
 	c.trace(1)
 	work()
 	return strings.Fields(c.trace(0))
+}
+
+// Hang has kernels wait for as long as it is on, and with them all calls of the driver.
+func (c *Control) Hang(on bool) {
+	value := int32(0)
+	if on {
+		value = 1
+	}
+	c.hang(value)
 }
 
 // Seed picks the order in which the warps of a block run from now on.

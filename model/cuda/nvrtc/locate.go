@@ -1,18 +1,19 @@
 package nvrtc
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 )
 
-// Locate lists where the compiler may be, the best first: what was named explicitly
-// and nothing else or, for an empty path, names for the loader, then files that exist in
+// Locate lists where the compiler may be, the best first: what was named explicitly, by
+// path or else by NOISYSTUDENT_NVRTC, and nothing else; where nothing was, names for the loader, then files that exist in
 // the toolkit of CUDA_HOME or CUDA_PATH, in the packages of an active Python
 // environment or of the python3 on the path, and in /usr/local/cuda*.
 func Locate(path string) []string {
-	if path != "" {
+	if path = cmp.Or(path, os.Getenv("NOISYSTUDENT_NVRTC")); path != "" {
 		if found := in(path); len(found) > 0 {
 			return found
 		}

@@ -121,7 +121,7 @@ func TestLocate(t *testing.T) {
 	fake(t, root, "python/bin/python3")
 	for name, value := range map[string]string{
 		"CUDA_HOME": filepath.Join(root, "cuda"), "CUDA_PATH": "", "CONDA_PREFIX": "", "HOME": root,
-		"VIRTUAL_ENV": filepath.Join(root, "venv"), "PATH": filepath.Join(root, "python", "bin"),
+		"VIRTUAL_ENV": filepath.Join(root, "venv"), "PATH": filepath.Join(root, "python", "bin"), "NOISYSTUDENT_NVRTC": "",
 	} {
 		t.Setenv(name, value)
 	}
@@ -133,6 +133,13 @@ func TestLocate(t *testing.T) {
 		if got := Locate(explicit); !slices.Equal(got, []string{toolkit}) {
 			t.Errorf("%s: located %q", explicit, got)
 		}
+	}
+	t.Setenv("NOISYSTUDENT_NVRTC", filepath.Dir(older))
+	if got := Locate(""); !slices.Equal(got, []string{older}) {
+		t.Errorf("with NOISYSTUDENT_NVRTC: located %q", got)
+	}
+	if got := Locate(toolkit); !slices.Equal(got, []string{toolkit}) {
+		t.Errorf("what is named by path is located at %q", got)
 	}
 }
 

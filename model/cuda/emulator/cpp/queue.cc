@@ -1,5 +1,7 @@
 // Streams, graphs and launches of the stand-in libcuda.
 #include "standin.h"
+#include <unistd.h>
+static std::atomic<int> hanging;
 std::map<void *, std::unique_ptr<Stream>> streams;
 std::map<void *, std::unique_ptr<Graph>> graphs;
 std::map<void *, std::unique_ptr<Moment>> events;
@@ -36,6 +38,7 @@ static int launched(Function *f, dim3 grid, dim3 block, unsigned shared, void **
     if (pointer && at && !inside(device, at, 0)) return wrong((kernel + "argument " + std::to_string(i) + " points outside of the card's memory").c_str()); }
   emu::Trampoline run = e.run;
   return add(stream, [=] {
+    while (hanging) usleep(1000);
     emu::dynamic_shared = emu::take(shared);
     std::vector<void *> list;
     for (auto &v : *values) list.push_back(v.data());
@@ -43,6 +46,8 @@ static int launched(Function *f, dim3 grid, dim3 block, unsigned shared, void **
     emu::give(emu::dynamic_shared); }); }
 
 extern "C" {
+// has kernels that run from now on, and all calls meanwhile, wait until it ends
+void emu_hang(int on) { hanging = on; }
 // picks the order in which the warps of a block run
 void emu_seed(unsigned long long seed) { Lock lock; emu::reseed(seed); }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include "bounds.h"
 #include "cuda_emu.h"
+#include <atomic>
 #include <array>
 #include <chrono>
 #include <deque>
