@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"maps"
+	"os"
 	"sync"
 
 	"noisystudent/model/cuda"
@@ -39,6 +41,13 @@ type shared struct {
 // cardOptions open cards; tests have others.
 var cardOptions cuda.Options
 
+// Environment variables that name libraries, each the file or its folder. Where they are
+// not set, libcuda is the loader's and NVIDIA's compiler the first of nvrtc.Locate.
+const (
+	LibcudaVariable = "NOISYSTUDENT_LIBCUDA"
+	NVRTCVariable   = "NOISYSTUDENT_NVRTC"
+)
+
 // openCard opens a card or shares it with those who have it open.
 func openCard(_ Options, card int) (device.Device, error) {
 	cards.Lock()
@@ -47,6 +56,7 @@ func openCard(_ Options, card int) (device.Device, error) {
 	if !ok {
 		o := cardOptions
 		o.Card = card
+		o.Driver, o.NVRTC = cmp.Or(o.Driver, os.Getenv(LibcudaVariable)), cmp.Or(o.NVRTC, os.Getenv(NVRTCVariable))
 		d, err := cuda.Open(o)
 		if err != nil {
 			return nil, err

@@ -46,7 +46,7 @@ func (e *MissingError) Error() string {
 	if e.Major == 12 {
 		version = "12"
 	}
-	return fmt.Sprintf("nvrtc: no CUDA compiler: install it by `pip install %s`, or name the folder of libnvrtc.so.%s; looked at:\n\t%s",
+	return fmt.Sprintf("nvrtc: no CUDA compiler: install it by `pip install %s`, or name libnvrtc.so.%s or its folder by --nvrtc or NOISYSTUDENT_NVRTC; looked at:\n\t%s",
 		map[string]string{"12": "nvidia-cuda-nvrtc-cu12", "13": "nvidia-cuda-nvrtc"}[version], version, strings.Join(e.Tried, "\n\t"))
 }
 
