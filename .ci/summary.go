@@ -33,8 +33,8 @@ var tiers = []struct{ name, pattern string }{
 	{"chromium", `(?i)chromium`},
 	{"emulator", `needs g\+\+`},
 	{"nvrtc", `needs NVRTC`},
-	{"short", `(?i)-short|short mode|takes (minutes|hours)`},
-	{"gpu", `(?i)gpu|cuda`},
+	{"short", `(?i)-short|^short|takes (a minute|minutes|hours)`},
+	{"gpu", `(?i)gpu|cuda|needs a card`},
 }
 
 func main() {
