@@ -1,7 +1,8 @@
 //go:build ignore
 
 // Summary reads `go test -json` from standard input, prints failures as they come
-// and then what ran and what did not, by tier. It fails if a test failed or if a
+// and then what ran and what did not, by tier, also where a package says that it has run
+// a tier in part. It fails if a test failed or if a
 // tier that was asked for (-must tier,...) has a skipped test.
 package main
 
@@ -32,8 +33,8 @@ var tiers = []struct{ name, pattern string }{
 	{"chromium", `(?i)chromium`},
 	{"emulator", `needs g\+\+`},
 	{"nvrtc", `needs NVRTC`},
-	{"gpu", `(?i)gpu|cuda`},
-	{"short", `(?i)-short|short mode`},
+	{"short", `(?i)-short|^short|takes (a minute|minutes|hours)`},
+	{"gpu", `(?i)gpu|cuda|needs a card`},
 }
 
 func main() {
@@ -43,6 +44,7 @@ func main() {
 	output := map[string][]string{}
 	var passed, failed, skipped int
 	reasons := map[string]map[string]int{}
+	parts := map[string]map[string][]string{} // what ran of a tier: the packages
 	var broken []string
 	scan := bufio.NewScanner(os.Stdin)
 	scan.Buffer(nil, 16<<20)
@@ -56,6 +58,14 @@ func main() {
 		switch e.Action {
 		case "output":
 			output[id] = append(output[id], e.Output)
+			if m := partly.FindStringSubmatch(e.Output); m != nil && e.Test == "" {
+				for _, tier := range strings.Split(m[1], ",") {
+					if parts[tier] == nil {
+						parts[tier] = map[string][]string{}
+					}
+					parts[tier][m[2]] = append(parts[tier][m[2]], e.Package)
+				}
+			}
 		case "fail":
 			failed++
 			fmt.Printf("FAIL %s (%.1f s)\n%s", id, e.Elapsed, strings.Join(output[id], ""))
@@ -90,6 +100,9 @@ func main() {
 		for reason, n := range reasons[t.name] {
 			fmt.Printf("%-9s %7d  %s\n", t.name, n, reason)
 		}
+		for what, packages := range parts[t.name] {
+			fmt.Printf("%-9s  partly  %s: %s\n", t.name, what, strings.Join(packages, ", "))
+		}
 	}
 	for _, b := range broken {
 		fmt.Println("FAIL", b)
@@ -99,6 +112,9 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// partly is what a package prints that runs tiers in part: "partly emulator,nvrtc: why".
+var partly = regexp.MustCompile(`^partly ([a-z0-9,]+): (.+)\n`)
 
 var position = regexp.MustCompile(`^\s*\S+\.go:\d+: `)
 

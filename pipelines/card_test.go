@@ -22,6 +22,7 @@ func TestPlansForCardsElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	train.Precision = program.Float16 // what presets plan for a card
 	card := &cuda.Device{}
 	if err := compile.Place(train, card); err != nil {
 		t.Fatal(err)

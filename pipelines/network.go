@@ -153,6 +153,14 @@ func (n networks) remarks(p plan.Plan, forced bool) (list []string) {
 			list = append(list, fmt.Sprintf("precision %s: %s has no %s and computes in fp32", precision, n.device, precision))
 		}
 	}
+	if n.onCard {
+		for _, asked := range []string{p.Training.Precision, p.Inference.Precision} {
+			if asked == plan.FP32 || asked == plan.Exact {
+				list = append(list, fmt.Sprintf("precision %s: %s computes it without tensor cores, slowly, to find errors by; --precision %s computes in fp16, for training with --replan", asked, n.device, plan.Mixed))
+				break
+			}
+		}
+	}
 	if n.passed != "" && cardHere() {
 		list = append(list, fmt.Sprintf("device auto: %s computes, for no card is taken: %s", n.device, n.passed))
 	}

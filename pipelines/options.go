@@ -28,7 +28,7 @@ type Options struct {
 	Device         string        // auto (or empty), cpu, cuda, cuda:N or ref
 	Kernels        string        // of the CPU: avx512, avx2 or generic; empty: NOISYSTUDENT_CPU, then the best
 	Threads        int           // 0: all
-	Precision      string        // fp32, bf16, fp16, exact or auto; empty: the plan's
+	Precision      string        // mixed, fp32, bf16, fp16, exact or auto; empty: the plan's
 	Shards         int           // that cases to label are dealt into; 0: see deal
 	MemoryBytes    int64         // 0: what the cgroup or the machine allows
 	Seed           uint64        // of everything random

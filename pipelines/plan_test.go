@@ -38,8 +38,8 @@ func TestPlanIsKept(t *testing.T) {
 		"preset":        {func(o *Options) { o.Preset = "nnunet" }, "is of preset demo, not nnunet; give --replan"},
 		"seed":          {func(o *Options) { o.Seed = 5 }, "has seed 0, not 5; give --replan"},
 		"field":         {func(o *Options) { o.Set = []string{"batch_size=7"} }, "has batch_size 2, not 7; give --replan"},
-		"precision":     {func(o *Options) { o.Precision = plan.BF16 }, "has inference.precision fp32, not bf16; give --replan"},
-		"its precision": {func(o *Options) { o.Precision = plan.FP32 }, ""},
+		"precision":     {func(o *Options) { o.Precision = plan.BF16 }, "has inference.precision mixed, not bf16; give --replan"},
+		"its precision": {func(o *Options) { o.Precision = plan.Mixed }, ""},
 		"auto":          {func(o *Options) { o.Precision = auto }, ""},
 		"no such field": {func(o *Options) { o.Set = []string{"batchsize=7"} }, "there is no field"},
 	} {

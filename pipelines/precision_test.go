@@ -116,6 +116,9 @@ func TestNoHalf(t *testing.T) {
 func TestRemarks(t *testing.T) {
 	bf16, fp16 := fittest.Plan(), fittest.Plan()
 	bf16.Training.Precision, fp16.Inference.Precision = plan.BF16, plan.FP16
+	mixed, fp32 := fittest.Plan(), fittest.Plan()
+	mixed.Training.Precision, mixed.Inference.Precision = plan.Mixed, plan.Mixed
+	fp32.Training.Precision, fp32.Inference.Precision = plan.Mixed, plan.FP32
 	for _, c := range []struct {
 		networks networks
 		plan     plan.Plan
@@ -125,6 +128,11 @@ func TestRemarks(t *testing.T) {
 		{networks{device: "cpu avx512, 2 threads", reduced: []string{plan.BF16}}, bf16, false, 0},
 		{networks{device: "cpu avx512, 2 threads", reduced: []string{plan.BF16}}, fp16, false, 1},
 		{networks{device: "cuda:0", reduced: []string{plan.FP16, plan.BF16}}, fp16, false, 0},
+		{networks{device: "cuda:0", reduced: []string{plan.FP16, plan.BF16}, onCard: true}, mixed, false, 0},
+		{networks{device: "cuda:0", reduced: []string{plan.FP16, plan.BF16}, onCard: true}, fp32, false, 1},
+		{networks{device: "cuda:0", reduced: []string{plan.FP16, plan.BF16}, onCard: true}, fittest.Plan(), false, 1},
+		{networks{device: "cpu avx2, 2 threads"}, mixed, false, 0},
+		{networks{device: "cpu avx2, 2 threads"}, fp32, false, 0},
 		{networks{device: "cpu avx2, 2 threads"}, bf16, false, 1},
 		{networks{device: "cpu avx2, 2 threads"}, fittest.Plan(), false, 0},
 		{networks{device: "cpu generic, 2 threads"}, fittest.Plan(), false, 1},

@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"os"
 	"sync"
 
 	"noisystudent/model/cuda"
+	"noisystudent/model/cuda/nvrtc"
 	"noisystudent/model/device"
 )
 
@@ -41,6 +44,13 @@ type shared struct {
 // cardOptions open cards; tests have others.
 var cardOptions cuda.Options
 
+// Environment variables that name libraries, each the file or its folder. Where they are
+// not set, libcuda is the loader's and NVIDIA's compiler the first of nvrtc.Locate.
+const (
+	LibcudaVariable = "NOISYSTUDENT_LIBCUDA"
+	NVRTCVariable   = nvrtc.Variable // nvrtc.Locate reads it
+)
+
 // openCard opens a card or shares it with those who have it open.
 func openCard(_ Options, card int) (device.Device, error) {
 	cards.Lock()
@@ -49,6 +59,7 @@ func openCard(_ Options, card int) (device.Device, error) {
 	if !ok {
 		o := cardOptions
 		o.Card = card
+		o.Driver = cmp.Or(o.Driver, os.Getenv(LibcudaVariable))
 		d, err := cuda.Open(o)
 		if err != nil {
 			return nil, err

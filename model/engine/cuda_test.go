@@ -90,3 +90,57 @@ func TestMovesToACardAndBack(t *testing.T) {
 		})
 	}
 }
+
+// TestMixedFollowsTheDevice trains in the precision that presets plan: the CPU's bytes are
+// those of float32, a card computes in half precision with a loss scale, and from there
+// on the scale goes along.
+func TestMixedFollowsTheDevice(t *testing.T) {
+	mixed, fp32 := small(program.SGD), small(program.SGD)
+	mixed.Precision = program.Mixed
+	here, card := Options{Device: "cpu", Threads: 2}, onCard(t)
+	plain, moves := newTrainer(t, here, fp32), newTrainer(t, here, mixed)
+	train(t, plain, 0, 2)
+	train(t, moves, 0, 2)
+	if !bytes.Equal(content(t, moves), content(t, plain)) {
+		t.Error("on the CPU mixed precision has other bytes than float32")
+	}
+	before := LossScale{}
+	for k, next := range []*Trainer{trainerOn(t, card, mixed, State{}), trainerOn(t, open(t, here), mixed, State{}), trainerOn(t, card, mixed, State{})} {
+		state, err := moves.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if moves = next; state.Scale != before {
+			t.Errorf("part %d begins with %+v, want %+v", k, state.Scale, before)
+		}
+		if err := moves.Restore(state); err != nil {
+			t.Fatal(err)
+		}
+		want, at := program.Float16, uint64(2+2*k)
+		if k == 1 {
+			want = program.Float32
+		}
+		if got := moves.Precision(); got != want {
+			t.Errorf("part %d computes in precision %d, want %d", k, got, want)
+		}
+		for _, r := range train(t, moves, at, at+2) {
+			if r.Scale != firstScale || r.Skipped {
+				t.Errorf("part %d: %+v, want a loss scale of %d", k, r, firstScale)
+			}
+		}
+		before = LossScale{Value: firstScale, Good: int64(2 * (k + 1))}
+	}
+	e := open(t, here)
+	last, err := moves.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := card.NewPredictor(PredictConfig{mixed.Spec, mixed.Patch, mixed.Batch, program.Mixed}, last.Weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	if p.program.Precision != program.Float16 || e.Decided(program.Mixed) != program.Float32 || e.Decided(program.Half) != program.Half {
+		t.Errorf("labels in %d, the CPU decides on %d and %d", p.program.Precision, e.Decided(program.Mixed), e.Decided(program.Half))
+	}
+}

@@ -138,9 +138,22 @@ func (e *Engine) Reduced() []program.Precision {
 	return nil
 }
 
-// Place plans the memory of a program and returns what it takes, in bytes: of the card
-// where one computes, else of the machine.
+// Decided returns what the device computes in where it is asked for a precision:
+// program.Mixed becomes Float16 or Float32, the others stay.
+func (e *Engine) Decided(p program.Precision) program.Precision {
+	switch {
+	case p != program.Mixed:
+		return p
+	case slices.Contains(e.Reduced(), program.Float16):
+		return program.Float16
+	}
+	return program.Float32
+}
+
+// Place plans the memory of a program, whose precision it decides, and returns what it
+// takes, in bytes: of the card where one computes, else of the machine.
 func (e *Engine) Place(p *program.Program) (int64, error) {
+	p.Precision = e.Decided(p.Precision)
 	if err := compile.Place(p, e.device); err != nil {
 		return 0, err
 	}
@@ -186,7 +199,7 @@ type network struct {
 }
 
 func (e *Engine) load(p *program.Program, names *compile.Network, precision program.Precision) (network, error) {
-	p.Precision = precision
+	p.Precision = e.Decided(precision)
 	if err := compile.Place(p, e.device); err != nil {
 		return network{}, err
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // LossScale is the factor of the loss on its way back in programs of
-// program.Float16, so that small gradients stay above the least that half precision
+// program.Float16, and of program.Mixed from the first device on that computes in it, so that small gradients stay above the least that half precision
 // holds. The update divides by it. It doubles after 2000 good steps and halves with
 // every step whose gradient is not finite, which is skipped. It is kept whatever
 // device computes, so that a training may change devices; others than cuda compute in

@@ -16,7 +16,8 @@ import (
 // state-dict names, Optimiser "<param>.momentum" for SGD, "<param>.exp_avg" and
 // "<param>.exp_avg_sq" for AdamW; a head that deep supervision leaves out has
 // weights and no memory, as in PyTorch. Steps counts all steps, Skipped those that
-// changed nothing. Scale is zero but for program.Float16; a zero one starts afresh there.
+// changed nothing. Scale is zero but for program.Float16, where a zero one
+// starts afresh, and for program.Mixed once a device has computed in that.
 type State struct {
 	Weights, Optimiser map[string]Tensor
 	Steps, Skipped     int64
@@ -63,8 +64,10 @@ func (t *Trainer) Restore(s State) error {
 	}
 	t.steps, t.skipped, t.inARow, t.torn = s.Steps, s.Skipped, 0, false
 	t.scale = LossScale{}
-	if t.config.Precision == program.Float16 {
+	if t.config.Precision == program.Float16 || t.config.Precision == program.Mixed {
 		t.scale = s.Scale
+	}
+	if t.config.Precision == program.Float16 || t.Precision() == program.Float16 {
 		t.scale.Value = cmp.Or(t.scale.Value, firstScale)
 	}
 	return nil

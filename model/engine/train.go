@@ -87,6 +87,9 @@ func (e *Engine) newTrainer(c TrainConfig, p *program.Program, names *compile.Ne
 	return t, nil
 }
 
+// Precision is what the device computes in: that of the TrainConfig, decided.
+func (t *Trainer) Precision() program.Precision { return t.program.Precision }
+
 // StepResult is what one step reports: the loss and its two parts, weighted over
 // the outputs, before the update, and the norm of all gradients before clipping.
 // Scale is the loss scale, 1 where there is none. A skipped step has changed nothing

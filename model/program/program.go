@@ -88,6 +88,9 @@ const (
 	// Float16 is Half in IEEE half precision, whose range needs a loss scale: the paper's
 	// mixed precision. A device without it computes in float32.
 	Float16
+	// Mixed is Float16 on devices that gain by it, else Float32. Devices do not know it:
+	// package engine has it decided when it places a program.
+	Mixed
 )
 
 // Instr is one instruction. Reads and Writes list buffers, None left out; a

@@ -100,7 +100,7 @@ func TestUsage(t *testing.T) {
 		{"train --dataset d --store s --device null", "use auto, cpu, cuda, cuda:N, ref", "noisystudent train --help"},
 		{"train --dataset d --store s --device gpu", "use auto, cpu, cuda, cuda:N, ref", "noisystudent train --help"},
 		{"train --dataset d --store s --cpu mmx", `no kernels "mmx": this build has `, "noisystudent train --help"},
-		{"train --dataset d --store s --precision half", "use fp32, bf16, fp16, exact, auto", "noisystudent train --help"},
+		{"train --dataset d --store s --precision half", "use mixed, fp32, bf16, fp16, exact, auto", "noisystudent train --help"},
 		{"train --dataset d --store s --precision fp32 --exact", "exclude each other", "noisystudent train --help"},
 		{"train --dataset d --store s --threads -1", "give 1 or more", "noisystudent train --help"},
 		{"train --dataset d --store s --memory lots", "write for example 6GiB", "noisystudent train --help"},
@@ -198,7 +198,7 @@ func TestCommonFlags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, flag := range []string{"store", "runner", "device", "cpu", "precision", "exact", "threads", "memory", "seed", "json", "log-format", "metrics-addr", "verbose"} {
+		for _, flag := range []string{"store", "runner", "device", "libcuda", "nvrtc", "cpu", "precision", "exact", "threads", "memory", "seed", "json", "log-format", "metrics-addr", "verbose"} {
 			if cmd.Flags().Lookup(flag) == nil {
 				t.Errorf("%s does not take --%s", name, flag)
 			}

@@ -25,11 +25,15 @@ of each what to do about it. It exits with 1 where nothing could run.`,
 		Example: "  noisystudent doctor --store /data/store",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.libraries(); err != nil {
+				return err
+			}
 			list := []finding{processor(), memory(), writable(cmd.Context(), root), gpu(), flinkHere()}
 			return report(c.out, list)
 		},
 	}
 	cmd.Flags().StringVar(&root, "store", "", "folder or gs://BUCKET/PREFIX to check for writing")
+	c.libraryFlags(cmd)
 	return cmd
 }
 

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"noisystudent/model/engine"
 	"noisystudent/pipelines"
 	"noisystudent/runners"
 	"noisystudent/runners/worker"
@@ -23,6 +25,8 @@ type session struct {
 	shared   pipelines.Options
 	memory   string
 	exact    bool
+	libcuda  string // and
+	nvrtc    string // where they are, if not where everybody's are
 	json     bool
 	verbose  bool
 
@@ -42,8 +46,9 @@ func (c *session) pipelineFlags(cmd *cobra.Command, idle ...string) {
 	f.StringVar(&o.Store, "store", "", "folder or gs://BUCKET/PREFIX for everything made")
 	f.StringVar(&o.Runner.Runner, "runner", "prism", "where to run: "+runners.Names+" (direct = prism)")
 	f.StringVar(&o.Device, "device", "auto", "what computes: "+strings.Join(pipelines.Devices(), ", "))
+	c.libraryFlags(cmd)
 	f.StringVar(&o.Kernels, "cpu", "", "kernels of the CPU: avx512, avx2 or generic (default NOISYSTUDENT_CPU, or the best there are)")
-	f.StringVar(&o.Precision, "precision", "", "fp32, bf16, fp16 (the paper's mixed precision, on a card), or auto: label in 16 bits where that changes the DSC on validation cases by at most 0.001 (default the plan's)")
+	f.StringVar(&o.Precision, "precision", "", "mixed (fp16 on a card, fp32 on the CPU: what presets plan), fp32, bf16, fp16, or auto: label in 16 bits where that changes the DSC on validation cases by at most 0.001 (default the plan's)")
 	f.BoolVar(&c.exact, "exact", false, "multiply in float32 as it is defined, without transformed products")
 	f.IntVar(&o.Threads, "threads", 0, "threads to use (default all); flink: of the one worker process of a TaskManager, at least --parallelism of them")
 	f.IntVar(&o.Shards, "shards", 0, "workers that cases to label are dealt to, the largest cases first (default as many as label at once, 64 where nobody says)")
@@ -71,8 +76,23 @@ func (c *session) pipelineFlags(cmd *cobra.Command, idle ...string) {
 	hide(cmd, idle...)
 }
 
-// hide takes flags out of a command's help.
+// libraryFlags adds the flags that say where CUDA's libraries are.
+func (c *session) libraryFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&c.libcuda, "libcuda", "", "NVIDIA's driver, libcuda.so.1 or its folder (default "+engine.LibcudaVariable+", or the loader's)")
+	f.StringVar(&c.nvrtc, "nvrtc", "", "NVIDIA's compiler, libnvrtc.so.* or its folder (default "+engine.NVRTCVariable+", or the loader's, then CUDA_HOME, then Python's packages)")
+}
+
+// libraries has this process and its workers load the libraries that were named.
+func (c *session) libraries() error {
+	return worker.Environment(engine.LibcudaVariable+"="+c.libcuda, engine.NVRTCVariable+"="+c.nvrtc)
+}
+
+// hide takes flags out of a command's help: with the device, where its libraries are.
 func hide(cmd *cobra.Command, names ...string) {
+	if slices.Contains(names, "device") {
+		names = append(slices.Clip(names), "libcuda", "nvrtc")
+	}
 	for _, name := range names {
 		_ = cmd.Flags().MarkHidden(name) // fails only for a flag that is not there
 	}
@@ -133,7 +153,7 @@ func (c *session) options(cmd *cobra.Command) (pipelines.Options, error) {
 		}
 		o.Precision = plan.Exact
 	}
-	if err := worker.Threads(o.Threads); err != nil {
+	if err := errors.Join(worker.Threads(o.Threads), c.libraries()); err != nil {
 		return o, err
 	}
 	if turns := o.TakeTurns(); turns != "" {

@@ -45,7 +45,7 @@ type position struct {
 	Epochs  int64            `json:"epochs"`
 	Steps   int64            `json:"steps"`
 	Skipped int64            `json:"skipped"`
-	Scale   engine.LossScale `json:"loss_scale,omitzero"` // of fp16 alone
+	Scale   engine.LossScale `json:"loss_scale,omitzero"` // of fp16 alone, and of mixed once a card has trained
 	History []Epoch          `json:"history"`
 }
 

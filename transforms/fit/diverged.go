@@ -36,15 +36,15 @@ func (e *DivergedError) Error() string {
 	return fmt.Sprintf("fit: %s diverged in epoch %d: %s; %s; %s", e.Job, e.Epoch, e.Cause, kept, e.Remedy)
 }
 
-// diverged is the error of a job in an epoch.
-func diverged(j Job, epoch int64, cause string) *DivergedError {
+// diverged is the error of a job in an epoch, which was computed in a precision.
+func diverged(j Job, computed string, epoch int64, cause string) *DivergedError {
 	field := "training.initial_lr"
 	if j.Role == Finetuned {
 		field = "training.finetune_lr"
 	}
 	remedies := []string{fmt.Sprintf("a lower learning rate, --set %s=%.2g", field, j.Rate/10)}
-	if p := j.Plan.Training.Precision; p == plan.FP16 || p == plan.BF16 {
-		remedies = append([]string{fmt.Sprintf("--precision %s (it is %s)", plan.FP32, p)}, remedies...)
+	if computed == plan.FP16 || computed == plan.BF16 {
+		remedies = append([]string{fmt.Sprintf("--precision %s (it is %s)", plan.FP32, computed)}, remedies...)
 	}
 	if clip := j.Plan.Training.ClipNorm; clip == 0 || clip > 1 {
 		remedies = append(remedies, fmt.Sprintf("--set training.clip_norm=1 (it is %g)", clip))
@@ -56,12 +56,12 @@ func diverged(j Job, epoch int64, cause string) *DivergedError {
 // is none whether the epoch's record does.
 func (s *session) divergence(e Epoch, err error) error {
 	var d *engine.DivergedError
-	limit := farOff * math.Log(float64(s.job.Plan.Classes()))
+	limit, computed := farOff*math.Log(float64(s.job.Plan.Classes())), plan.PrecisionName(s.trainer.Precision())
 	switch {
 	case errors.As(err, &d):
-		return diverged(s.job, e.Epoch, fmt.Sprintf("after %d steps %d were skipped for gradients that are not finite, the last %d in a row; the last loss is %g", d.Steps, d.Skipped, d.InARow, d.Loss))
+		return diverged(s.job, computed, e.Epoch, fmt.Sprintf("after %d steps %d were skipped for gradients that are not finite, the last %d in a row; the last loss is %g", d.Steps, d.Skipped, d.InARow, d.Loss))
 	case err == nil && !(e.CE <= limit):
-		return diverged(s.job, e.Epoch, fmt.Sprintf("the mean cross-entropy is %.3g, that of a network that knows nothing is %.3g", e.CE, limit/farOff))
+		return diverged(s.job, computed, e.Epoch, fmt.Sprintf("the mean cross-entropy is %.3g, that of a network that knows nothing is %.3g", e.CE, limit/farOff))
 	}
 	return err
 }

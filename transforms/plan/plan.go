@@ -68,7 +68,7 @@ type Training struct {
 	TeacherAugment   string    `json:"teacher_augment"`         // teacher, student, nnunet or none
 	StudentAugment   string    `json:"student_augment"`
 	Mirror           string    `json:"mirror"`              // plain, laterality, left-right or none
-	Precision        string    `json:"precision,omitempty"` // fp32, bf16, fp16 or exact
+	Precision        string    `json:"precision,omitempty"` // mixed, fp32, bf16, fp16 or exact
 	StudentAllLabels bool      `json:"student_all_labels"`  // student and fine-tune see every labelled case, not the fold's training part
 	// TimeBudget is what the epochs were fitted to, such as 2h0m0s; it decides nothing more.
 	TimeBudget string `json:"time_budget,omitempty"`
@@ -106,7 +106,7 @@ type Inference struct {
 	Blend    string  `json:"blend"`     // logits or softmax
 	Export   string  `json:"export"`    // labels or probabilities
 	Mirror   string  `json:"mirror"`    // none, or axes such as x,y,z
-	// Precision is fp32, bf16, fp16 or exact.
+	// Precision is mixed, fp32, bf16, fp16 or exact.
 	Precision string `json:"precision,omitempty"`
 	// Temperature divides logits before they become probabilities; 0: nothing does. The labels
 	// of one model do not change.

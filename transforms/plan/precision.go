@@ -11,14 +11,15 @@ import (
 const (
 	FP32  = "fp32"  // float32, transformed where that is faster: within 1e-4 of the definition
 	BF16  = "bf16"  // factors rounded to bfloat16, sums in float32
-	FP16  = "fp16"  // the paper's mixed precision: half precision, float32 weights and norms, a dynamic loss scale
+	FP16  = "fp16"  // half precision with float32 weights and norms, and a dynamic loss scale
+	Mixed = "mixed" // fp16 on a card, which is the paper's mixed precision, fp32 elsewhere: see engine.Engine.Decided
 	Exact = "exact" // float32 products as they are defined
 )
 
 var precisions = []struct {
 	name  string
 	value program.Precision
-}{{FP32, program.Float32}, {BF16, program.Half}, {FP16, program.Float16}, {Exact, program.Exact}}
+}{{Mixed, program.Mixed}, {FP32, program.Float32}, {BF16, program.Half}, {FP16, program.Float16}, {Exact, program.Exact}}
 
 // Precisions returns the names.
 func Precisions() []string {

@@ -459,8 +459,8 @@ device = str
 }
 
 // TestCompile compiles every kernel that the suite and the cases launch for the
-// architectures that GPUCHECK_ARCHS names, or the card's, several at once: what it leaves in the cache on
-// disk the other sections need not compile.
+// architectures that GPUCHECK_ARCHS names, or the card's, several at once, and keeps to the budgets of
+// registers without spills: what it leaves in the cache on disk the other sections need not compile.
 func TestCompile(t *testing.T) {
 	archs := strings.Fields(os.Getenv("GPUCHECK_ARCHS"))
 	if len(archs) == 0 && !real {
@@ -487,7 +487,7 @@ func TestCompile(t *testing.T) {
 	}
 	units := units(t)
 	for _, arch := range archs {
-		start, spills := time.Now(), 0
+		start := time.Now()
 		var group sync.WaitGroup
 		var mu sync.Mutex
 		slots := make(chan struct{}, runtime.NumCPU())
@@ -506,15 +506,14 @@ func TestCompile(t *testing.T) {
 					t.Errorf("%+v: %v", u, err)
 				}
 				for _, k := range image.Kernels {
-					if k.SpillStores+k.SpillLoads > 0 {
-						spills++
-						t.Logf("%s: %s of %s spills %d bytes", arch, k.Name, u.Defines, k.SpillStores+k.SpillLoads)
+					if most := u.Registers(); k.SpillStores+k.SpillLoads+k.Stack > 0 || k.Registers < 1 || k.Registers > most {
+						t.Errorf("%s %s for %s: %s, want no spills and 1 to %d registers", u.File, u.Defines, arch, k, most)
 					}
 				}
 			})
 		}
 		group.Wait()
-		t.Logf("%s: %d units in %.1f s with CUDA %d.%d, %d kernels spill", arch, len(units), time.Since(start).Seconds(), compiler.Major, compiler.Minor, spills)
+		t.Logf("%s: %d units in %.1f s with CUDA %d.%d", arch, len(units), time.Since(start).Seconds(), compiler.Major, compiler.Minor)
 	}
 }
 

@@ -7,6 +7,8 @@ package driver
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"runtime"
 	"unsafe"
 
@@ -23,11 +25,13 @@ type Driver struct {
 // Pointer is an address in a card's memory.
 type Pointer uint64
 
-// Open loads libcuda from a path or, where it is empty, from the loader's path. The
-// errors are *MissingError, *TooOldError, *NoCardError and *Error.
+// Open loads libcuda from a path or a folder or, where it is empty, from the loader's
+// path. The errors are *MissingError, *TooOldError, *NoCardError and *Error.
 func Open(path string) (*Driver, error) {
 	if path == "" {
 		path = "libcuda.so.1"
+	} else if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "libcuda.so.1")
 	}
 	lib, err := library.Open(path, false)
 	if err != nil {

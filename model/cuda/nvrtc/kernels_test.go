@@ -20,40 +20,6 @@ import (
 	"noisystudent/model/unet"
 )
 
-// budgets are the most registers a thread that a kernel of a file may take, so that
-// enough threads fit on a multiprocessor to hide the memory's latency. The first line
-// that fits a unit counts. Nothing may spill.
-var budgets = []struct {
-	file, defines string // the unit's defines contain these
-	registers     int
-}{
-	{"blend", "", 80},
-	{"conv_direct", "", 64},
-	{"conv_first", "", 128},
-	{"conv_mma", "", 168},
-	{"conv_pack", "", 40},
-	{"conv_sum", "", 64},
-	{"elementwise", "", 64},
-	{"grad_direct", "", 64},
-	{"grad_mma", "", 168},
-	{"grad_pack", "", 40},
-	{"grad_sum", "", 64},
-	{"loss", "", 80},
-	{"moments", "", 64},
-	{"norm", "WIDTH=1 ", 64},
-	{"norm", "WIDTH=8 ", 96},
-	{"update", "", 64},
-}
-
-func budgetOf(u kernels.Unit) int {
-	for _, b := range budgets {
-		if b.file == u.File && strings.Contains(u.Defines+" ", b.defines) {
-			return b.registers
-		}
-	}
-	return 0
-}
-
 // launched are the units of all programs of the conformance suite, and of networks for
 // abdominal organs and their tiles, in all stores.
 func launched(t *testing.T) []kernels.Unit {
@@ -119,14 +85,15 @@ func TestBudgets(t *testing.T) {
 		t.Error("the suite launches hardly anything")
 	}
 	for _, u := range units {
-		if budgetOf(u) == 0 {
+		if u.Registers() == 0 {
 			t.Errorf("%s %s has no line in the table of budgets: compile it (NOISYSTUDENT_NVRTC), look and add one", u.File, u.Defines)
 		}
 	}
 }
 
 // TestKernels compiles all that can be launched and keeps to the budgets; with -short,
-// what the networks of organs launch. The code stays in the user's cache folder, for the first
+// what the networks of organs launch. Cards of workstations (sm_86, sm_89) have their turn
+// in gpucheck --build and in the long run. The code stays in the user's cache folder, for the first
 // time takes minutes.
 func TestKernels(t *testing.T) {
 	folder := os.Getenv("NOISYSTUDENT_NVRTC")
@@ -140,10 +107,14 @@ func TestKernels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	archs := []string{"sm_80", "sm_90"}
+	if !testing.Short() {
+		archs = append(archs, "sm_86", "sm_89")
+	}
 	var work sync.WaitGroup
 	slots := make(chan bool, runtime.GOMAXPROCS(0))
 	for _, u := range launched(t) {
-		for _, arch := range []string{"sm_80", "sm_90"} {
+		for _, arch := range archs {
 			work.Go(func() {
 				slots <- true
 				defer func() { <-slots }()
@@ -170,7 +141,7 @@ func within(t *testing.T, c *nvrtc.Compiler, u kernels.Unit, arch string) error 
 	}
 	for _, k := range image.Kernels {
 		t.Logf("%s %s %s: %s", u.File, u.Defines, arch, k)
-		if most := budgetOf(u); k.SpillStores+k.SpillLoads+k.Stack > 0 || k.Registers < 1 || k.Registers > most {
+		if most := u.Registers(); k.SpillStores+k.SpillLoads+k.Stack > 0 || k.Registers < 1 || k.Registers > most {
 			t.Errorf("%s %s for %s: %s, want no spills and 1 to %d registers", u.File, u.Defines, arch, k, most)
 		}
 	}

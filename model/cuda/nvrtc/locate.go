@@ -8,12 +8,15 @@ import (
 	"slices"
 )
 
+// Variable names the environment variable that names the compiler, its file or its folder.
+const Variable = "NOISYSTUDENT_NVRTC"
+
 // Locate lists where the compiler may be, the best first: what was named explicitly, by
-// path or else by NOISYSTUDENT_NVRTC, and nothing else; where nothing was, names for the loader, then files that exist in
+// path or else by Variable, and nothing else; where nothing was, names for the loader, then files that exist in
 // the toolkit of CUDA_HOME or CUDA_PATH, in the packages of an active Python
 // environment or of the python3 on the path, and in /usr/local/cuda*.
 func Locate(path string) []string {
-	if path = cmp.Or(path, os.Getenv("NOISYSTUDENT_NVRTC")); path != "" {
+	if path = cmp.Or(path, os.Getenv(Variable)); path != "" {
 		if found := in(path); len(found) > 0 {
 			return found
 		}

@@ -46,7 +46,7 @@ func (e *MissingError) Error() string {
 	if e.Major == 12 {
 		version = "12"
 	}
-	return fmt.Sprintf("nvrtc: no CUDA compiler: install it by `pip install %s`, or name the folder of libnvrtc.so.%s; looked at:\n\t%s",
+	return fmt.Sprintf("nvrtc: no CUDA compiler: install it by `pip install %s`, or name libnvrtc.so.%s or its folder by --nvrtc or NOISYSTUDENT_NVRTC; looked at:\n\t%s",
 		map[string]string{"12": "nvidia-cuda-nvrtc-cu12", "13": "nvidia-cuda-nvrtc"}[version], version, strings.Join(e.Tried, "\n\t"))
 }
 
@@ -180,11 +180,8 @@ func (c *Compiler) Image(arch, name, source string) (Image, error) {
 		image.Cached = true
 		return image, nil
 	}
-	cubin, log, err := c.compile(name, source, options)
+	cubin, log, err := c.compile(arch, name, source, options)
 	if err != nil {
-		if log != "" {
-			err = &CompileError{name, arch, log}
-		}
 		return Image{}, err
 	}
 	image := Image{Cubin: cubin, Kernels: parse(log)}
@@ -192,7 +189,10 @@ func (c *Compiler) Image(arch, name, source string) (Image, error) {
 	return image, nil
 }
 
-func (c *Compiler) compile(name, source string, options []string) (cubin []byte, log string, err error) {
+// refused is NVRTC's code for source that it does not take.
+const refused = 6
+
+func (c *Compiler) compile(arch, name, source string, options []string) (cubin []byte, log string, err error) {
 	var p uintptr
 	if err := c.check("nvrtcCreateProgram", c.call.create(&p, source, name+".cu", 0, nil, nil)); err != nil {
 		return nil, "", err
@@ -205,9 +205,12 @@ func (c *Compiler) compile(name, source string, options []string) (cubin []byte,
 		list[i] = &append([]byte(o), 0)[0]
 		pin.Pin(list[i])
 	}
-	err = c.check("nvrtcCompileProgram", c.call.compile(p, int32(len(list)), &list[0]))
+	code := c.call.compile(p, int32(len(list)), &list[0])
 	text, logErr := c.bytes("nvrtcGetProgramLog", p, c.call.logSize, c.call.log)
 	log = strings.Trim(string(text), "\x00\n ")
+	if err = c.check("nvrtcCompileProgram", code); code == refused && log != "" {
+		err = &CompileError{name, arch, log}
+	}
 	if err = errors.Join(err, logErr); err != nil {
 		return nil, log, err
 	}

@@ -42,11 +42,7 @@ func blends(t *testing.T, open func() device.Device, digits int, tolerance float
 
 // compare runs a program that copies its input, the logits, and blends these.
 func (c blendCase) compare(t *testing.T, d device.Device, seed uint64, digits int, tolerance float64) {
-	b := newProblem(26, seed)
-	shape := append([]int{1, c.classes}, c.tile[:]...)
-	x := b.given("x", program.Activation, program.Input, 3, 0, shape...)
-	logits := b.want("logits", program.Activation, shape...)
-	b.Emit(program.NormAct{In: program.View{Buf: x, Norm: program.None}, Out: logits})
+	b, x, logits := c.copying(seed)
 	got, err := d.Load(b.placed(d))
 	if err != nil {
 		t.Fatal(err)
@@ -60,10 +56,7 @@ func (c blendCase) compare(t *testing.T, d device.Device, seed uint64, digits in
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := device.Blend{Models: c.models, Size: c.size, Softmax: c.softmax, Weights: make([]float32, len(b.values[x])/c.classes)}
-	for i := range settings.Weights {
-		settings.Weights[i] = float32(b.stream.Uniform(0.1, 1))
-	}
+	settings := c.settings(b, x)
 	mine, err := blender.Blend(logits, settings)
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +89,88 @@ func (c blendCase) compare(t *testing.T, d device.Device, seed uint64, digits in
 		}
 	}
 	c.refuses(t, blender, mine, logits, settings)
+}
+
+// sameBlends checks that devices which blend give the same bytes of one row of tiles.
+func sameBlends(t *testing.T, opens []func() device.Device) {
+	for k, c := range blendCases[1:3] {
+		var first [][]float32
+		for i, open := range opens {
+			got := c.blended(t, open, uint64(k))
+			if first == nil {
+				first = got
+			}
+			if err := sameBytes(got, first); err != nil {
+				t.Errorf("blend/%+v: device %d: %v", c, i, err)
+			}
+		}
+	}
+}
+
+// blended are the labels, their probabilities and the scores of each plane; nothing of a
+// device that does not blend.
+func (c blendCase) blended(t *testing.T, open func() device.Device, seed uint64) (planes [][]float32) {
+	t.Helper()
+	d := open()
+	defer closing(t, d)
+	b, x, logits := c.copying(seed)
+	l, err := d.Load(b.placed(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing(t, l)
+	blender, ok := l.(device.Blender)
+	if !ok {
+		return nil
+	}
+	sums, err := blender.Blend(logits, c.settings(b, x))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing(t, sums)
+	for model := range c.models {
+		c.row(b, x, 24, func(v []float32, y, left int, flipped [3]bool, share float32) {
+			for _, err := range []error{l.Write(x, v), l.Run(t.Context()), sums.Add(model, [3]int{0, y, left}, flipped, share)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	area := c.size[0] * c.size[1]
+	for z := range c.tile[0] {
+		labels, classes := make([]uint8, area), make([]float32, area)
+		probability, scores := make([]float32, area), make([]float32, c.classes*area)
+		for _, err := range []error{sums.Labels(z, labels, probability), sums.Scores(z, scores)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, label := range labels {
+			classes[i] = float32(label)
+		}
+		planes = append(planes, classes, probability, scores)
+	}
+	return planes
+}
+
+// copying is a program that copies its input x, the logits.
+func (c blendCase) copying(seed uint64) (b *problem, x, logits program.ID) {
+	b = newProblem(26, seed)
+	shape := append([]int{1, c.classes}, c.tile[:]...)
+	x = b.given("x", program.Activation, program.Input, 3, 0, shape...)
+	logits = b.want("logits", program.Activation, shape...)
+	b.Emit(program.NormAct{In: program.View{Buf: x, Norm: program.None}, Out: logits})
+	return b, x, logits
+}
+
+// settings are how its tiles, of which x is one, are blended.
+func (c blendCase) settings(b *problem, x program.ID) device.Blend {
+	s := device.Blend{Models: c.models, Size: c.size, Softmax: c.softmax, Weights: make([]float32, len(b.values[x])/c.classes)}
+	for i := range s.Weights {
+		s.Weights[i] = float32(b.stream.Uniform(0.1, 1))
+	}
+	return s
 }
 
 // row adds random tiles so that they cover planes, each twice where there are flips.

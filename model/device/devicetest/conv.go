@@ -68,9 +68,9 @@ func convCases() []testCase {
 	for k, g := range convolutions() {
 		seed := uint64(k)
 		all = append(all,
-			testCase{"conv/" + g.String(), func() *problem { return g.forward(seed) }, false},
+			testCase{"conv/" + g.String(), func() *problem { return g.forward(seed) }, k == 55},
 			testCase{"conv weight grad/" + g.String(), func() *problem { return g.weightGrad(seed) }, k > 47},
-			testCase{"conv data grad/" + g.String(), func() *problem { return g.dataGrad(seed) }, false},
+			testCase{"conv data grad/" + g.String(), func() *problem { return g.dataGrad(seed) }, k == 53},
 		)
 	}
 	return all
@@ -159,9 +159,9 @@ func transposedCases() []testCase {
 		}
 		seed := uint64(k)
 		all = append(all,
-			testCase{"transposed conv/" + g.String(), func() *problem { return g.transposed(seed) }, false},
+			testCase{"transposed conv/" + g.String(), func() *problem { return g.transposed(seed) }, k == 6},
 			testCase{"transposed conv weight grad/" + g.String(), func() *problem { return g.transposedWeightGrad(seed) }, false},
-			testCase{"transposed conv data grad/" + g.String(), func() *problem { return g.transposedDataGrad(seed) }, false},
+			testCase{"transposed conv data grad/" + g.String(), func() *problem { return g.transposedDataGrad(seed) }, k == 6},
 		)
 	}
 	return all

@@ -79,12 +79,15 @@ func RunStored(t *testing.T, open func() device.Device, p program.Precision, tol
 	blends(t, precisely(open, p), digits, tolerance)
 }
 
-// SameStored is Same for programs of a precision.
+// SameStored is Same for programs of a precision, and of two training steps of a network
+// and of blended planes too.
 func SameStored(t *testing.T, p program.Precision, opens ...func() device.Device) {
 	for i := range opens {
 		opens[i] = precisely(opens[i], p)
 	}
 	Same(t, opens...)
+	sameSteps(t, opens)
+	sameBlends(t, opens)
 }
 
 // round cuts activations to a number of binary digits.

@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"testing"
 )
@@ -14,6 +15,7 @@ func Main(m *testing.M) {
 		if err := flag.Set("test.short", "true"); err != nil {
 			panic(err)
 		}
+		fmt.Println("partly emulator,nvrtc: one case of five, and the kernels that networks of organs launch; for all set NOISYSTUDENT_CUDA=all") // .ci/summary.go reads it
 	}
 	m.Run() // package testing exits with its result
 }

@@ -71,12 +71,7 @@ func networks(t *testing.T, open func() device.Device, tolerance float64) {
 				t.Fatal(err)
 			}
 			for seed := c.seed; ; seed++ {
-				b := c.problem(p, net, seed)
-				for _, ids := range []map[string]program.ID{net.Grads, net.Params, net.State} {
-					b.wanted = append(b.wanted, slices.Sorted(maps.Values(ids))...)
-				}
-				b.wanted = append(b.wanted, net.Loss, net.Norm)
-				b.runs = 2
+				b := c.steps(p, net, seed)
 				if want := b.reference(t); b.bend > bendDistance {
 					b.compareNetwork(t, open, want, tolerance)
 					return
@@ -103,6 +98,38 @@ func inferences(t *testing.T, open func() device.Device, tolerance float64) {
 			b.compareNetwork(t, open, b.reference(t), tolerance)
 		})
 	}
+}
+
+// sameSteps checks that devices give the same bytes in two training steps of the smallest network.
+func sameSteps(t *testing.T, opens []func() device.Device) {
+	c := networkCases()[2]
+	p, net, err := compile.Train(c.spec, c.batch, c.patch, c.loss, c.rule, c.clip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first [][][]float32
+	for i, open := range opens {
+		got := c.steps(p, net, c.seed).networkResults(t, open)
+		if first == nil {
+			first = got
+		}
+		for run := range got {
+			if err := sameBytes(got[run], first[run]); err != nil {
+				t.Errorf("training/%s: device %d, step %d: %v", c.name, i, run, err)
+			}
+		}
+	}
+}
+
+// steps is two training steps with all gradients, parameters and what the optimiser keeps.
+func (c networkCase) steps(p *program.Program, net *compile.Network, seed uint64) *problem {
+	b := c.problem(p, net, seed)
+	for _, ids := range []map[string]program.ID{net.Grads, net.Params, net.State} {
+		b.wanted = append(b.wanted, slices.Sorted(maps.Values(ids))...)
+	}
+	b.wanted = append(b.wanted, net.Loss, net.Norm)
+	b.runs = 2
+	return b
 }
 
 // problem gives every input and parameter its values.
@@ -141,6 +168,18 @@ func (c networkCase) problem(p *program.Program, net *compile.Network, seed uint
 // compareNetwork is compare for a program that package compile places.
 func (b *problem) compareNetwork(t *testing.T, open func() device.Device, want [][][]float32, tolerance float64) {
 	t.Helper()
+	for run, got := range b.networkResults(t, open) {
+		for i, id := range b.wanted {
+			if err := near(got[i], want[run][i], tolerance, networkFloor); err != nil {
+				t.Errorf("run %d: %s: %v", run, b.Buffers[id].Name, err)
+			}
+		}
+	}
+}
+
+// networkResults is results for a program that package compile places.
+func (b *problem) networkResults(t *testing.T, open func() device.Device) (runs [][][]float32) {
+	t.Helper()
 	d := open()
 	defer closing(t, d)
 	p := clone(&b.Program)
@@ -157,13 +196,9 @@ func (b *problem) compareNetwork(t *testing.T, open func() device.Device, want [
 		if err := l.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		got := b.read(t, l)
-		for i, id := range b.wanted {
-			if err := near(got[i], want[run][i], tolerance, networkFloor); err != nil {
-				t.Errorf("run %d: %s: %v", run, b.Buffers[id].Name, err)
-			}
-		}
+		runs = append(runs, b.read(t, l))
 	}
+	return runs
 }
 
 // bendOf returns how near to 0 a value comes that a NormGrad of the program has
