@@ -127,6 +127,7 @@ func (p Plan) checkTraining() error {
 		within("training.momentum", t.Momentum, 0, 1),
 		within("training.weight_decay", t.WeightDecay, 0, 1),
 		within("training.clip_norm", t.ClipNorm, 1e-9, 1e9),
+		within("training.weights_ema", t.WeightsEMA, 0, 0.9999),
 		within("training.oversample_foreground", t.ForegroundPart, 0, 1),
 		within("training.student_labelled_part", t.LabelledPart, 0, 1),
 		oneOf("training.teacher_augment", t.TeacherAugment, "teacher", "student", "nnunet", "none"),

@@ -41,6 +41,7 @@ var common = []setting{
 	{"training.student_augment", "student", "the paper's student table: stronger noise"},
 	{"training.mirror", "plain", "the paper: every axis with probability 0.5"},
 	{"training.student_all_labels", "false", "the paper: the fold's training part only"},
+	{"training.weights_ema", "0", "the paper: the last weights predict, not their moving average over epochs"},
 	{"training.precision", FP32, "float32; transformed products within 1e-4 of the definition are allowed"},
 	{"inference.step_size", "0.5", "nnU-Net: tiles overlap by half"},
 	{"inference.blend", "logits", "nnU-Net: Gaussian-weighted logits, then softmax"},

@@ -1,13 +1,16 @@
 package pseudo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 
+	"noisystudent/io/nifti"
 	"noisystudent/io/store"
+	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/predict"
@@ -66,6 +69,41 @@ func (c Config) storeDoubt(ctx context.Context, st *store.Store, in Prepared, r 
 		return fault(ctx, err, cases.NotWritten, st.Address(key), "make room or check the store, then run the command again")
 	}
 	return nil
+}
+
+// ReadMap reads one minus the probability of each voxel's pseudo-label, 255 for 1, on the RAS grid of the
+// scan of a prepared case; what was cropped away is beyond doubt. What cannot be read is a *cases.Fault.
+func ReadMap(ctx context.Context, st *store.Store, round int, in Prepared) (*volume.Labels, error) {
+	l, err := readMap(ctx, st, round, in)
+	if err != nil {
+		return nil, fault(ctx, err, cases.Unreadable, st.Address(CertainPrefix(round, in.Case)), "run `noisystudent pseudolabel` again")
+	}
+	return l, nil
+}
+
+func readMap(ctx context.Context, st *store.Store, round int, in Prepared) (*volume.Labels, error) {
+	stored, err := resample.OpenCase(ctx, st, in.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	certain, err := stored.Certain(ctx, st, CertainPrefix(round, in.Case))
+	if err != nil {
+		return nil, err
+	}
+	p := stored.Properties()
+	doubt := make([]uint8, p.Shape[0]*p.Shape[1]*p.Shape[2])
+	if err := certain.Read(ctx, [3]int{}, p.Shape, doubt); err != nil {
+		return nil, err
+	}
+	for i := range doubt {
+		doubt[i] = 255 - doubt[i]
+	}
+	var file bytes.Buffer // whose reader turns any orientation
+	if err := nifti.WriteLabels(&file, p.Restore(doubt), p.Frame); err != nil {
+		return nil, err
+	}
+	l, _, err := nifti.ReadLabels(&file, nifti.Options{Orientation: nifti.RAS})
+	return l, err
 }
 
 // ReadDoubts returns the doubts about a case; fs.ErrNotExist where nobody asked for them.
