@@ -21,6 +21,7 @@ var beyondRows = []experimentRow{
 	{"filter-organs", "student without the part of each organ's pseudo-labels that teachers doubt most", beyondSet, needsPool},
 	{"filter-voxels", "student without voxels whose pseudo-label is not probable", beyondSet, needsPool},
 	{"weigh-voxels", "student in which a voxel counts as often as its pseudo-label is probable", beyondSet, needsPool},
+	{"soft", "student whose voxels are drawn: the pseudo-label with its probability, else the second class", beyondSet, needsPool},
 	{"ema", "student that predicts with the moving average of its weights, of which each epoch keeps 0.8", beyondSet, needsPool},
 	{"round-2", "student of pseudo-labels that the students of all folds have made", beyondSet, needsPool},
 }
@@ -31,6 +32,7 @@ var beyondRules = map[string]plan.Pseudo{
 	"filter-organs": {DropPart: 0.3, MinOrgans: 0.5},
 	"filter-voxels": {MinVoxelConfidence: 0.7},
 	"weigh-voxels":  {WeighVoxels: true},
+	"soft":          {Soft: true},
 }
 
 // needsDoubts tells whether rows must know where teachers doubt.

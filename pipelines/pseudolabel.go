@@ -225,6 +225,9 @@ func (r *run) selected(ctx context.Context, of ballot, rule plan.Pseudo) (pool [
 		if rule.ByVoxel() {
 			ref.Certain = pseudo.CertainPrefix(of.round, id)
 		}
+		if rule.Soft {
+			ref.Second = pseudo.SecondPrefix(of.round, id)
+		}
 		pool = append(pool, ref)
 	}
 	return pool, s, nil

@@ -173,6 +173,9 @@ func (p Plan) checkPseudo() error {
 	if s.MinOrgans > 0 && !s.ByOrgan() {
 		return fmt.Errorf("pseudo_labels.min_organs %v: no organ is left out; set pseudo_labels.drop_part or pseudo_labels.max_doubt too", s.MinOrgans)
 	}
+	if s.Soft && s.WeighVoxels {
+		return fmt.Errorf("pseudo_labels.soft and pseudo_labels.weigh_voxels: a voxel is drawn once; use one of them")
+	}
 	return firstOf(
 		within("pseudo_labels.min_confidence", s.MinConfidence, 0, 1),
 		within("pseudo_labels.drop_part", s.DropPart, 0, 0.95),

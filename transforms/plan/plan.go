@@ -93,12 +93,15 @@ type Pseudo struct {
 	MinVoxelConfidence float64 `json:"min_voxel_confidence,omitempty"`
 	// WeighVoxels lets a voxel count as often as its label is probable.
 	WeighVoxels bool `json:"weigh_voxels,omitempty"`
+	// Soft has a voxel be its label as often as that is probable, and else the class that is the most probable
+	// after it.
+	Soft bool `json:"soft,omitempty"`
 	// MoreRounds is how often the students of all folds become teachers and new ones begin.
 	MoreRounds int `json:"more_rounds,omitempty"`
 }
 
 // ByVoxel tells whether training needs the confidence of each voxel.
-func (p Pseudo) ByVoxel() bool { return p.MinVoxelConfidence > 0 || p.WeighVoxels }
+func (p Pseudo) ByVoxel() bool { return p.MinVoxelConfidence > 0 || p.WeighVoxels || p.Soft }
 
 // ByOrgan tells whether organs are chosen.
 func (p Pseudo) ByOrgan() bool { return p.DropPart > 0 || p.MaxDoubt > 0 }

@@ -56,6 +56,7 @@ var common = []setting{
 	{"pseudo_labels.min_organs", "0", "the paper: every case"},
 	{"pseudo_labels.min_voxel_confidence", "0", "the paper: every voxel"},
 	{"pseudo_labels.weigh_voxels", "false", "the paper: all voxels weigh the same"},
+	{"pseudo_labels.soft", "false", "the paper: the most probable class of each voxel"},
 	{"pseudo_labels.more_rounds", "0", "the paper: students do not become teachers"},
 	{"inference.region_scale", fmt.Sprint(regionScale), "organs are looked for in voxels so many times as long, where inference.tiles asks for their region"},
 	{"inference.region_margin_mm", fmt.Sprint(regionMarginMM), "what is computed around them too"},

@@ -18,7 +18,8 @@ import (
 )
 
 // Doubts is where the teachers doubt a case's pseudo-labels: pseudo/<round>/<case>.doubts.json,
-// by class, see predict.Doubt. The probability of each voxel lies beside it (CertainPrefix).
+// by class, see predict.Doubt. The probability of each voxel lies beside it (CertainPrefix), and the class
+// that is the most probable after the label (SecondPrefix).
 type Doubts struct {
 	Case      string    `json:"case"`
 	Agreement []float64 `json:"agreement"`
@@ -36,6 +37,14 @@ func CertainPrefix(round int, id string) string {
 	return fmt.Sprintf("pseudo/%d/%s.certain.zarr", round, id)
 }
 
+// SecondPrefix is where the second most probable class of each voxel is stored.
+func SecondPrefix(round int, id string) string {
+	return fmt.Sprintf("pseudo/%d/%s.second.zarr", round, id)
+}
+
+// doubtVersion is raised when the bytes of doubts change: 2 has second classes.
+const doubtVersion = 2
+
 func doubtsKey(round int, id string) string {
 	return fmt.Sprintf("pseudo/%d/%s.doubts.json", round, id)
 }
@@ -43,7 +52,7 @@ func doubtsKey(round int, id string) string {
 // Doubt is the ledger's row of a case's doubts. Where r is nil the case is labelled once
 // more to find them: its labels were made by a plan that did not ask.
 func (c Config) doubt(ctx context.Context, st *store.Store, in Prepared, r *predict.Result) error {
-	wanted := manifest.Row{Stage: DoubtStage(c.Round), Case: in.Case, Version: version, Input: in.Digest, Plan: resample.Digest(c.Plan), Model: c.Digest()}
+	wanted := manifest.Row{Stage: DoubtStage(c.Round), Case: in.Case, Version: doubtVersion, Input: in.Digest, Plan: resample.Digest(c.Plan), Model: c.Digest()}
 	_, err := manifest.Once(ctx, st, wanted, func(row *manifest.Row) error {
 		row.Output = doubtsKey(c.Round, in.Case)
 		if r == nil {
@@ -61,6 +70,9 @@ func (c Config) storeDoubt(ctx context.Context, st *store.Store, in Prepared, r 
 	err := st.Remove(ctx, key)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = resample.WriteCertain(ctx, st, CertainPrefix(c.Round, in.Case), r.Shape, r.Doubt.Certain)
+	}
+	if err == nil {
+		err = resample.WriteCertain(ctx, st, SecondPrefix(c.Round, in.Case), r.Shape, r.Doubt.Second)
 	}
 	if err == nil {
 		err = writeJSON(ctx, st, key, Doubts{in.Case, r.Doubt.Agreement, r.Doubt.Entropy})

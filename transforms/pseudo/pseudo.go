@@ -113,6 +113,7 @@ func (c Config) work(ctx context.Context, st *store.Store, in Prepared, done fun
 		for i, label := range whole {
 			if label != r.Labels[i] {
 				r.Doubt.Certain[i] = 255 - r.Doubt.Certain[i] // no organ is as probable as it was not
+				r.Doubt.Second[i] = r.Labels[i]               // and is not there by chance
 			}
 		}
 		clear(r.Voxels)
