@@ -148,6 +148,10 @@ func TestHTMLOfLess(t *testing.T) {
 	}
 	dir := t.TempDir()
 	p := example(t, dir)
+	less := Page{Organs: organs, Doubted: p.Doubted}
+	if html, err = less.HTML(t.Context()); err != nil || strings.Count(string(html), `class="legend"`) != 1 || strings.Count(string(html), "<img") != 1 {
+		t.Errorf("doubts without scores: %v\n%.3000s", err, html)
+	}
 	if err := os.Remove(p.Rows[0].Prediction); err != nil {
 		t.Fatal(err)
 	}
