@@ -19,10 +19,11 @@ const timingsKey = "report/timings.json"
 // was interrupted and goes on tells what it took in all, and one that finds
 // everything done tells what that took.
 type clock struct {
-	old   map[string]float64 // wall seconds by stage, of earlier runs
-	now   map[string]float64 // of the stages of this run, and of earlier runs on them
-	peak  int64              // bytes, of the last run that made something
-	fresh bool               // this run did
+	old    map[string]float64 // wall seconds by stage, of earlier runs
+	now    map[string]float64 // of the stages of this run, and of earlier runs on them
+	peak   int64              // bytes, of the last run that made something
+	fresh  bool               // this run did
+	closed bool               // the report was made: what is done for its page is not in it
 }
 
 // timings is the clock's file.
@@ -82,6 +83,9 @@ func (c *clock) peakRSS() int64 {
 
 // write keeps the clock for the next run. That it could not is no reason to stop.
 func (c *clock) write(ctx context.Context, st *store.Store) {
+	if c.closed {
+		return
+	}
 	t := timings{Seconds: maps.Clone(c.old), PeakRSS: c.peakRSS()}
 	if t.Seconds == nil {
 		t.Seconds = map[string]float64{}

@@ -267,8 +267,10 @@ func (q ExperimentRequest) page(ctx context.Context, c Comparison, l *lab) (p re
 	if len(p.Rows) > 0 {
 		p.Commands = append(p.Commands, viewLine(folderOf(list[0].Image), p.Rows[0]))
 	}
-	p.Courses, err = l.histories(ctx, l.courses())
-	return p, err
+	if p.Courses, err = l.histories(ctx, l.courses()); err != nil {
+		return p, err
+	}
+	return p, l.showDoubts(ctx, &p)
 }
 
 // line is the command that goes on with the experiment.

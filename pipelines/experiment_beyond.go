@@ -21,6 +21,8 @@ var beyondRows = []experimentRow{
 	{"filter-organs", "student without the part of each organ's pseudo-labels that teachers doubt most", beyondSet, needsPool},
 	{"filter-voxels", "student without voxels whose pseudo-label is not probable", beyondSet, needsPool},
 	{"weigh-voxels", "student in which a voxel counts as often as its pseudo-label is probable", beyondSet, needsPool},
+	{"soft", "student whose voxels are drawn: the pseudo-label with its probability, else the second class", beyondSet, needsPool},
+	{"ema", "student that predicts with the moving average of its weights, of which each epoch keeps 0.8", beyondSet, needsPool},
 	{"round-2", "student of pseudo-labels that the students of all folds have made", beyondSet, needsPool},
 }
 
@@ -30,10 +32,11 @@ var beyondRules = map[string]plan.Pseudo{
 	"filter-organs": {DropPart: 0.3, MinOrgans: 0.5},
 	"filter-voxels": {MinVoxelConfidence: 0.7},
 	"weigh-voxels":  {WeighVoxels: true},
+	"soft":          {Soft: true},
 }
 
-// asksDoubts tells whether rows need to know where teachers doubt.
-func (l *lab) asksDoubts() bool {
+// needsDoubts tells whether rows must know where teachers doubt.
+func (l *lab) needsDoubts() bool {
 	for name := range beyondRules {
 		if l.wants(name) {
 			return true
@@ -47,6 +50,11 @@ func (l *lab) beyond(ctx context.Context) (map[string]func(fold int) fit.Job, er
 	builders := map[string]func(fold int) fit.Job{
 		"mirror-plain":      l.mirrored("plain"),
 		"mirror-left-right": l.mirrored("left-right"),
+		"ema": func(fold int) fit.Job {
+			j := l.studentJob(l.pool)(fold)
+			j.Plan.Training.WeightsEMA = 0.8
+			return j
+		},
 	}
 	for name, rule := range beyondRules {
 		if !l.wants(name) {
@@ -88,9 +96,8 @@ func (l *lab) secondRound(ctx context.Context) ([]fit.Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	usable, list := l.preparedOf(l.of(cases.Unlabelled))
-	b := ballot{round: l.voted.round + 1}
-	if b.outcome, err = l.pseudolabel(ctx, b.round, usable, list, models); err != nil {
+	b := ballot{round: l.voted.round + 1, models: models}
+	if b.outcome, err = l.pseudolabel(ctx, b, l.of(cases.Unlabelled)); err != nil {
 		return nil, err
 	}
 	pool, _, err := l.selected(ctx, b, plan.Pseudo{})

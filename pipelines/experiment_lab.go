@@ -105,7 +105,7 @@ func (l *lab) trainStudents(ctx context.Context) error {
 	if !slices.ContainsFunc(l.rows, func(r experimentRow) bool { return r.needs == needsPool }) {
 		return nil
 	}
-	l.doubts = l.asksDoubts()
+	l.doubts = l.needsDoubts()
 	_, err := l.needPseudoLabels(ctx)
 	if none := (*noPoolError)(nil); errors.As(err, &none) {
 		l.drop(needsPool, none.Error())

@@ -91,7 +91,7 @@ func checkComparison(t *testing.T, c Comparison) {
 	steps := map[string]int64{
 		"full-width": 4, "low-footprint": 4, "ensemble": 8, "student-plain": 10, "student": 10, "finetuned": 12, "control": 12,
 		"control-loop": 30, "ceiling": 12, "mix-1:0": 10, "mix-1:1": 10, "mix-1:7": 10,
-		"mirror-plain": 10, "mirror-left-right": 10, "filter-organs": 10, "filter-voxels": 10, "weigh-voxels": 10, "round-2": 10,
+		"mirror-plain": 10, "mirror-left-right": 10, "filter-organs": 10, "filter-voxels": 10, "weigh-voxels": 10, "soft": 10, "ema": 10, "round-2": 10,
 	}
 	s := c.Seeds[0]
 	for _, row := range experimentRows {
@@ -208,7 +208,7 @@ func TestRows(t *testing.T) {
 	for asked, want := range map[string]string{
 		"core":                "low-footprint ensemble student-plain student finetuned control control-loop ceiling",
 		"mix,student":         "student mix-1:0 mix-1:1 mix-1:7",
-		"beyond":              "low-footprint student mirror-plain mirror-left-right filter-organs filter-voxels weigh-voxels round-2",
+		"beyond":              "low-footprint student mirror-plain mirror-left-right filter-organs filter-voxels weigh-voxels soft ema round-2",
 		"weigh-voxels":        "low-footprint student weigh-voxels",
 		"full-width,ensemble": "full-width ensemble",
 	} {

@@ -32,6 +32,7 @@ func (r *run) publish(ctx context.Context, st *store.Store, key string, found Re
 	if err != nil {
 		return err
 	}
+	r.clock.closed = true
 	return r.writePage(ctx, r.store, pageKey, changed, func() (report.Page, error) { return r.loopPage(ctx, found, command) })
 }
 

@@ -44,6 +44,8 @@ var artefacts = []struct {
 	{"ledger/fingerprint/*.json", 3},
 	{"ledger/preprocess/*.json", 6},
 	{"ledger/pseudo-1/*.json", 2},
+	{"pseudo/1/unlabelled_000[01].doubts.json", 2}, // for the page
+	{"ledger/doubts-1/*.json", 2},
 	{"ledger/predict-*/*.json", 8},
 	{"ledger/score-test_*/*.json", 5},
 	{"ledger/score-validate_*/*.json", 3},
@@ -98,6 +100,11 @@ func checkLoop(t *testing.T, dataset, root string) {
 		}
 		if n != a.count {
 			t.Errorf("%d files %s, want %d", n, a.pattern, a.count)
+		}
+	}
+	for _, want := range []string{"<h2>Pseudo-labels that the teachers doubt most", "<figcaption>unlabelled_0000</figcaption>", "<th>unlabelled_0001</th>", "<figcaption>teacher: pseudo-DSC"} {
+		if !strings.Contains(text["report/index.html"], want) {
+			t.Errorf("the page lacks %s", want)
 		}
 	}
 	second, err := Loop(t.Context(), tinyOptions(dataset, root, log))

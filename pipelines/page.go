@@ -2,17 +2,21 @@ package pipelines
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
 	"noisystudent/io/store"
+	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
+	"noisystudent/transforms/pseudo"
 	"noisystudent/transforms/report"
 	"noisystudent/transforms/score"
 )
@@ -82,8 +86,88 @@ func (r *run) loopPage(ctx context.Context, found Report, commands ...string) (p
 	if len(p.Rows) > 0 {
 		p.Commands = append(p.Commands, viewLine(folderOf(list[0].Image), p.Rows[0]))
 	}
-	p.Courses, err = r.histories(ctx, found.Training)
-	return p, err
+	if p.Courses, err = r.histories(ctx, found.Training); err != nil {
+		return p, err
+	}
+	return p, r.showDoubts(ctx, &p)
+}
+
+// doubtedShown is how many pseudo-labelled cases a page shows.
+const doubtedShown = 3
+
+// showDoubts puts the cases of the last round on a page whose teachers agree least. Where nobody asked for
+// doubts, it asks for those about the least confident.
+func (r *run) showDoubts(ctx context.Context, p *report.Page) error {
+	list, err := r.leastConfident(ctx)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	if !r.asksDoubts() {
+		if list, err = r.doubt(ctx, list[:min(doubtedShown, len(list))]); err != nil {
+			return err
+		}
+	}
+	for _, c := range list {
+		d, err := r.doubted(ctx, c)
+		if err != nil {
+			return err
+		}
+		p.Doubted, p.Scans[c.ID] = append(p.Doubted, d), c.Image
+	}
+	agreed := func(d report.Doubted) (mean float64) {
+		for _, l := range p.Organs {
+			if part := d.Agreement[l.Name]; part != nil {
+				mean += *part / float64(len(d.Agreement))
+			}
+		}
+		return mean
+	}
+	slices.SortStableFunc(p.Doubted, func(a, b report.Doubted) int { return cmp.Compare(agreed(a), agreed(b)) })
+	p.Doubted = p.Doubted[:min(doubtedShown, len(p.Doubted))]
+	return nil
+}
+
+// leastConfident are the cases of the last round in which a teacher sees anything, the least confident first.
+func (r *run) leastConfident(ctx context.Context) (list []cases.Case, err error) {
+	confidence := map[string]float64{}
+	for _, c := range r.voted.good {
+		n, err := pseudo.ReadNote(ctx, r.store, r.voted.round, c.ID)
+		if err != nil {
+			return nil, err
+		}
+		if n.Confidence > 0 {
+			confidence[c.ID] = n.Confidence
+			list = append(list, c)
+		}
+	}
+	slices.SortFunc(list, func(a, b cases.Case) int {
+		return cmp.Or(cmp.Compare(confidence[a.ID], confidence[b.ID]), cmp.Compare(a.ID, b.ID))
+	})
+	return list, nil
+}
+
+// doubted is a case with what its teachers agree in.
+func (r *run) doubted(ctx context.Context, c cases.Case) (out report.Doubted, err error) {
+	round := r.voted.round
+	n, err := pseudo.ReadNote(ctx, r.store, round, c.ID)
+	if err != nil {
+		return out, err
+	}
+	d, err := pseudo.ReadDoubts(ctx, r.store, round, c.ID)
+	if err != nil {
+		return out, err
+	}
+	out = report.Doubted{Case: c.ID, Labels: r.store.Address(pseudo.FileKey(round, c.ID)), Agreement: map[string]*float64{}}
+	for _, l := range r.plan.Labels {
+		if n.Voxels[l.ID] > 0 || d.Agreement[l.ID] < 1 {
+			out.Agreement[l.Name] = &d.Agreement[l.ID]
+		}
+	}
+	_, prepared := r.preparedOf([]cases.Case{c})
+	out.Doubt = func(ctx context.Context) (*volume.Labels, error) {
+		return pseudo.ReadMap(ctx, r.store, round, prepared[0])
+	}
+	return out, nil
 }
 
 // histories are the epochs of models, for their curves.

@@ -17,7 +17,8 @@ import (
 
 // ballot is a round of pseudo-labels: the first teachers' are round 1.
 type ballot struct {
-	round int
+	round  int
+	models []model
 	outcome
 }
 
@@ -62,8 +63,7 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 	if err := r.needPrepared(ctx, cases.Labelled, cases.Unlabelled); err != nil {
 		return nil, err
 	}
-	usable, list := r.preparedOf(pool)
-	if len(list) == 0 { // before teachers are trained for nothing
+	if usable, _ := r.preparedOf(pool); len(usable) == 0 { // before teachers are trained for nothing
 		return nil, noPool("none of %d unlabelled scans could be prepared; see the rejected cases in %s", len(pool), r.store.Address("ledger/preprocess"))
 	}
 	if _, err := r.needTeachers(ctx, nil); err != nil {
@@ -74,7 +74,7 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 		return nil, err
 	}
 	for {
-		if err := r.vote(ctx, usable, list, models); err != nil {
+		if err := r.vote(ctx, pool, models); err != nil {
 			return nil, err
 		}
 		if r.voted.round > r.plan.Pseudo.MoreRounds {
@@ -87,10 +87,9 @@ func (r *run) needPseudoLabels(ctx context.Context) ([]fit.Ref, error) {
 }
 
 // vote has models label the pool, in the round after the last.
-func (r *run) vote(ctx context.Context, pool []cases.Case, list []pseudo.Prepared, models []model) error {
-	b := ballot{round: r.voted.round + 1}
-	var err error
-	if b.outcome, err = r.pseudolabel(ctx, b.round, pool, list, models); err == nil {
+func (r *run) vote(ctx context.Context, pool []cases.Case, models []model) (err error) {
+	b := ballot{round: r.voted.round + 1, models: models}
+	if b.outcome, err = r.pseudolabel(ctx, b, pool); err == nil {
 		r.voted = b
 	}
 	return err
@@ -141,20 +140,36 @@ func (r *run) preparedOf(pool []cases.Case) (kept []cases.Case, list []pseudo.Pr
 	return kept, list
 }
 
-// pseudolabel labels prepared cases.
-func (r *run) pseudolabel(ctx context.Context, round int, pool []cases.Case, list []pseudo.Prepared, models []model) (outcome, error) {
-	config, err := r.config(ctx, models, len(list))
+// pseudolabel labels those cases of a pool that are prepared.
+func (r *run) pseudolabel(ctx context.Context, b ballot, pool []cases.Case) (outcome, error) {
+	return r.label(ctx, b, caseWork{name: "pseudolabel", ledger: pseudo.Stage(b.round), list: pool}, r.asksDoubts())
+}
+
+// asksDoubts tells whether it is kept of every case where its teachers doubt.
+func (r *run) asksDoubts() bool {
+	return r.doubts || r.plan.Pseudo.ByOrgan() || r.plan.Pseudo.ByVoxel()
+}
+
+// doubt finds where the teachers doubt some cases that they have labelled, in one more pass, unless that
+// is known.
+func (r *run) doubt(ctx context.Context, list []cases.Case) ([]cases.Case, error) {
+	o, err := r.label(ctx, r.voted, caseWork{name: "doubts", ledger: pseudo.DoubtStage(r.voted.round), list: list}, true)
+	return o.good, err
+}
+
+func (r *run) label(ctx context.Context, b ballot, w caseWork, doubts bool) (outcome, error) {
+	usable, list := r.preparedOf(w.list)
+	config, err := r.config(ctx, b.models, len(list))
 	if err != nil {
 		return outcome{}, err
 	}
-	config.Doubts = r.doubts || r.plan.Pseudo.ByOrgan() || r.plan.Pseudo.ByVoxel()
-	c := pseudo.Config{Config: config, Round: round}
-	return r.over(ctx, caseWork{
-		name: "pseudolabel", ledger: pseudo.Stage(round), model: c.Digest(), network: true, list: pool,
-		graph: func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
-			return pseudolabelGraph(c, deal(ctx, r, config, pool, list, standing))
-		},
-	})
+	config.Doubts = doubts
+	c := pseudo.Config{Config: config, Round: b.round}
+	w.model, w.network, w.list = c.Digest(), true, usable
+	w.graph = func(ctx context.Context, standing map[string]bool) *beam.Pipeline {
+		return pseudolabelGraph(c, deal(ctx, r, config, usable, list, standing))
+	}
+	return r.over(ctx, w)
 }
 
 // selectLabels applies the plan's selection and gives the student's cases.
@@ -209,6 +224,9 @@ func (r *run) selected(ctx context.Context, of ballot, rule plan.Pseudo) (pool [
 		ref := fit.Ref{Case: id, Prepared: r.prepared[id].folder, Labels: pseudo.Prefix(of.round, id), Digest: of.rows[id].Key(), Ignored: s.LeftOut(id)}
 		if rule.ByVoxel() {
 			ref.Certain = pseudo.CertainPrefix(of.round, id)
+		}
+		if rule.Soft {
+			ref.Second = pseudo.SecondPrefix(of.round, id)
 		}
 		pool = append(pool, ref)
 	}

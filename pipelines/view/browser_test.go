@@ -23,6 +23,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"noisystudent/io/volume"
+	"noisystudent/transforms/cases"
 	"noisystudent/transforms/fit"
 	"noisystudent/transforms/report"
 	"noisystudent/transforms/score"
@@ -283,13 +285,21 @@ func TestPage(t *testing.T) {
 func TestReport(t *testing.T) {
 	x := openTab(t)
 	c := patient(t)[0]
+	agreed := 0.625
 	p := report.Page{
 		Title: "a run", Notes: []string{"a note"}, Organs: names, Shown: "student", Scans: map[string]string{c.ID: c.Scan},
 		Columns: []report.Column{{Name: "student", Organs: map[string]*score.Mean{names[0].Name: {DSC: 0.5, NSD: 0.25}}}},
 		Rows: []score.Row{{Case: c.ID, Reference: c.References, Prediction: c.Labels, Organs: []score.Organ{
 			{Label: right, Scored: true, DSC: 0.5, NSD: 0.25, Voxels: score.Voxels{TP: 1}}, {Label: left, Scored: true, DSC: 0.7, Voxels: score.Voxels{TP: 1}},
 		}}},
-		Courses: []report.Course{{Role: "student", History: []fit.Epoch{{Loss: 1}, {Epoch: 1, Loss: 0.5}}}},
+		Courses: []report.Course{{Role: "student", History: []fit.Epoch{{Loss: 1, EMA: 0.3, Validated: 2}, {Epoch: 1, Loss: 0.5, EMA: 0.4, Validated: 2}}}},
+		Doubted: []report.Doubted{{Case: c.ID, Labels: c.Labels, Agreement: map[string]*float64{names[0].Name: &agreed}, Doubt: func(ctx context.Context) (*volume.Labels, error) {
+			l, _, err := cases.ReadLabels(ctx, cases.Case{Labels: c.Labels}, cases.Scheme{Classes: 256}, "ras", 0)
+			for i, class := range l.Data {
+				l.Data[i] = 255 * min(class, 1) // of all organs
+			}
+			return l, err
+		}}},
 	}
 	html, err := p.HTML(t.Context())
 	if err != nil {
@@ -300,16 +310,16 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	of(x, chromedp.Navigate("file://"+filepath.ToSlash(file)))
-	if got := x.text("td"); got != "right <b>organ</b>; 50.0 / 25.0; left organ; ; mean; 0.0 / 0.0" {
+	if got := x.text("td"); got != "right <b>organ</b>; 50.0 / 25.0; left organ; ; mean; 0.0 / 0.0; right <b>organ</b>; 62.5; left organ; " {
 		t.Errorf("the table says %q", got)
 	}
-	drawn := of(x, chromedp.Evaluate[[]int]("[...document.images].map((i) => i.complete ? i.getBoundingClientRect().width : 0)"))
+	drawn := of(x, chromedp.Evaluate[[]int]("[...document.images].map((i) => i.complete ? Math.round(i.getBoundingClientRect().width) : 0)"))
 	for i, width := range drawn {
 		if width < 300 {
 			t.Errorf("picture %d is %d pixels wide", i, width)
 		}
 	}
-	if len(drawn) != 2+1+1 {
+	if len(drawn) != 2+1+1+2 {
 		t.Errorf("%d pictures", len(drawn))
 	}
 	if width := of(x, chromedp.Evaluate[int]("document.documentElement.scrollWidth - document.documentElement.clientWidth")); width > 0 {
@@ -321,6 +331,9 @@ func TestReport(t *testing.T) {
 	}
 	if outline := look(img, report.Colour(right)); outline.pixels < 300 || greys(img) < 20 {
 		t.Errorf("the outline has %d pixels, and there are %d shades of grey", outline.pixels, greys(img))
+	}
+	if doubt := look(img, color.RGBA{255, 120, 0, 255}); doubt.pixels < 300 {
+		t.Errorf("the doubt has %d pixels", doubt.pixels)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

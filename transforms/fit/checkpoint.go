@@ -52,11 +52,13 @@ type position struct {
 // checkpoint is everything that a resumed job needs to give the same bytes.
 type checkpoint struct {
 	state      engine.State
+	average    map[string]engine.Tensor // of the weights over epochs, where the plan asks for it
 	history    []Epoch
 	generation int64 // of latest; 0: there is none
 }
 
 func weightsKey(epoch string) string   { return epoch + "/weights.safetensors" }
+func trainedKey(epoch string) string   { return epoch + "/trained.safetensors" } // where weights are an average
 func optimiserKey(epoch string) string { return epoch + "/optimiser.safetensors" }
 func positionKey(epoch string) string  { return epoch + "/state.json" }
 
@@ -75,6 +77,12 @@ func load(ctx context.Context, st *store.Store, j Job) (checkpoint, error) {
 	epoch := epochFolder(j.Folder(), l.Epochs)
 	if c.state.Weights, err = ReadTensors(ctx, st, weightsKey(epoch)); err != nil {
 		return checkpoint{}, err
+	}
+	if j.Plan.Training.WeightsEMA > 0 {
+		c.average = c.state.Weights
+		if c.state.Weights, err = ReadTensors(ctx, st, trainedKey(epoch)); err != nil {
+			return checkpoint{}, err
+		}
 	}
 	c.state.Optimiser, err = ReadTensors(ctx, st, optimiserKey(epoch))
 	return c, err
@@ -162,13 +170,16 @@ type file struct {
 // files lists those of a checkpoint in the order in which they are written.
 func (c *checkpoint) files(j Job, epoch string) []file {
 	p := position{Format: checkpointFormat, Job: j, Epochs: int64(len(c.history)), Steps: c.state.Steps, Skipped: c.state.Skipped, Scale: c.state.Scale, History: c.history}
-	return []file{
-		{weightsKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Weights) }},
+	list := []file{{weightsKey(epoch), func() ([]byte, error) { return encodeTensors(c.predicting()) }}}
+	if c.average != nil {
+		list = append(list, file{trainedKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Weights) }})
+	}
+	return append(list, []file{
 		{optimiserKey(epoch), func() ([]byte, error) { return encodeTensors(c.state.Optimiser) }},
 		{positionKey(epoch), func() ([]byte, error) { return json.MarshalIndent(p, "", " ") }},
 		{linesKey(j.Folder()), func() ([]byte, error) { return lines(c.history) }},
 		{eventsKey(j.Folder()), func() ([]byte, error) { return events(c.history), nil }},
-	}
+	}...)
 }
 
 // prune removes all checkpoints but the best, the newest and the one before it, whose

@@ -43,7 +43,15 @@ func (s *session) doubted(ctx context.Context, ref Ref, c *resample.Stored) (pat
 	if err != nil {
 		return nil, fmt.Errorf("case %s: %w; run `noisystudent pseudolabel` again", ref.Case, err)
 	}
-	return &certainCase{out, certain}, nil
+	sure := certainCase{out, certain}
+	if !s.job.Plan.Pseudo.Soft {
+		return &sure, nil
+	}
+	second, err := c.Certain(ctx, s.store, ref.Second)
+	if err != nil {
+		return nil, fmt.Errorf("case %s: %w; run `noisystudent pseudolabel` again", ref.Case, err)
+	}
+	return &softCase{sure, second, without{ignored: ref.Ignored, label: uint8(s.job.Plan.Classes())}}, nil
 }
 
 // without is a case some of whose organs do not count.
@@ -62,6 +70,12 @@ func (w *without) ReadLabels(ctx context.Context, lo, hi [3]int, dst []uint8) er
 	if err := w.Stored.ReadLabels(ctx, lo, hi, dst); err != nil {
 		return err
 	}
+	w.leave(dst)
+	return nil
+}
+
+// leave hides the organs that do not count among labels.
+func (w *without) leave(dst []uint8) {
 	var counts [256]uint8
 	for i := range counts {
 		counts[i] = uint8(i)
@@ -72,7 +86,6 @@ func (w *without) ReadLabels(ctx context.Context, lo, hi [3]int, dst []uint8) er
 	for i, v := range dst {
 		dst[i] = counts[v]
 	}
-	return nil
 }
 
 // certainCase knows how probable its labels are.
@@ -83,4 +96,19 @@ type certainCase struct {
 
 func (c *certainCase) ReadCertain(ctx context.Context, lo, hi [3]int, dst []uint8) error {
 	return c.certain.Read(ctx, lo, hi, dst)
+}
+
+// softCase knows what else its labels may be.
+type softCase struct {
+	certainCase
+	second *resample.Certain
+	left   without
+}
+
+func (c *softCase) ReadSecond(ctx context.Context, lo, hi [3]int, dst []uint8) error {
+	if err := c.second.Read(ctx, lo, hi, dst); err != nil {
+		return err
+	}
+	c.left.leave(dst)
+	return nil
 }

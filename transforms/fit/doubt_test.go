@@ -68,6 +68,22 @@ func TestDoubtedCase(t *testing.T) {
 	if err := c.(patch.Doubted).ReadCertain(t.Context(), [3]int{}, shape, got); err != nil || !slices.Equal(got, certain) {
 		t.Errorf("other probabilities (%v)", err)
 	}
+	// Second classes of an organ that does not count do not count either.
+	j.Plan.Pseudo, ref.Second = plan.Pseudo{Soft: true}, "pseudo/1/u.second"
+	second := make([]uint8, len(certain))
+	for i := range second {
+		second[i] = uint8(i % 3)
+	}
+	if err := resample.WriteCertain(t.Context(), st, ref.Second, shape, second); err != nil {
+		t.Fatal(err)
+	}
+	s.job = j
+	if c, err = s.open(t.Context(), patch.Slot{Pseudo: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.(patch.Soft).ReadSecond(t.Context(), [3]int{}, shape, got); err != nil || !slices.Equal(got[:6], []uint8{0, 4, 2, 0, 4, 2}) {
+		t.Errorf("second classes %v (%v)", got[:6], err)
+	}
 	if c, err = s.open(t.Context(), patch.Slot{}); err != nil || !slices.Equal(c.Classes(), []uint8{1, 2, 3}) {
 		t.Errorf("a labelled case: %v", err)
 	}
@@ -93,6 +109,10 @@ func TestDoubtTrains(t *testing.T) {
 			if err := resample.WriteCertain(t.Context(), st, j.Pseudo[i].Certain, shape, certain); err != nil {
 				t.Fatal(err)
 			}
+			j.Pseudo[i].Second = "pseudo/1/" + ref.Case + ".second"
+			if err := resample.WriteCertain(t.Context(), st, j.Pseudo[i].Second, shape, make([]uint8, len(certain))); err != nil {
+				t.Fatal(err)
+			}
 		}
 		change(&j)
 		j = j.Sealed()
@@ -109,6 +129,10 @@ func TestDoubtTrains(t *testing.T) {
 			j.Pseudo[i].Ignored = []uint8{2, 3}
 		}
 	})
+	soft := train(func(j *Job) { j.Plan.Pseudo.Soft = true })
+	if same(plain, soft) || same(one, soft) {
+		t.Error("weights do not follow the second classes")
+	}
 	if !same(plain, trained(t, Student, onRef)) {
 		t.Error("probabilities that nobody asked for change the weights")
 	}

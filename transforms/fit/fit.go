@@ -92,6 +92,7 @@ func (s *session) epoch(ctx context.Context) (Epoch, error) {
 		s.state, err = s.trainer.Snapshot()
 	}
 	if err == nil {
+		s.follow(s.job.Plan.Training.WeightsEMA)
 		err = s.validate(ctx, &e)
 	}
 	if lost := (*DivergedError)(nil); errors.As(err, &lost) {

@@ -76,7 +76,12 @@ func files(t *testing.T, st *store.Store, j Job) map[string][]byte {
 		t.Fatal(err)
 	}
 	out := map[string][]byte{}
-	for _, key := range []string{weightsKey(epochFolder(j.Folder(), l.Epochs)), optimiserKey(epochFolder(j.Folder(), l.Epochs))} {
+	epoch := epochFolder(j.Folder(), l.Epochs)
+	keys := []string{weightsKey(epoch), optimiserKey(epoch)}
+	if j.Plan.Training.WeightsEMA > 0 {
+		keys = append(keys, trainedKey(epoch))
+	}
+	for _, key := range keys {
 		if out[key], err = st.Read(t.Context(), key); err != nil {
 			t.Fatal(err)
 		}
@@ -188,6 +193,7 @@ func TestRolesFoldsAndCasesCount(t *testing.T) {
 		"fewer cases":      func(j *Job) { j.Labelled = j.Labelled[:1] },
 		"ratio":            func(j *Job) { j.Plan.Training.LabelledPart = 0.75 },
 		"mirroring":        func(j *Job) { j.Plan.Training.Mirror = "none" },
+		"average":          func(j *Job) { j.Plan.Training.WeightsEMA = 0.5 },
 		"optimiser":        func(j *Job) { j.Plan.Training.Optimizer = "adamw" },
 	} {
 		st, j := prepare(t, Student)

@@ -25,8 +25,10 @@ type Ref struct {
 	Prepared string `json:"prepared"` // store key of its preprocessed group
 	Labels   string `json:"labels"`   // store key of a pseudo-label group, or empty: its own labels
 	Digest   string `json:"digest"`   // of what the two hold
-	// Certain is the store key of the probability of each pseudo-label, or empty.
+	// Certain is the store key of the probability of each pseudo-label, Second that of the class that is the
+	// most probable after it, or empty.
 	Certain string `json:"certain,omitempty"`
+	Second  string `json:"second,omitempty"`
 	// Ignored are labels whose voxels do not count.
 	Ignored []uint8 `json:"ignored,omitempty"`
 }
@@ -80,7 +82,7 @@ func (j Job) decisions() plan.Plan {
 	t.Folds, t.TeacherEpochs, t.StudentEpochs, t.FinetuneEpochs = 0, 0, 0, 0
 	t.LearningRate, t.FinetuneRate, t.TeacherAugment, t.StudentAugment = 0, 0, "", ""
 	t.StudentAllLabels = false
-	p.Pseudo = plan.Pseudo{MinVoxelConfidence: p.Pseudo.MinVoxelConfidence, WeighVoxels: p.Pseudo.WeighVoxels} // the cases say what came of the rest
+	p.Pseudo = plan.Pseudo{MinVoxelConfidence: p.Pseudo.MinVoxelConfidence, WeighVoxels: p.Pseudo.WeighVoxels, Soft: p.Pseudo.Soft} // the cases say what came of the rest
 	if len(j.Pseudo) == 0 {
 		t.LabelledPart, p.Pseudo = 0, plan.Pseudo{}
 	}

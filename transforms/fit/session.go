@@ -147,7 +147,7 @@ func (s *session) sampler() patch.Sampler {
 		Patch: p.PatchSize, BatchSize: p.BatchSize, StepsPerEpoch: t.StepsPerEpoch,
 		Labelled: len(s.job.Labelled), Pseudo: len(s.job.Pseudo),
 		LabelledPart: t.LabelledPart, ForegroundPart: t.ForegroundPart, Ignore: p.Ignore >= 0,
-		Doubt: patch.Doubt{Least: p.Pseudo.MinVoxelConfidence, Weigh: p.Pseudo.WeighVoxels, Ignored: uint8(p.Classes())},
+		Doubt: patch.Doubt{Least: p.Pseudo.MinVoxelConfidence, Weigh: p.Pseudo.WeighVoxels, Soften: p.Pseudo.Soft, Ignored: uint8(p.Classes())},
 	}
 }
 

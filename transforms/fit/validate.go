@@ -71,7 +71,7 @@ func (s *session) validate(ctx context.Context, e *Epoch) error {
 	if len(s.job.Validation) == 0 {
 		return nil
 	}
-	if err := s.validator.ready(s, s.state.Weights); err != nil {
+	if err := s.validator.ready(s, s.predicting()); err != nil {
 		return err
 	}
 	steps := s.validationSteps()

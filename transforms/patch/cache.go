@@ -61,8 +61,13 @@ func (c *Cache) load(ctx context.Context, slot Slot) (Case, error) {
 	}
 	shape := stored.Shape()
 	n := int64(shape[0]) * int64(shape[1]) * int64(shape[2])
-	bytes, doubted := 5*n, false
-	if _, doubted = stored.(Doubted); doubted {
+	bytes := 5 * n
+	asked, doubted := stored.(Doubted)
+	second, soft := stored.(Soft)
+	if doubted {
+		bytes += n
+	}
+	if soft {
 		bytes += n
 	}
 	if !c.take(bytes) {
@@ -72,17 +77,25 @@ func (c *Cache) load(ctx context.Context, slot Slot) (Case, error) {
 	if err = stored.ReadImage(ctx, [3]int{}, shape, m.image); err == nil {
 		err = stored.ReadLabels(ctx, [3]int{}, shape, m.labels)
 	}
-	var certain []uint8
+	d := &doubtedCase{memoryCase: m}
 	if doubted && err == nil {
-		certain = make([]uint8, n)
-		err = stored.(Doubted).ReadCertain(ctx, [3]int{}, shape, certain)
+		d.certain = make([]uint8, n)
+		err = asked.ReadCertain(ctx, [3]int{}, shape, d.certain)
+	}
+	s := &softCase{doubtedCase: d}
+	if soft && err == nil {
+		s.second = make([]uint8, n)
+		err = second.ReadSecond(ctx, [3]int{}, shape, s.second)
 	}
 	if err != nil {
 		c.take(-bytes)
 		return nil, err
 	}
-	if doubted {
-		return &doubtedCase{m, certain}, nil
+	switch {
+	case soft:
+		return s, nil
+	case doubted:
+		return d, nil
 	}
 	return m, nil
 }
@@ -123,6 +136,17 @@ type doubtedCase struct {
 
 func (m *doubtedCase) ReadCertain(_ context.Context, lo, hi [3]int, dst []uint8) error {
 	copyBox(dst, m.certain, m.shape, lo, hi)
+	return nil
+}
+
+// softCase answers what else labels may be, too.
+type softCase struct {
+	*doubtedCase
+	second []uint8
+}
+
+func (m *softCase) ReadSecond(_ context.Context, lo, hi [3]int, dst []uint8) error {
+	copyBox(dst, m.second, m.shape, lo, hi)
 	return nil
 }
 

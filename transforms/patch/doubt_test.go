@@ -40,6 +40,17 @@ func (u unsure) ReadCertain(_ context.Context, lo, hi [3]int, dst []uint8) error
 	return nil
 }
 
+// unsureOf is unsure, with 6 as the second class of label 1 and 8 as that of 3.
+type unsureOf struct{ unsure }
+
+func (u unsureOf) ReadSecond(ctx context.Context, lo, hi [3]int, dst []uint8) error {
+	err := u.ReadLabels(ctx, lo, hi, dst)
+	for i := range dst {
+		dst[i] += 5
+	}
+	return err
+}
+
 // doubting collects the labels of batches whose pseudo-labelled cases are unsure.
 func doubting(t *testing.T, d Doubt, even uint8, o Options, cache int64) []Batch {
 	t.Helper()
@@ -48,7 +59,7 @@ func doubting(t *testing.T, d Doubt, even uint8, o Options, cache int64) []Batch
 	open := func(ctx context.Context, slot Slot) (Case, error) {
 		c, err := cohort(ctx, slot)
 		if slot.Pseudo {
-			return unsure{c.(made), even}, err
+			return unsureOf{unsure{c.(made), even}}, err
 		}
 		return c, err
 	}
@@ -122,6 +133,41 @@ func TestWeights(t *testing.T) {
 	}
 	if got, want := hidden/inside, 1-even/255.; math.Abs(got-want) > 0.02 {
 		t.Errorf("%.3f of %v voxels are hidden, want %.3f", got, inside, want)
+	}
+}
+
+// TestSoft: a voxel has its label with its probability, else the second class, which moves with the patch; a cache
+// gives the same.
+func TestSoft(t *testing.T) {
+	for even, want := range map[uint8]float64{0: 0, 64: 1 - 64./255} {
+		plain := doubting(t, Doubt{}, even, Options{Workers: 2}, 0)
+		soft := doubting(t, Doubt{Soften: true, Ignored: 9}, even, Options{Workers: 2}, 0)
+		if again := doubting(t, Doubt{Soften: true, Ignored: 9}, even, Options{Workers: 1}, 1<<20); !same(soft, again) {
+			t.Error("a cache gives other batches")
+		}
+		count := map[[2]uint8]float64{} // label and what it became
+		for k, b := range soft {
+			n := len(b.Labels) / len(b.Slots)
+			for i, label := range b.Labels {
+				if was := plain[k].Labels[i]; b.Slots[i/n].Pseudo {
+					count[[2]uint8{was, label}]++
+				} else if label != was {
+					t.Fatal("a labelled case is drawn")
+				}
+			}
+		}
+		// Of the labels 1 and 3, the second classes are 6 and 8; without an even doubt, 1 is sure and 3 is not at all, but for
+		// what a turned voxel has of its neighbours.
+		drawn := func(label, second uint8) float64 {
+			return count[[2]uint8{label, second}] / (count[[2]uint8{label, second}] + count[[2]uint8{label, label}])
+		}
+		one, three := drawn(1, 6), drawn(3, 8)
+		if even == 0 && (one > 0.1 || three < 0.9) || even > 0 && (math.Abs(one-want) > 0.03 || math.Abs(three-want) > 0.03) {
+			t.Errorf("even doubt %d: %.3f of label 1 and %.3f of 3 are drawn: %v", even, one, three, count)
+		}
+		if others := count[[2]uint8{1, 8}] + count[[2]uint8{3, 6}]; others > 0.02*(count[[2]uint8{1, 1}]+count[[2]uint8{3, 8}]) || count[[2]uint8{1, 9}]+count[[2]uint8{3, 9}] > 0 {
+			t.Errorf("even doubt %d: second classes lie elsewhere, or voxels are ignored: %v", even, count)
+		}
 	}
 }
 

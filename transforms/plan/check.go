@@ -127,6 +127,7 @@ func (p Plan) checkTraining() error {
 		within("training.momentum", t.Momentum, 0, 1),
 		within("training.weight_decay", t.WeightDecay, 0, 1),
 		within("training.clip_norm", t.ClipNorm, 1e-9, 1e9),
+		within("training.weights_ema", t.WeightsEMA, 0, 0.9999),
 		within("training.oversample_foreground", t.ForegroundPart, 0, 1),
 		within("training.student_labelled_part", t.LabelledPart, 0, 1),
 		oneOf("training.teacher_augment", t.TeacherAugment, "teacher", "student", "nnunet", "none"),
@@ -171,6 +172,9 @@ func (p Plan) checkPseudo() error {
 	s := p.Pseudo
 	if s.MinOrgans > 0 && !s.ByOrgan() {
 		return fmt.Errorf("pseudo_labels.min_organs %v: no organ is left out; set pseudo_labels.drop_part or pseudo_labels.max_doubt too", s.MinOrgans)
+	}
+	if s.Soft && s.WeighVoxels {
+		return fmt.Errorf("pseudo_labels.soft and pseudo_labels.weigh_voxels: a voxel is drawn once; use one of them")
 	}
 	return firstOf(
 		within("pseudo_labels.min_confidence", s.MinConfidence, 0, 1),

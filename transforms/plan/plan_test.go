@@ -61,7 +61,7 @@ func TestSettingsOfThePaper(t *testing.T) {
 		"training.optimizer": "sgd", "training.momentum": "0.99", "training.weight_decay": "0.00003", "training.clip_norm": "12",
 		"training.initial_lr": "0.01", "training.finetune_lr": "0.01", "training.poly_exponent": "0.9", "training.warmup_steps": "0",
 		"training.class_weights": "[]", "training.oversample_foreground": "0.33", "training.student_labelled_part": "0.25",
-		"training.student_augment": "student", "training.mirror": "plain", "training.student_all_labels": "false",
+		"training.student_augment": "student", "training.mirror": "plain", "training.student_all_labels": "false", "training.weights_ema": "0",
 		"inference.step_size": "0.5", "inference.blend": "logits", "inference.mirror": "none",
 	}
 	for preset, own := range map[string]map[string]string{

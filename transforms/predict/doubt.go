@@ -7,6 +7,8 @@ import "math"
 type Doubt struct {
 	// Certain is the probability of each voxel's label (z, y, x), 255 for 1.
 	Certain []uint8
+	// Second is the most probable of the other classes, the lowest of equal ones.
+	Second []uint8
 	// Agreement is the mean over the models of the DSC between a model's own labels and
 	// the labels; 1 where nobody sees the class.
 	Agreement []float64
@@ -19,6 +21,7 @@ type Doubt struct {
 type doubting struct {
 	*certainty
 	certain []uint8
+	second  []uint8
 	own     [][]int64 // voxels of a model, by class
 	common  [][]int64 // those of them that got the class
 	entropy []float64 // summed by class
@@ -26,7 +29,7 @@ type doubting struct {
 }
 
 func newDoubting(c *certainty, voxels, models int) *doubting {
-	d := &doubting{certainty: c, certain: make([]uint8, voxels), own: make([][]int64, models), common: make([][]int64, models)}
+	d := &doubting{certainty: c, certain: make([]uint8, voxels), second: make([]uint8, voxels), own: make([][]int64, models), common: make([][]int64, models)}
 	classes := len(c.voxels)
 	for m := range models {
 		d.own[m], d.common[m] = make([]int64, classes), make([]int64, classes)
@@ -39,7 +42,8 @@ func newDoubting(c *certainty, voxels, models int) *doubting {
 // do not depend on the threads.
 func (d *doubting) add(z, from int, f Finished) {
 	classes, area := len(d.voxels), len(f.Labels)
-	n, certain := area/d.w, d.certain[(z*d.h+from)*d.w:][:area]
+	n, first := area/d.w, (z*d.h+from)*d.w
+	certain, second := d.certain[first:][:area], d.second[first:][:area]
 	clear(d.sums)
 	parallel(n, func(_, y int) {
 		sums := d.sums[y*classes:][:classes]
@@ -48,7 +52,7 @@ func (d *doubting) add(z, from int, f Finished) {
 			d.probabilities(f.Scores, i, area, p)
 			label := f.Labels[i]
 			sums[label] += entropy(p)
-			certain[i] = uint8(math.Round(255 * min(p[label], 1)))
+			certain[i], second[i] = uint8(math.Round(255*min(p[label], 1))), mostBut(p, label)
 		}
 	})
 	for y := range n {
@@ -81,6 +85,17 @@ func (d *doubting) probabilities(scores []float32, i, area int, p []float64) {
 	}
 }
 
+// mostBut is the most probable class but one.
+func mostBut(p []float64, label uint8) (most uint8) {
+	best := -1.0
+	for class, v := range p {
+		if class != int(label) && v > best {
+			best, most = v, uint8(class)
+		}
+	}
+	return most
+}
+
 func top(scores []float32, i, area int) float32 {
 	most := scores[i]
 	for k := i + area; k < len(scores); k += area {
@@ -102,7 +117,7 @@ func entropy(p []float64) float64 {
 
 // result is the Doubt of the whole case.
 func (d *doubting) result() *Doubt {
-	out := &Doubt{Certain: d.certain, Agreement: make([]float64, len(d.voxels)), Entropy: d.entropy}
+	out := &Doubt{Certain: d.certain, Second: d.second, Agreement: make([]float64, len(d.voxels)), Entropy: d.entropy}
 	for class, n := range d.voxels {
 		if n > 0 {
 			out.Entropy[class] /= float64(n)

@@ -12,7 +12,7 @@ import (
 // byDefinition computes a Doubt of three classes from the logits of models at each voxel.
 func byDefinition(logits [][]float64, labels []uint8) *Doubt {
 	const classes = 3
-	d := &Doubt{Certain: make([]uint8, len(labels)), Agreement: make([]float64, classes), Entropy: make([]float64, classes)}
+	d := &Doubt{Certain: make([]uint8, len(labels)), Second: make([]uint8, len(labels)), Agreement: make([]float64, classes), Entropy: make([]float64, classes)}
 	n := make([]float64, classes)
 	models := len(logits)
 	votes := make([][]uint8, models)
@@ -38,6 +38,9 @@ func byDefinition(logits [][]float64, labels []uint8) *Doubt {
 			d.Entropy[label] -= p * math.Log(p) / math.Log(classes)
 		}
 		d.Certain[i] = uint8(math.Round(255 * mean[label]))
+		if d.Second[i] = (label + 1) % classes; mean[(label+2)%classes] > mean[d.Second[i]] {
+			d.Second[i] = (label + 2) % classes
+		}
 		n[label]++
 	}
 	for c := range classes {

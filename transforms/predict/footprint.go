@@ -74,7 +74,7 @@ func (c Config) SegmentBytes(g volume.Geometry) int64 {
 	voxels := b.shape[0] * b.shape[1] * b.shape[2]
 	labels := 2 * (voxels + float64(g.Voxels()))
 	if c.Doubts {
-		labels += voxels + float64(len(c.Models))*b.shape[1]*b.shape[2]
+		labels += 2*voxels + float64(len(c.Models))*b.shape[1]*b.shape[2]
 	}
 	return capped(b.ring + 4*b.slab + labels)
 }

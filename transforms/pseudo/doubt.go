@@ -1,13 +1,16 @@
 package pseudo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 
+	"noisystudent/io/nifti"
 	"noisystudent/io/store"
+	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
 	"noisystudent/transforms/manifest"
 	"noisystudent/transforms/predict"
@@ -15,7 +18,8 @@ import (
 )
 
 // Doubts is where the teachers doubt a case's pseudo-labels: pseudo/<round>/<case>.doubts.json,
-// by class, see predict.Doubt. The probability of each voxel lies beside it (CertainPrefix).
+// by class, see predict.Doubt. The probability of each voxel lies beside it (CertainPrefix), and the class
+// that is the most probable after the label (SecondPrefix).
 type Doubts struct {
 	Case      string    `json:"case"`
 	Agreement []float64 `json:"agreement"`
@@ -33,6 +37,14 @@ func CertainPrefix(round int, id string) string {
 	return fmt.Sprintf("pseudo/%d/%s.certain.zarr", round, id)
 }
 
+// SecondPrefix is where the second most probable class of each voxel is stored.
+func SecondPrefix(round int, id string) string {
+	return fmt.Sprintf("pseudo/%d/%s.second.zarr", round, id)
+}
+
+// doubtVersion is raised when the bytes of doubts change: 2 has second classes.
+const doubtVersion = 2
+
 func doubtsKey(round int, id string) string {
 	return fmt.Sprintf("pseudo/%d/%s.doubts.json", round, id)
 }
@@ -40,7 +52,7 @@ func doubtsKey(round int, id string) string {
 // Doubt is the ledger's row of a case's doubts. Where r is nil the case is labelled once
 // more to find them: its labels were made by a plan that did not ask.
 func (c Config) doubt(ctx context.Context, st *store.Store, in Prepared, r *predict.Result) error {
-	wanted := manifest.Row{Stage: DoubtStage(c.Round), Case: in.Case, Version: version, Input: in.Digest, Plan: resample.Digest(c.Plan), Model: c.Digest()}
+	wanted := manifest.Row{Stage: DoubtStage(c.Round), Case: in.Case, Version: doubtVersion, Input: in.Digest, Plan: resample.Digest(c.Plan), Model: c.Digest()}
 	_, err := manifest.Once(ctx, st, wanted, func(row *manifest.Row) error {
 		row.Output = doubtsKey(c.Round, in.Case)
 		if r == nil {
@@ -60,12 +72,50 @@ func (c Config) storeDoubt(ctx context.Context, st *store.Store, in Prepared, r 
 		err = resample.WriteCertain(ctx, st, CertainPrefix(c.Round, in.Case), r.Shape, r.Doubt.Certain)
 	}
 	if err == nil {
+		err = resample.WriteCertain(ctx, st, SecondPrefix(c.Round, in.Case), r.Shape, r.Doubt.Second)
+	}
+	if err == nil {
 		err = writeJSON(ctx, st, key, Doubts{in.Case, r.Doubt.Agreement, r.Doubt.Entropy})
 	}
 	if err != nil {
 		return fault(ctx, err, cases.NotWritten, st.Address(key), "make room or check the store, then run the command again")
 	}
 	return nil
+}
+
+// ReadMap reads one minus the probability of each voxel's pseudo-label, 255 for 1, on the RAS grid of the
+// scan of a prepared case; what was cropped away is beyond doubt. What cannot be read is a *cases.Fault.
+func ReadMap(ctx context.Context, st *store.Store, round int, in Prepared) (*volume.Labels, error) {
+	l, err := readMap(ctx, st, round, in)
+	if err != nil {
+		return nil, fault(ctx, err, cases.Unreadable, st.Address(CertainPrefix(round, in.Case)), "run `noisystudent pseudolabel` again")
+	}
+	return l, nil
+}
+
+func readMap(ctx context.Context, st *store.Store, round int, in Prepared) (*volume.Labels, error) {
+	stored, err := resample.OpenCase(ctx, st, in.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	certain, err := stored.Certain(ctx, st, CertainPrefix(round, in.Case))
+	if err != nil {
+		return nil, err
+	}
+	p := stored.Properties()
+	doubt := make([]uint8, p.Shape[0]*p.Shape[1]*p.Shape[2])
+	if err := certain.Read(ctx, [3]int{}, p.Shape, doubt); err != nil {
+		return nil, err
+	}
+	for i := range doubt {
+		doubt[i] = 255 - doubt[i]
+	}
+	var file bytes.Buffer // whose reader turns any orientation
+	if err := nifti.WriteLabels(&file, p.Restore(doubt), p.Frame); err != nil {
+		return nil, err
+	}
+	l, _, err := nifti.ReadLabels(&file, nifti.Options{Orientation: nifti.RAS})
+	return l, err
 }
 
 // ReadDoubts returns the doubts about a case; fs.ErrNotExist where nobody asked for them.

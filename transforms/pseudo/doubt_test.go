@@ -2,6 +2,8 @@ package pseudo
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,7 +27,7 @@ func without(t *testing.T, st *store.Store) map[string][]byte {
 	}
 	out := map[string][]byte{}
 	for _, i := range infos {
-		if strings.Contains(i.Key, ".certain.zarr") || strings.HasSuffix(i.Key, ".json") && !strings.HasSuffix(i.Key, "zarr.json") {
+		if strings.Contains(i.Key, ".certain.zarr") || strings.Contains(i.Key, ".second.zarr") || strings.HasSuffix(i.Key, ".json") && !strings.HasSuffix(i.Key, "zarr.json") {
 			continue
 		}
 		if out[i.Key], err = st.Read(t.Context(), i.Key); err != nil {
@@ -67,6 +69,17 @@ func TestDoubtsChangeNoLabels(t *testing.T) {
 	values := make([]uint8, shape[0]*shape[1]*shape[2])
 	if err := certain.Read(t.Context(), [3]int{}, shape, values); err != nil || bytes.Contains(values, []byte{0}) {
 		t.Errorf("a label of probability 0, or %v", err) // 4 classes: at least a quarter
+	}
+	for i := range values {
+		values[i] = 255 - values[i]
+	}
+	doubt, err := ReadMap(t.Context(), st, 1, list[0])
+	if err != nil || !cmp.Equal(doubt.Data, stored.Properties().Restore(values).Data) || !slices.ContainsFunc(doubt.Data, func(v uint8) bool { return v > 0 }) {
+		t.Errorf("the map of doubts is not what is stored (%v)", err)
+	}
+	var fault *cases.Fault
+	if _, err := ReadMap(t.Context(), st, 2, list[0]); !errors.As(err, &fault) || fault.Kind != cases.Unreadable {
+		t.Errorf("doubts of a round that was not: %v", err)
 	}
 	if label(t, st, asking, list[0]); !cmp.Equal(labelled, contents(t, st)) {
 		t.Error("doubts are looked for again")

@@ -54,6 +54,9 @@ func Stage(round int) string { return fmt.Sprintf("pseudo-%d", round) }
 // Prefix is where a case's pseudo-labels are stored, for resample's WithLabels.
 func Prefix(round int, id string) string { return fmt.Sprintf("pseudo/%d/%s.zarr", round, id) }
 
+// FileKey is where the NIfTI of a case's pseudo-labels lies, for people.
+func FileKey(round int, id string) string { return fmt.Sprintf("pseudo/%d/%s.nii.gz", round, id) }
+
 func noteKey(round int, id string) string { return fmt.Sprintf("pseudo/%d/%s.json", round, id) }
 
 // Case labels one prepared case unless the ledger says that it is done. With Config.Doubts
@@ -110,6 +113,7 @@ func (c Config) work(ctx context.Context, st *store.Store, in Prepared, done fun
 		for i, label := range whole {
 			if label != r.Labels[i] {
 				r.Doubt.Certain[i] = 255 - r.Doubt.Certain[i] // no organ is as probable as it was not
+				r.Doubt.Second[i] = r.Labels[i]               // and is not there by chance
 			}
 		}
 		clear(r.Voxels)
@@ -152,7 +156,7 @@ func (c Config) store(ctx context.Context, st *store.Store, id string, p resampl
 	if err := nifti.WriteLabels(&file, p.Restore(r.Labels), p.Frame); err != nil {
 		return err
 	}
-	if err := st.Write(ctx, fmt.Sprintf("pseudo/%d/%s.nii.gz", c.Round, id), file.Bytes()); err != nil {
+	if err := st.Write(ctx, FileKey(c.Round, id), file.Bytes()); err != nil {
 		return err
 	}
 	note := Note{Case: id, Confidence: r.Confidence, Voxels: r.Voxels}

@@ -26,6 +26,7 @@ type Rule struct {
 	MinOrgans          float64 `json:"min_organs,omitempty"`
 	MinVoxelConfidence float64 `json:"min_voxel_confidence,omitempty"`
 	WeighVoxels        bool    `json:"weigh_voxels,omitempty"`
+	Soft               bool    `json:"soft,omitempty"`
 	MoreRounds         int     `json:"more_rounds,omitempty"`
 }
 

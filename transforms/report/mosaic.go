@@ -62,13 +62,10 @@ func (p Page) cases(ctx context.Context) (out []figure, err error) {
 	list, names := chosen(p.Rows)
 	for i, r := range list {
 		f := figure{Caption: fmt.Sprintf("%s: %s, mean DSC %.1f %%", names[i], r.Case, 100*meanDSC(r))}
-		f.PNG, err = p.mosaic(ctx, r)
-		var fault *cases.Fault
-		switch {
-		case errors.As(err, &fault):
-			f.Caption += "; it cannot be drawn now: " + string(fault.Kind)
-		case err != nil:
-			return nil, err
+		if f.PNG, err = p.mosaic(ctx, r); err != nil {
+			if f.Caption, err = undrawn(f.Caption, err); err != nil {
+				return nil, err
+			}
 		}
 		out = append(out, f)
 	}
@@ -100,13 +97,18 @@ func (p Page) mosaic(ctx context.Context, r score.Row) ([]byte, error) {
 		return nil, err
 	}
 	most, worst := slicesOf(pair[0], pair[1])
-	tile := tileSize(g)
-	img := image.NewRGBA(image.Rect(0, 0, 4*tile.X, tile.Y))
-	for i, t := range []struct {
-		labels *volume.Labels
-		z      int
-	}{{pair[0], most}, {pair[1], most}, {pair[0], worst}, {pair[1], worst}} {
-		drawTile(img, image.Rectangle{image.Pt(i*tile.X, 0), image.Pt((i+1)*tile.X, tile.Y)}, scan, t.labels, t.z)
+	return inRow(
+		tile{scan: scan, labels: pair[0], z: most}, tile{scan: scan, labels: pair[1], z: most},
+		tile{scan: scan, labels: pair[0], z: worst}, tile{scan: scan, labels: pair[1], z: worst},
+	)
+}
+
+// inRow draws tiles of one case side by side.
+func inRow(tiles ...tile) ([]byte, error) {
+	size := tileSize(tiles[0].labels.Geometry)
+	img := image.NewRGBA(image.Rect(0, 0, len(tiles)*size.X, size.Y))
+	for i, t := range tiles {
+		t.draw(img, image.Rectangle{image.Pt(i*size.X, 0), image.Pt((i+1)*size.X, size.Y)})
 	}
 	var b bytes.Buffer
 	if err := encoder.Encode(&b, img); err != nil {
@@ -166,24 +168,34 @@ func tileSize(g volume.Geometry) image.Point {
 	return image.Pt(tileWidth, max(int(math.Round(tileWidth*height/width)), 1))
 }
 
-// drawTile draws slice z into a part of an image, the patient's right on the left and the front on top,
-// with the outlines of the classes.
-func drawTile(img *image.RGBA, at image.Rectangle, scan *volume.Volume, l *volume.Labels, z int) {
+// tile is axial slice z of a case with the outlines of its classes, or, where there is a doubt, with that.
+type tile struct {
+	scan   *volume.Volume // nil: black
+	labels *volume.Labels
+	doubt  *volume.Labels // see Doubted
+	z      int
+}
+
+// draw fills a part of an image, the patient's right on the left and the front on top.
+func (t tile) draw(img *image.RGBA, at image.Rectangle) {
+	l := t.labels
 	index := func(x, y int) int { // voxel of a pixel of the tile
 		h, w := l.Shape[1], l.Shape[2]
 		x = min(max(x, 0), at.Dx()-1) * w / at.Dx()
 		y = min(max(y, 0), at.Dy()-1) * h / at.Dy()
-		return (z*h+h-1-y)*w + w - 1 - x
+		return (t.z*h+h-1-y)*w + w - 1 - x
 	}
 	for y := range at.Dy() {
 		for x := range at.Dx() {
 			i := index(x, y)
 			c := color.RGBA{A: 255}
-			if scan != nil {
-				grey := uint8(255 * min(max((scan.Data[i]-lowHU)/(highHU-lowHU), 0), 1))
+			if t.scan != nil {
+				grey := uint8(255 * min(max((t.scan.Data[i]-lowHU)/(highHU-lowHU), 0), 1))
 				c = color.RGBA{grey, grey, grey, 255}
 			}
-			if class := l.Data[i]; class > 0 &&
+			if t.doubt != nil {
+				c = doubtful(c, t.doubt.Data[i])
+			} else if class := l.Data[i]; class > 0 &&
 				(l.Data[index(x-1, y)] != class || l.Data[index(x+1, y)] != class || l.Data[index(x, y-1)] != class || l.Data[index(x, y+1)] != class) {
 				c = Colour(int(class))
 			}

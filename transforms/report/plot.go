@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"image/color"
 	"math"
-	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -18,45 +17,69 @@ import (
 	"noisystudent/transforms/score"
 )
 
-// curves draws the loss of the models of each role over epochs, in the order of the courses.
+// measures are what curves show of an epoch; one that says nothing is not drawn.
+var measures = []struct {
+	name, axis string
+	of         func(fit.Epoch) (value float64, ok bool)
+}{
+	{"loss", "loss, mean over an epoch", func(e fit.Epoch) (float64, bool) { return e.Loss, finite(e) }},
+	{"pseudo-DSC on the fold's validation cases", "moving average, %", func(e fit.Epoch) (float64, bool) { return 100 * e.EMA, e.Validated > 0 }},
+}
+
+// curves draws the measures of the models of each role over epochs, side by side, in the order of the
+// courses.
 func curves(list []Course) (out []figure, err error) {
 	var roles []string
 	byRole := map[string][]Course{}
 	for _, c := range list {
-		if !slices.ContainsFunc(c.History, finite) {
-			continue // nothing to draw
-		}
 		if byRole[c.Role] == nil {
 			roles = append(roles, c.Role)
 		}
 		byRole[c.Role] = append(byRole[c.Role], c)
 	}
 	for _, role := range roles {
-		p := plot.New()
-		p.X.Label.Text, p.Y.Label.Text = "epoch", "loss, mean over an epoch"
-		for i, c := range byRole[role] {
-			var points plotter.XYs
-			for _, e := range c.History {
-				if finite(e) {
-					points = append(points, plotter.XY{X: float64(e.Epoch + 1), Y: e.Loss})
-				}
-			}
-			line, dots, err := plotter.NewLinePoints(points)
+		for m := range measures {
+			f, err := curve(byRole[role], m)
 			if err != nil {
-				return nil, fmt.Errorf("report: curve of %s %d: %w", role, c.Fold, err)
+				return nil, err
 			}
-			line.Color, dots.Color, dots.Radius = plotutil.Color(i), plotutil.Color(i), vg.Points(1.5)
-			p.Add(line, dots)
-			p.Legend.Add(fmt.Sprintf("fold %d", c.Fold), line)
+			if f.PNG != nil {
+				out = append(out, f)
+			}
 		}
-		p.Legend.Top = true
-		data, err := png(p, 18*vg.Centimeter, 7*vg.Centimeter)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, figure{data, role})
 	}
 	return out, nil
+}
+
+// curve draws one measure of the models of a role; no picture where no epoch has it.
+func curve(list []Course, m int) (figure, error) {
+	p, drawn := plot.New(), false
+	p.X.Label.Text, p.Y.Label.Text = "epoch", measures[m].axis
+	for i, c := range list {
+		var points plotter.XYs
+		for _, e := range c.History {
+			if value, ok := measures[m].of(e); ok {
+				points = append(points, plotter.XY{X: float64(e.Epoch + 1), Y: value})
+			}
+		}
+		if len(points) == 0 {
+			continue
+		}
+		drawn = true
+		line, dots, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return figure{}, fmt.Errorf("report: curve of %s %d: %w", c.Role, c.Fold, err)
+		}
+		line.Color, dots.Color, dots.Radius = plotutil.Color(i), plotutil.Color(i), vg.Points(1.5)
+		p.Add(line, dots)
+		p.Legend.Add(fmt.Sprintf("fold %d", c.Fold), line)
+	}
+	if !drawn {
+		return figure{}, nil
+	}
+	p.Legend.Top = m == 0 // a loss falls
+	data, err := png(p, 18*vg.Centimeter, 7*vg.Centimeter)
+	return figure{data, list[0].Role + ": " + measures[m].name}, err
 }
 
 // finite reports whether an epoch's loss can be drawn; that of an epoch whose steps were all skipped cannot.

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"image/color"
 	"path"
 	"strings"
 
@@ -34,6 +35,7 @@ type Page struct {
 	Rows     []score.Row
 	Scans    map[string]string // addresses by case; one without is drawn on black
 	Courses  []Course
+	Doubted  []Doubted
 	Rejected []cases.Rejected
 	// BudgetBytes is the memory for the case that is drawn; 0: memory.Budget.
 	BudgetBytes int64
@@ -57,17 +59,19 @@ type Course struct {
 var pageText string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"percent": func(x float64) string { return fmt.Sprintf("%.1f", 100*x) },
-	"colour": func(class int) template.CSS {
-		c := Colour(class)
-		return template.CSS(fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
-	},
+	"percent":  func(x float64) string { return fmt.Sprintf("%.1f", 100*x) },
+	"colour":   func(class int) template.CSS { return css(Colour(class)) },
+	"doubtful": func() template.CSS { return css(doubtful(color.RGBA{}, 255)) },
 	"png": func(data []byte) template.URL {
 		return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(data))
 	},
 	// Folders are the business of who ran it.
 	"message": func(x cases.Rejected) string { return strings.ReplaceAll(x.Message, x.File, path.Base(x.File)) },
 }).Parse(pageText))
+
+func css(c color.RGBA) template.CSS {
+	return template.CSS(fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
+}
 
 // figure is a picture with what is below it.
 type figure struct {
@@ -80,7 +84,7 @@ func (p Page) HTML(ctx context.Context) ([]byte, error) {
 	view := struct {
 		Page
 		Curves, Boxes []figure
-		Cases         []figure
+		Cases, Doubts []figure
 	}{Page: p}
 	var err error
 	if view.Curves, err = curves(p.Courses); err != nil {
@@ -90,6 +94,9 @@ func (p Page) HTML(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	if view.Cases, err = p.cases(ctx); err != nil {
+		return nil, err
+	}
+	if view.Doubts, err = p.doubts(ctx); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer

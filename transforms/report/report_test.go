@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"image"
@@ -78,7 +79,7 @@ func example(t *testing.T, dir string) Page {
 		Title: "a & b", Notes: []string{"one <seed>"}, Commands: []string{"noisystudent loop --store 's t'"}, Organs: organs, Shown: "student",
 		Columns: []Column{{"student", score.Mean{DSC: 0.5, NSD: 0.25}, map[string]*score.Mean{"liver": {DSC: 0.987, NSD: 0.9}}}},
 		Scans:   map[string]string{},
-		Courses: []Course{{"teacher", 0, []fit.Epoch{{Epoch: 0, Loss: 2}, {Epoch: 1, Loss: 1}}}, {"teacher", 1, []fit.Epoch{{Loss: math.NaN()}, {Epoch: 1, Loss: 1.5}}}, {"student", 0, []fit.Epoch{{Loss: 1}}}, {"finetuned", 0, nil}, {"finetuned", 1, []fit.Epoch{{Loss: math.Inf(1)}}}},
+		Courses: []Course{{"teacher", 0, []fit.Epoch{{Epoch: 0, Loss: 2, EMA: 0.2, Validated: 4}, {Epoch: 1, Loss: 1, EMA: 0.3, Validated: 4}}}, {"teacher", 1, []fit.Epoch{{Loss: math.NaN()}, {Epoch: 1, Loss: 1.5}}}, {"student", 0, []fit.Epoch{{Loss: 1}}}, {"finetuned", 0, nil}, {"finetuned", 1, []fit.Epoch{{Loss: math.Inf(1)}}}},
 		Rejected: []cases.Rejected{{
 			Case: "cut", Stage: "preprocess", Reason: cases.Truncated, File: "/home/someone/cut.nii.gz",
 			Message: "/home/someone/cut.nii.gz: truncated; copy the file again",
@@ -90,6 +91,10 @@ func example(t *testing.T, dir string) Page {
 		p.Scans[id] = scan
 	}
 	delete(p.Scans, "c2")
+	agreed, none := 0.876, 0.0
+	p.Doubted = []Doubted{{Case: "c3", Labels: p.Rows[3].Prediction, Agreement: map[string]*float64{"liver": &agreed, "right <i>kidney</i>": &none}, Doubt: func(context.Context) (*volume.Labels, error) {
+		return &volume.Labels{Geometry: grid, Data: slices.Repeat([]uint8{200}, grid.Voxels())}, nil
+	}}}
 	return p
 }
 
@@ -104,20 +109,21 @@ func TestHTML(t *testing.T) {
 	text := string(html)
 	for _, want := range []string{
 		"<h1>a &amp; b</h1>", "one &lt;seed&gt;", "<td>liver</td><td>98.7 / 90.0</td>", "<td>right &lt;i&gt;kidney&lt;/i&gt;</td><td></td>", "<td>mean</td><td>50.0 / 25.0</td>",
-		"best: c0, mean DSC 100.0 %", "median: c2", "worst: c3", "<figcaption>teacher</figcaption>", "<figcaption>student</figcaption>",
+		"best: c0, mean DSC 100.0 %", "median: c2", "worst: c3", "<figcaption>teacher: loss</figcaption>", "<figcaption>student: loss</figcaption>",
+		"<figcaption>teacher: pseudo-DSC on the fold&#39;s validation cases</figcaption>", "<th>c3</th>", "<td>liver</td><td>87.6</td>", "kidney&lt;/i&gt;</td><td>0.0</td>", "#ff7800",
 		"<td>cut.nii.gz: truncated; copy the file again</td>", "noisystudent loop --store &#39;s t&#39;",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
-	for _, banned := range []string{dir, "/home/someone", "://", "<script", "ZgotmplZ", "finetuned"} {
+	for _, banned := range []string{dir, "/home/someone", "://", "<script", "ZgotmplZ", "finetuned", "student: pseudo"} {
 		if strings.Contains(text, banned) {
 			t.Errorf("the page holds %s", banned)
 		}
 	}
 	pictures := regexp.MustCompile(`src="([^"]*)"`).FindAllStringSubmatch(text, -1)
-	if len(pictures) != 2+3+2 {
+	if len(pictures) != 2+3+1+3 {
 		t.Errorf("%d pictures", len(pictures))
 	}
 	for i, m := range pictures {
@@ -142,17 +148,22 @@ func TestHTMLOfLess(t *testing.T) {
 	}
 	dir := t.TempDir()
 	p := example(t, dir)
+	less := Page{Organs: organs, Doubted: p.Doubted}
+	if html, err = less.HTML(t.Context()); err != nil || strings.Count(string(html), `class="legend"`) != 1 || strings.Count(string(html), "<img") != 1 {
+		t.Errorf("doubts without scores: %v\n%.3000s", err, html)
+	}
 	if err := os.Remove(p.Rows[0].Prediction); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(p.Scans["c3"], []byte("no scan any more"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	p.Doubted[0].Doubt = func(context.Context) (*volume.Labels, error) { return nil, &cases.Fault{Kind: cases.Unreadable} }
 	html, err = p.HTML(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := string(html); !strings.Contains(text, "best: c0, mean DSC 100.0 %; it cannot be drawn now: missing-file") || strings.Count(text, "<img") != 2+2+2 {
+	if text := string(html); !strings.Contains(text, "best: c0, mean DSC 100.0 %; it cannot be drawn now: missing-file") || strings.Count(text, "<img") != 2+2+3 || !strings.Contains(text, "<figcaption>c3; it cannot be drawn now: unreadable") {
 		t.Errorf("of a prediction that is gone: %s", text)
 	}
 }
@@ -187,9 +198,9 @@ func TestChosen(t *testing.T) {
 	}
 }
 
-// TestDrawTile holds a slice to what radiologists expect: patient's right on the left, front on top, the
+// TestTile holds a slice to what radiologists expect: patient's right on the left, front on top, the
 // inside of an organ free.
-func TestDrawTile(t *testing.T) {
+func TestTile(t *testing.T) {
 	l := &volume.Labels{Geometry: grid, Data: make([]uint8, grid.Voxels())}
 	scan := &volume.Volume{Geometry: grid, Data: make([]float32, grid.Voxels())}
 	n := 10 * 20
@@ -200,7 +211,7 @@ func TestDrawTile(t *testing.T) {
 		}
 	}
 	img := image.NewRGBA(image.Rect(0, 0, 30, 10))
-	drawTile(img, image.Rect(10, 0, 30, 10), scan, l, 2) // a pixel a voxel
+	tile{scan: scan, labels: l, z: 2}.draw(img, image.Rect(10, 0, 30, 10)) // a pixel a voxel
 	outside := uint8(255 * -lowHU / (highHU - lowHU))
 	for y := range 10 {
 		for x := range 20 {
@@ -218,6 +229,24 @@ func TestDrawTile(t *testing.T) {
 	}
 	if got := img.RGBAAt(9, 5); got != (color.RGBA{}) {
 		t.Errorf("it draws beside its tile: %v", got)
+	}
+}
+
+// TestDoubtTile: no doubt leaves the scan, a half hides it, and outlines do not lie over either.
+func TestDoubtTile(t *testing.T) {
+	doubt := &volume.Labels{Geometry: grid, Data: make([]uint8, grid.Voxels())}
+	l := &volume.Labels{Geometry: grid, Data: slices.Repeat([]uint8{3}, grid.Voxels())}
+	l.Data[3*200] = 0
+	doubt.Data[3*200], doubt.Data[3*200+1], doubt.Data[200+2] = 128, 64, 100
+	if z := mostDoubted(doubt); z != 3 {
+		t.Fatalf("slice %d", z)
+	}
+	img := image.NewRGBA(image.Rect(0, 0, 20, 10))
+	tile{labels: l, doubt: doubt, z: 3}.draw(img, img.Bounds())
+	for x, want := range map[int]color.RGBA{19: {255, 120, 0, 255}, 18: {128, 60, 0, 255}, 17: {0, 0, 0, 255}} {
+		if got := img.RGBAAt(x, 9); got != want {
+			t.Errorf("pixel %d is %v, want %v", x, got, want)
+		}
 	}
 }
 

@@ -8,11 +8,11 @@ import (
 	"noisystudent/io/zarr"
 )
 
-// Certain is the probability of each voxel's label of a stored case, 255 for 1, read by
-// the box.
+// Certain is a byte for each voxel of a stored case beside its labels, read by the box: the probability of
+// the label, 255 for 1, or the second most probable class.
 type Certain struct{ array *zarr.Array }
 
-// WriteCertain stores the probabilities of a case's labels. After an error nothing is there.
+// WriteCertain stores the probabilities of a case's labels, or its second classes. After an error nothing is there.
 func WriteCertain(ctx context.Context, st *store.Store, prefix string, shape [3]int, certain []uint8) error {
 	mustFill(len(certain), shape)
 	if err := writeVolume(ctx, st, prefix, shape, certain); err != nil {
@@ -21,7 +21,7 @@ func WriteCertain(ctx context.Context, st *store.Store, prefix string, shape [3]
 	return nil
 }
 
-// Certain opens the probabilities that WriteCertain stored for this case.
+// Certain opens what WriteCertain stored for this case.
 func (s *Stored) Certain(ctx context.Context, st *store.Store, prefix string) (*Certain, error) {
 	shape := s.Shape()
 	array, err := openArray(ctx, st, prefix, shape[:], zarr.Uint8)
