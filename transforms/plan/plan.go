@@ -49,32 +49,32 @@ type Intensity struct {
 
 // Training is the schedule of all roles.
 type Training struct {
-	Folds          int       `json:"folds"`
-	StepsPerEpoch  int       `json:"steps_per_epoch"`
-	TeacherEpochs  int       `json:"teacher_epochs"`
-	StudentEpochs  int       `json:"student_epochs"`
-	FinetuneEpochs int       `json:"finetune_epochs"`
-	Optimizer      string    `json:"optimizer"` // sgd or adamw
-	LearningRate   float64   `json:"initial_lr"`
-	FinetuneRate   float64   `json:"finetune_lr"`
-	WarmupSteps    int       `json:"warmup_steps"` // linear, adamw only
-	PolyExponent   float64   `json:"poly_exponent"`
-	Momentum       float64   `json:"momentum"`
-	WeightDecay    float64   `json:"weight_decay"`
-	ClipNorm       float64   `json:"clip_norm"`
-	ClassWeights   []float64 `json:"class_weights,omitempty"` // of cross-entropy, one a class; empty: all 1
-	ForegroundPart float64   `json:"oversample_foreground"`   // of a batch, nnU-Net: 0.33
-	LabelledPart   float64   `json:"student_labelled_part"`   // of a student batch, the paper: 0.25
-	TeacherAugment string    `json:"teacher_augment"`         // teacher, student, nnunet or none
-	StudentAugment string    `json:"student_augment"`
-	Mirror         string    `json:"mirror"`              // plain, laterality, left-right or none
-	Precision      string    `json:"precision,omitempty"` // mixed, fp32, bf16, fp16 or exact
-	// WeightsEMA has models predict with an exponential moving average of their weights, taken after each epoch,
-	// which keeps this part of what it was; 0: with the last weights.
-	WeightsEMA       float64 `json:"weights_ema,omitempty"`
-	StudentAllLabels bool    `json:"student_all_labels"` // student and fine-tune see every labelled case, not the fold's training part
+	Folds            int       `json:"folds"`
+	StepsPerEpoch    int       `json:"steps_per_epoch"`
+	TeacherEpochs    int       `json:"teacher_epochs"`
+	StudentEpochs    int       `json:"student_epochs"`
+	FinetuneEpochs   int       `json:"finetune_epochs"`
+	Optimizer        string    `json:"optimizer"` // sgd or adamw
+	LearningRate     float64   `json:"initial_lr"`
+	FinetuneRate     float64   `json:"finetune_lr"`
+	WarmupSteps      int       `json:"warmup_steps"` // linear, adamw only
+	PolyExponent     float64   `json:"poly_exponent"`
+	Momentum         float64   `json:"momentum"`
+	WeightDecay      float64   `json:"weight_decay"`
+	ClipNorm         float64   `json:"clip_norm"`
+	ClassWeights     []float64 `json:"class_weights,omitempty"` // of cross-entropy, one a class; empty: all 1
+	ForegroundPart   float64   `json:"oversample_foreground"`   // of a batch, nnU-Net: 0.33
+	LabelledPart     float64   `json:"student_labelled_part"`   // of a student batch, the paper: 0.25
+	TeacherAugment   string    `json:"teacher_augment"`         // teacher, student, nnunet or none
+	StudentAugment   string    `json:"student_augment"`
+	Mirror           string    `json:"mirror"`              // plain, laterality, left-right or none
+	Precision        string    `json:"precision,omitempty"` // mixed, fp32, bf16, fp16 or exact
+	StudentAllLabels bool      `json:"student_all_labels"`  // student and fine-tune see every labelled case, not the fold's training part
 	// TimeBudget is what the epochs were fitted to, such as 2h0m0s; it decides nothing more.
 	TimeBudget string `json:"time_budget,omitempty"`
+	// WeightsEMA has models predict with an exponential moving average of their weights, taken after each epoch,
+	// which keeps this part of what it was; 0: with the last weights.
+	WeightsEMA float64 `json:"weights_ema,omitempty"`
 }
 
 // Pseudo says what a student learns from pseudo-labels. The zero value is the paper: from
