@@ -10,7 +10,7 @@ import (
 // TestLeftOut asks a binary without CUDA for a card, which says so, and for what there is.
 func TestLeftOut(t *testing.T) {
 	const want = "built without CUDA (tag nocuda"
-	for _, line := range []string{"train --dataset d --store s --device cuda", "predict --input i --output o --store s --device cuda:1"} {
+	for _, line := range []string{"train --dataset d --store s --device cuda", "train --dataset d --store s --device cuda:1"} {
 		code, out, log := command(t, strings.Fields(line)...)
 		if code != Usage || !strings.Contains(out+log, want) {
 			t.Errorf("%s: exit code %d, %s%s", line, code, out, log)
