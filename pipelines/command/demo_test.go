@@ -79,9 +79,9 @@ func checkPage(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	for want, times := range map[string]int{
-		"one seed (1)": 1, "<th>control</th>": 1, "<td>liver</td>": 1, "<img ": 2 + 2 + 4, // boxes, best and worst case, roles; captions are also what those hear who cannot see
+		"one seed (1)": 1, "<th>control</th>": 1, "<td>liver</td>": 2, "<img ": 2 + 2 + 4 + 1 + 3, // boxes, best and worst case, losses, pseudo-DSC of the teachers, doubts; captions are also what those hear who cannot see
 		"best: test_000": 2, "worst: test_000": 2, "<td>unlabelled_0003</td><td>preprocess</td><td>truncated</td>": 1,
-		"noisystudent demo --out ": 1, "noisystudent view --input ": 1,
+		"Pseudo-labels that the teachers doubt most": 1, "noisystudent demo --out ": 1, "noisystudent view --input ": 1,
 	} {
 		if n := strings.Count(string(html), want); n != times {
 			t.Errorf("the page has %q %d times, want %d", want, n, times)
