@@ -98,7 +98,7 @@ const doubtedShown = 3
 // showDoubts puts the cases of the last round on a page whose teachers agree least. Where nobody asked for
 // doubts, it asks for those about the least confident.
 func (r *run) showDoubts(ctx context.Context, p *report.Page) error {
-	list, err := r.leastConfident(ctx)
+	list, notes, err := r.leastConfident(ctx)
 	if err != nil || len(list) == 0 {
 		return err
 	}
@@ -108,7 +108,7 @@ func (r *run) showDoubts(ctx context.Context, p *report.Page) error {
 		}
 	}
 	for _, c := range list {
-		d, err := r.doubted(ctx, c)
+		d, err := r.doubted(ctx, c, notes[c.ID])
 		if err != nil {
 			return err
 		}
@@ -127,32 +127,29 @@ func (r *run) showDoubts(ctx context.Context, p *report.Page) error {
 	return nil
 }
 
-// leastConfident are the cases of the last round in which a teacher sees anything, the least confident first.
-func (r *run) leastConfident(ctx context.Context) (list []cases.Case, err error) {
-	confidence := map[string]float64{}
+// leastConfident are the cases of the last round in which a teacher sees anything, the least confident first,
+// with what is noted of them.
+func (r *run) leastConfident(ctx context.Context) (list []cases.Case, notes map[string]pseudo.Note, err error) {
+	notes = map[string]pseudo.Note{}
 	for _, c := range r.voted.good {
 		n, err := pseudo.ReadNote(ctx, r.store, r.voted.round, c.ID)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if n.Confidence > 0 {
-			confidence[c.ID] = n.Confidence
+			notes[c.ID] = n
 			list = append(list, c)
 		}
 	}
 	slices.SortFunc(list, func(a, b cases.Case) int {
-		return cmp.Or(cmp.Compare(confidence[a.ID], confidence[b.ID]), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(notes[a.ID].Confidence, notes[b.ID].Confidence), cmp.Compare(a.ID, b.ID))
 	})
-	return list, nil
+	return list, notes, nil
 }
 
 // doubted is a case with what its teachers agree in.
-func (r *run) doubted(ctx context.Context, c cases.Case) (out report.Doubted, err error) {
+func (r *run) doubted(ctx context.Context, c cases.Case, n pseudo.Note) (out report.Doubted, err error) {
 	round := r.voted.round
-	n, err := pseudo.ReadNote(ctx, r.store, round, c.ID)
-	if err != nil {
-		return out, err
-	}
 	d, err := pseudo.ReadDoubts(ctx, r.store, round, c.ID)
 	if err != nil {
 		return out, err

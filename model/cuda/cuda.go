@@ -27,7 +27,7 @@ type Compiler interface {
 // Options choose a card. The zero value takes the first, with what is found on the machine.
 type Options struct {
 	Card     int      // the driver's number
-	Driver   string   // path of libcuda or of its folder, empty: the loader's
+	Driver   string   // path of libcuda or of its folder, empty: see driver.Open
 	NVML     string   // path of libnvidia-ml, empty: the loader's
 	NVRTC    string   // path of NVIDIA's compiler or of its folder, empty: see nvrtc.Locate
 	Cache    string   // folder of compiled kernels, empty: see nvrtc.Options

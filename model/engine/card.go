@@ -1,13 +1,12 @@
 package engine
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
-	"os"
 	"sync"
 
 	"noisystudent/model/cuda"
+	"noisystudent/model/cuda/driver"
 	"noisystudent/model/cuda/nvrtc"
 	"noisystudent/model/device"
 )
@@ -44,11 +43,11 @@ type shared struct {
 // cardOptions open cards; tests have others.
 var cardOptions cuda.Options
 
-// Environment variables that name libraries, each the file or its folder. Where they are
-// not set, libcuda is the loader's and NVIDIA's compiler the first of nvrtc.Locate.
+// Environment variables that name libraries, each the file or its folder; driver.Open and
+// nvrtc.Locate read them.
 const (
-	LibcudaVariable = "NOISYSTUDENT_LIBCUDA"
-	NVRTCVariable   = nvrtc.Variable // nvrtc.Locate reads it
+	LibcudaVariable = driver.Variable
+	NVRTCVariable   = nvrtc.Variable
 )
 
 // openCard opens a card or shares it with those who have it open.
@@ -59,7 +58,6 @@ func openCard(_ Options, card int) (device.Device, error) {
 	if !ok {
 		o := cardOptions
 		o.Card = card
-		o.Driver = cmp.Or(o.Driver, os.Getenv(LibcudaVariable))
 		d, err := cuda.Open(o)
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@
 package driver
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -25,10 +26,13 @@ type Driver struct {
 // Pointer is an address in a card's memory.
 type Pointer uint64
 
-// Open loads libcuda from a path or a folder or, where it is empty, from the loader's
+// Variable names the environment variable that names libcuda, its file or its folder.
+const Variable = "NOISYSTUDENT_LIBCUDA"
+
+// Open loads libcuda from a path or a folder, else from what Variable names, else from the loader's
 // path. The errors are *MissingError, *TooOldError, *NoCardError and *Error.
 func Open(path string) (*Driver, error) {
-	if path == "" {
+	if path = cmp.Or(path, os.Getenv(Variable)); path == "" {
 		path = "libcuda.so.1"
 	} else if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "libcuda.so.1")

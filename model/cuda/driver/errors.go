@@ -26,7 +26,7 @@ func (e *MissingError) Error() string {
 	if errors.Is(e.Err, library.ErrLeftOut) {
 		return "cuda: " + e.Err.Error()
 	}
-	return fmt.Sprintf("cuda: no NVIDIA driver: load %s: %v; install NVIDIA's driver, or give a container its cards (docker run --gpus all), or name libcuda.so.1 or its folder by --libcuda or NOISYSTUDENT_LIBCUDA", e.Path, e.Err)
+	return fmt.Sprintf("cuda: no NVIDIA driver: load %s: %v; install NVIDIA's driver, or give a container its cards (docker run --gpus all), or name libcuda.so.1 or its folder by --libcuda or %s", e.Path, e.Err, Variable)
 }
 
 func (e *MissingError) Unwrap() error { return e.Err }

@@ -46,8 +46,8 @@ func (e *MissingError) Error() string {
 	if e.Major == 12 {
 		version = "12"
 	}
-	return fmt.Sprintf("nvrtc: no CUDA compiler: install it by `pip install %s`, or name libnvrtc.so.%s or its folder by --nvrtc or NOISYSTUDENT_NVRTC; looked at:\n\t%s",
-		map[string]string{"12": "nvidia-cuda-nvrtc-cu12", "13": "nvidia-cuda-nvrtc"}[version], version, strings.Join(e.Tried, "\n\t"))
+	return fmt.Sprintf("nvrtc: no CUDA compiler: install it by `pip install %s`, or name libnvrtc.so.%s or its folder by --nvrtc or %s; looked at:\n\t%s",
+		map[string]string{"12": "nvidia-cuda-nvrtc-cu12", "13": "nvidia-cuda-nvrtc"}[version], version, Variable, strings.Join(e.Tried, "\n\t"))
 }
 
 // Open loads the compiler. The error is a *MissingError where there is none, and wraps
