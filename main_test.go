@@ -63,6 +63,7 @@ var allowed = map[string]string{
 	"github.com/fsouza/fake-gcs-server":   "tests only: the storage protocol in process",
 	"github.com/google/go-cmp":            "tests only: readable differences of structs",
 	"github.com/googleapis/gax-go/v2":     "type of the storage client's backoff",
+	"github.com/klauspost/cpuid/v2":       "whose CPU it is: bfloat16 is fast on AMD's only; x/sys/cpu does not say",
 	"github.com/klauspost/compress":       "gzip and zstd, the fastest in Go; asked for",
 	"github.com/parquet-go/parquet-go":    "tables that data tools read, typed and compressed",
 	"github.com/prometheus/client_golang": "/metrics in the format that monitoring reads",

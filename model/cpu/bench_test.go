@@ -64,7 +64,7 @@ type clock struct {
 }
 
 func newClock(l *loaded) *clock {
-	return &clock{l: l, least: make([]time.Duration, len(l.ops)), peak: peak(l.dev.table)}
+	return &clock{l: l, least: make([]time.Duration, len(l.ops)), peak: peak(&l.dev.table.conv)}
 }
 
 func cpuTime() time.Duration {

@@ -17,7 +17,7 @@
 //
 // Micro-kernels come in tables, one per kind of CPU: generated assembly for AVX-512
 // and for AVX2 with FMA (see _asm), and plain Go. Beside AVX-512's are those of
-// bfloat16 where the CPU has AVX512_BF16. The table is chosen once, from what CPU and
+// bfloat16 where AVX512_BF16 is faster, on AMD's CPUs. The table is chosen once, from what CPU and
 // operating system offer; NOISYSTUDENT_CPU=avx512, avx2 or generic forces one, and
 // the build tag noasm leaves only plain Go.
 //

@@ -68,13 +68,13 @@ func TestHalfWithoutKernels(t *testing.T) {
 	devicetest.Same(t, plain, devicetest.Half(plain))
 }
 
-// halfTables lists the tables with kernels of bfloat16 factors, without transforms,
-// which would take the place of some; the last is plain Go, which outside of tests has
-// no such kernels.
+// halfTables lists the tables with kernels of bfloat16 factors, be they faster here or
+// not, without transforms, which would take the place of some; the last is plain Go,
+// which outside of tests has no such kernels.
 func halfTables() (list []*table) {
 	for _, t := range tables() {
-		if t.half != nil {
-			t.winograd = nil
+		if t.name == "avx512" && bf16Table() != nil {
+			t.half, t.winograd = bf16Table(), nil
 			list = append(list, t)
 		}
 	}

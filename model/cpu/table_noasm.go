@@ -3,3 +3,5 @@
 package cpu
 
 func nativePaths() []path { return nil }
+
+func bf16Table() *halfTable { return nil }

@@ -3,6 +3,8 @@ package cuda
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"noisystudent/model/cuda/driver"
@@ -93,9 +95,10 @@ func (l *loaded) settle(f *front) error {
 	return nil
 }
 
-// arrive queues that waiting inputs come to their buffers.
+// arrive queues that waiting inputs come to their buffers, in the order of the program.
 func (l *loaded) arrive() error {
-	for id, f := range l.fronts {
+	for _, id := range slices.Sorted(maps.Keys(l.fronts)) {
+		f := l.fronts[id]
 		if !f.waiting {
 			continue
 		}

@@ -42,8 +42,10 @@ type rows struct {
 	length int
 }
 
-// rowsAtOnce is how many rows get memory together.
-const rowsAtOnce = 64
+const (
+	rowsAtOnce = 64   // get memory together
+	pageFloats = 1024 // of a page of memory
+)
 
 // reach makes n rows from a place on.
 func (r *rows) reach(from, n int) {
@@ -52,7 +54,11 @@ func (r *rows) reach(from, n int) {
 			continue
 		}
 		if len(r.free) == 0 {
-			for all := make([]float32, rowsAtOnce*r.length); len(all) > 0; all = all[r.length:] {
+			all := make([]float32, rowsAtOnce*r.length)
+			for at := 0; at < len(all); at += pageFloats {
+				all[at] = 0 // a page that is read first costs two faults, and the other threads an interrupt
+			}
+			for ; len(all) > 0; all = all[r.length:] {
 				r.free = append(r.free, all[:r.length:r.length])
 			}
 		}
