@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,25 +20,39 @@ var beyondRows = []experimentRow{
 	{"mirror-plain", "student flipped along every axis, the paper's mirroring", beyondSet, needsPool},
 	{"mirror-left-right", "student flipped left to right, labels of paired organs exchanged", beyondSet, needsPool},
 	{"filter-organs", "student without the part of each organ's pseudo-labels that teachers doubt most", beyondSet, needsPool},
+	{"filter-priors", "student without organs of an unusual size or in an unusual place", beyondSet, needsPool},
 	{"filter-voxels", "student without voxels whose pseudo-label is not probable", beyondSet, needsPool},
 	{"weigh-voxels", "student in which a voxel counts as often as its pseudo-label is probable", beyondSet, needsPool},
 	{"soft", "student whose voxels are drawn: the pseudo-label with its probability, else the second class", beyondSet, needsPool},
 	{"ema", "student that predicts with the moving average of its weights, of which each epoch keeps 0.8", beyondSet, needsPool},
 	{"round-2", "student of pseudo-labels that the students of all folds have made", beyondSet, needsPool},
+	{"round-2-stable", "the same without organs that have changed since the first round", beyondSet, needsPool},
 }
 
 // beyondRules are the rows that choose among pseudo-labels, with settings that were fixed
 // before any was scored.
 var beyondRules = map[string]plan.Pseudo{
 	"filter-organs": {DropPart: 0.3, MinOrgans: 0.5},
+	"filter-priors": {MaxDeviation: 3},
 	"filter-voxels": {MinVoxelConfidence: 0.7},
 	"weigh-voxels":  {WeighVoxels: true},
 	"soft":          {Soft: true},
 }
 
+// secondRules are the rows that choose among the pseudo-labels of the second round.
+var secondRules = map[string]plan.Pseudo{
+	"round-2":        {},
+	"round-2-stable": {MaxChange: 0.3},
+}
+
 // needsDoubts tells whether rows must know where teachers doubt.
 func (l *lab) needsDoubts() bool {
-	for name := range beyondRules {
+	return l.wantsOf(beyondRules) || l.wants("round-2-stable")
+}
+
+// wantsOf tells whether a row of some is wanted.
+func (l *lab) wantsOf(rules map[string]plan.Pseudo) bool {
+	for name := range rules {
 		if l.wants(name) {
 			return true
 		}
@@ -56,13 +71,31 @@ func (l *lab) beyond(ctx context.Context) (map[string]func(fold int) fit.Job, er
 			return j
 		},
 	}
-	for name, rule := range beyondRules {
+	if err := l.chosen(ctx, builders, l.voted, beyondRules); err != nil {
+		return nil, err
+	}
+	if l.wantsOf(secondRules) {
+		b, err := l.secondRound(ctx)
+		if err == nil {
+			err = l.chosen(ctx, builders, b, secondRules)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return builders, nil
+}
+
+// chosen adds the students of what rules leave of the pseudo-labels of a round.
+func (l *lab) chosen(ctx context.Context, builders map[string]func(fold int) fit.Job, of ballot, rules map[string]plan.Pseudo) error {
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
 		if !l.wants(name) {
 			continue
 		}
-		pool, s, err := l.selected(ctx, l.voted, rule)
+		rule := rules[name]
+		pool, s, err := l.selected(ctx, of, rule)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(pool) == 0 {
 			l.dropRow(name, "no pseudo-label is left")
@@ -71,7 +104,7 @@ func (l *lab) beyond(ctx context.Context) (map[string]func(fold int) fit.Job, er
 		if rule.ByOrgan() {
 			l.remarks = append(l.remarks, fmt.Sprintf("seed %d: %s: %s", l.seed, name, countsOf(s)))
 			if err := l.store.Write(ctx, "report/"+name+".csv", s.CSV(l.plan.Labels)); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		builders[name] = func(fold int) fit.Job {
@@ -80,28 +113,16 @@ func (l *lab) beyond(ctx context.Context) (map[string]func(fold int) fit.Job, er
 			return j
 		}
 	}
-	if l.wants("round-2") {
-		pool, err := l.secondRound(ctx)
-		if err != nil {
-			return nil, err
-		}
-		builders["round-2"] = l.studentJob(pool)
-	}
-	return builders, nil
+	return nil
 }
 
 // secondRound has the students label the pool.
-func (l *lab) secondRound(ctx context.Context) ([]fit.Ref, error) {
-	models, err := l.modelsOf(ctx, fit.Student, l.run.folds(fit.Student))
-	if err != nil {
-		return nil, err
+func (l *lab) secondRound(ctx context.Context) (b ballot, err error) {
+	b.round = l.voted.round + 1
+	if b.models, err = l.modelsOf(ctx, fit.Student, l.run.folds(fit.Student)); err == nil {
+		b.outcome, err = l.pseudolabel(ctx, b, l.of(cases.Unlabelled))
 	}
-	b := ballot{round: l.voted.round + 1, models: models}
-	if b.outcome, err = l.pseudolabel(ctx, b, l.of(cases.Unlabelled)); err != nil {
-		return nil, err
-	}
-	pool, _, err := l.selected(ctx, b, plan.Pseudo{})
-	return pool, err
+	return b, err
 }
 
 // mirrored is a student with another mirroring.
@@ -131,8 +152,8 @@ func (c Comparison) beyondTable(b *strings.Builder) {
 		fmt.Fprintf(b, "%-18s %13s %24s %13.2f\n", row.name, c.organ(row.name, "mean"), over, 100*c.sides(row.name).Part())
 	}
 	for _, s := range c.Seeds {
-		if s.Filter != nil {
-			fmt.Fprintf(b, "seed %d: %s", s.Seed, s.Filter)
+		for _, q := range s.Filters {
+			fmt.Fprintf(b, "seed %d, %s: %s", s.Seed, q.Row, q)
 		}
 	}
 }
@@ -145,9 +166,10 @@ func (c Comparison) sides(row string) (all score.Sides) {
 	return all
 }
 
-// FilterQuality is how good the pseudo-labels of organs are that filter-organs keeps and
-// leaves out, DSC against the truth, 0..1.
+// FilterQuality is how good the pseudo-labels of organs are that a row keeps and leaves
+// out, DSC against the truth, 0..1.
 type FilterQuality struct {
+	Row    string          `json:"row"`
 	Organs []FilteredOrgan `json:"organs"`
 	// Is what is kept over what is left out, mean over organs, in per cent; the interval is
 	// over organs.
@@ -174,34 +196,39 @@ func (q FilterQuality) String() string {
 	return b.String()
 }
 
-// judgeFilter compares what filter-organs leaves with what it leaves out.
-func (l *lab) judgeFilter(ctx context.Context, name string) (*FilterQuality, error) {
-	_, s, err := l.selected(ctx, l.voted, beyondRules["filter-organs"])
-	if err != nil {
-		return nil, err
-	}
+// judgeFilters compares what rows that choose organs leave with what they leave out.
+func (l *lab) judgeFilters(ctx context.Context, name string) (list []FilterQuality, err error) {
 	found := map[string]score.Row{}
-	for _, c := range s.Organs {
-		if _, met := found[c.Case]; met {
+	for _, row := range beyondRows {
+		rule := beyondRules[row.name]
+		if !rule.ByOrgan() || !l.wants(row.name) {
 			continue
 		}
-		var row score.Row
-		if _, err := l.readJSON(ctx, "scores/"+name+"/"+c.Case+".json", &row); err != nil {
+		_, s, err := l.selected(ctx, l.voted, rule)
+		if err != nil {
 			return nil, err
 		}
-		found[c.Case] = row
+		for _, c := range s.Organs {
+			if _, met := found[c.Case]; met {
+				continue
+			}
+			var scored score.Row
+			if _, err := l.readJSON(ctx, "scores/"+name+"/"+c.Case+".json", &scored); err != nil {
+				return nil, err
+			}
+			found[c.Case] = scored
+		}
+		if q := filterQuality(row.name, s, found, l.plan); len(q.Organs) > 0 {
+			list = append(list, q)
+		}
 	}
-	q := filterQuality(s, found, l.plan)
-	if len(q.Organs) == 0 {
-		return nil, nil // nothing was left out
-	}
-	return q, nil
+	return list, nil
 }
 
 // filterQuality joins choices with the scores of their cases; organs of which nothing is
 // left out, or nothing is known, are not among them.
-func filterQuality(s pseudo.Selection, found map[string]score.Row, p plan.Plan) *FilterQuality {
-	q := &FilterQuality{}
+func filterQuality(row string, s pseudo.Selection, found map[string]score.Row, p plan.Plan) FilterQuality {
+	q := FilterQuality{Row: row}
 	var differences []float64
 	for _, label := range p.Labels {
 		o := FilteredOrgan{Name: label.Name}

@@ -37,8 +37,8 @@ type SeedResult struct {
 	Teacher []float64            `json:"validation_teacher"` // mean foreground DSC of each fold's validation cases, nnU-Net's rule
 	Student []float64            `json:"validation_student"`
 	Pseudo  PseudoQuality        `json:"pseudo_labels"`
-	Filter  *FilterQuality       `json:"filter_organs,omitempty"` // where the truth is known
-	Memory  map[string]int64     `json:"network_bytes"`           // of an inference tile, by row
+	Filters []FilterQuality      `json:"filters,omitempty"` // where the truth is known
+	Memory  map[string]int64     `json:"network_bytes"`     // of an inference tile, by row
 }
 
 // PseudoQuality says how good pseudo-labels are, where the truth is known.
@@ -269,10 +269,8 @@ func (l *lab) judgePseudo(ctx context.Context, s *SeedResult) error {
 	if err != nil {
 		return err
 	}
-	if l.wants("filter-organs") {
-		if s.Filter, err = l.judgeFilter(ctx, name); err != nil {
-			return err
-		}
+	if s.Filters, err = l.judgeFilters(ctx, name); err != nil {
+		return err
 	}
 	organs := scoresOf(table).order
 	if s.Pseudo.DSC, err = l.meanOver(ctx, name, selection.Kept, organs); err != nil {

@@ -160,7 +160,7 @@ func TestLoopBeyondThePaper(t *testing.T) {
 	tinyCohort(t, dataset, 3, 4, 1, 0)
 	log := &notes{}
 	o := tinyOptions(dataset, root, log)
-	o.Set = append(slices.Clone(o.Set), "pseudo_labels.more_rounds=1", "pseudo_labels.drop_part=0.5", "pseudo_labels.min_organs=0.2",
+	o.Set = append(slices.Clone(o.Set), "pseudo_labels.more_rounds=1", "pseudo_labels.drop_part=0.5", "pseudo_labels.max_change=1", "pseudo_labels.max_deviation=1000", "pseudo_labels.min_organs=0.2",
 		"pseudo_labels.weigh_voxels=true", "training.mirror=left-right")
 	first, err := Loop(t.Context(), o)
 	if err != nil {
@@ -177,6 +177,9 @@ func TestLoopBeyondThePaper(t *testing.T) {
 		if text[key] == "" {
 			t.Errorf("no %s", key)
 		}
+	}
+	if first, second := text["pseudo/1/unlabelled_0003.doubts.json"], text["pseudo/2/unlabelled_0003.doubts.json"]; strings.Contains(first, `"changes"`) || !strings.Contains(second, `"changes"`) {
+		t.Errorf("changes since the round before:\n%s\n%s", first, second)
 	}
 	if csv := text["report/pseudo_labels.csv"]; strings.Count(csv, "\n") < 5 || !strings.Contains(csv, "in which it is doubted most") {
 		t.Errorf("report\n%s", csv)

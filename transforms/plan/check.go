@@ -171,7 +171,10 @@ func (p Plan) checkInference() error {
 func (p Plan) checkPseudo() error {
 	s := p.Pseudo
 	if s.MinOrgans > 0 && !s.ByOrgan() {
-		return fmt.Errorf("pseudo_labels.min_organs %v: no organ is left out; set pseudo_labels.drop_part or pseudo_labels.max_doubt too", s.MinOrgans)
+		return fmt.Errorf("pseudo_labels.min_organs %v: no organ is left out; set pseudo_labels.drop_part, max_doubt, max_deviation or max_change too", s.MinOrgans)
+	}
+	if s.MaxChange > 0 && s.MoreRounds == 0 {
+		return fmt.Errorf("pseudo_labels.max_change %v: there is one round, and none before it; set pseudo_labels.more_rounds too", s.MaxChange)
 	}
 	if s.Soft && s.WeighVoxels {
 		return fmt.Errorf("pseudo_labels.soft and pseudo_labels.weigh_voxels: a voxel is drawn once; use one of them")
@@ -180,6 +183,8 @@ func (p Plan) checkPseudo() error {
 		within("pseudo_labels.min_confidence", s.MinConfidence, 0, 1),
 		within("pseudo_labels.drop_part", s.DropPart, 0, 0.95),
 		within("pseudo_labels.max_doubt", s.MaxDoubt, 0, 1),
+		within("pseudo_labels.max_deviation", s.MaxDeviation, 0, 1000),
+		within("pseudo_labels.max_change", s.MaxChange, 0, 1),
 		within("pseudo_labels.min_organs", s.MinOrgans, 0, 1),
 		within("pseudo_labels.min_voxel_confidence", s.MinVoxelConfidence, 0, 1),
 		within("pseudo_labels.more_rounds", float64(s.MoreRounds), 0, 10),

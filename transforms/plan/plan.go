@@ -87,6 +87,12 @@ type Pseudo struct {
 	// voxels are ignored. MaxDoubt leaves out what is doubted more; 0: whatever the doubt.
 	DropPart float64 `json:"drop_part,omitempty"`
 	MaxDoubt float64 `json:"max_doubt,omitempty"`
+	// MaxDeviation leaves out organs whose size, or whose place as the other organs see it, is
+	// more robust standard deviations from the median of all pseudo-labels.
+	MaxDeviation float64 `json:"max_deviation,omitempty"`
+	// MaxChange leaves out, from the second round on, organs of which a larger part (one minus
+	// the DSC) is not as it was in the round before.
+	MaxChange float64 `json:"max_change,omitempty"`
 	// MinOrgans drops cases of whose organs less than this part is left.
 	MinOrgans float64 `json:"min_organs,omitempty"`
 	// MinVoxelConfidence ignores voxels whose label is less probable.
@@ -104,7 +110,9 @@ type Pseudo struct {
 func (p Pseudo) ByVoxel() bool { return p.MinVoxelConfidence > 0 || p.WeighVoxels || p.Soft }
 
 // ByOrgan tells whether organs are chosen.
-func (p Pseudo) ByOrgan() bool { return p.DropPart > 0 || p.MaxDoubt > 0 }
+func (p Pseudo) ByOrgan() bool {
+	return p.DropPart > 0 || p.MaxDoubt > 0 || p.MaxDeviation > 0 || p.MaxChange > 0
+}
 
 // Inference is how a model is applied.
 type Inference struct {

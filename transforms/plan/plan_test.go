@@ -149,6 +149,8 @@ func TestOverrideErrors(t *testing.T) {
 		"spacing=0,1,1":                               "spacing 0",
 		"pseudo_labels.drop_part=1":                   "want 0 to 0.95",
 		"pseudo_labels.min_organs=0.5":                "set pseudo_labels.drop_part",
+		"pseudo_labels.max_change=0.5":                "set pseudo_labels.more_rounds",
+		"pseudo_labels.max_deviation=-1":              "pseudo_labels.max_deviation -1",
 		"architecture.features_per_stage=8..4":        "want two numbers",
 		"architecture.n_conv_per_stage=1..,2..":       "want 4",
 		"architecture.n_conv_per_stage=1..,2,2,2,2,2": "want 4 items",

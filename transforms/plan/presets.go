@@ -53,6 +53,8 @@ var common = []setting{
 	{"pseudo_labels.min_confidence", "0", "the paper: every pseudo-labelled case is learnt from"},
 	{"pseudo_labels.drop_part", "0", "the paper: every organ of it"},
 	{"pseudo_labels.max_doubt", "0", "the paper: every organ of it"},
+	{"pseudo_labels.max_deviation", "0", "the paper: every organ of it, wherever it lies"},
+	{"pseudo_labels.max_change", "0", "the paper: there is one round"},
 	{"pseudo_labels.min_organs", "0", "the paper: every case"},
 	{"pseudo_labels.min_voxel_confidence", "0", "the paper: every voxel"},
 	{"pseudo_labels.weigh_voxels", "false", "the paper: all voxels weigh the same"},

@@ -24,6 +24,10 @@ type Doubts struct {
 	Case      string    `json:"case"`
 	Agreement []float64 `json:"agreement"`
 	Entropy   []float64 `json:"entropy"`
+	// Centers are the mean positions (z, y, x) of the classes, in voxels.
+	Centers [][3]float64 `json:"centers"`
+	// Changes is one minus the DSC of a class with the round before; none in the first.
+	Changes []float64 `json:"changes,omitempty"`
 }
 
 // Of is the doubt about a class, 0 to 1: the mean of disagreement and entropy.
@@ -42,8 +46,9 @@ func SecondPrefix(round int, id string) string {
 	return fmt.Sprintf("pseudo/%d/%s.second.zarr", round, id)
 }
 
-// doubtVersion is raised when the bytes of doubts change: 2 has second classes.
-const doubtVersion = 2
+// doubtVersion is raised when the bytes of doubts change: 2 has second classes, 3 has
+// positions and what has changed since the round before.
+const doubtVersion = 3
 
 func doubtsKey(round int, id string) string {
 	return fmt.Sprintf("pseudo/%d/%s.doubts.json", round, id)
@@ -75,12 +80,34 @@ func (c Config) storeDoubt(ctx context.Context, st *store.Store, in Prepared, r 
 		err = resample.WriteCertain(ctx, st, SecondPrefix(c.Round, in.Case), r.Shape, r.Doubt.Second)
 	}
 	if err == nil {
-		err = writeJSON(ctx, st, key, Doubts{in.Case, r.Doubt.Agreement, r.Doubt.Entropy})
+		d := Doubts{Case: in.Case, Agreement: r.Doubt.Agreement, Entropy: r.Doubt.Entropy, Centers: centers(r.Labels, r.Shape, r.Voxels)}
+		if d.Changes, err = c.changed(ctx, st, in, r); err == nil {
+			err = writeJSON(ctx, st, key, d)
+		}
 	}
 	if err != nil {
 		return fault(ctx, err, cases.NotWritten, st.Address(key), "make room or check the store, then run the command again")
 	}
 	return nil
+}
+
+// changed compares the labels with those of the round before; nil in the first.
+func (c Config) changed(ctx context.Context, st *store.Store, in Prepared, r *predict.Result) ([]float64, error) {
+	if c.Round == 1 {
+		return nil, nil
+	}
+	stored, err := resample.OpenCase(ctx, st, in.Prefix)
+	if err == nil {
+		stored, err = stored.WithLabels(ctx, st, Prefix(c.Round-1, in.Case))
+	}
+	if err != nil {
+		return nil, err
+	}
+	before := make([]uint8, len(r.Labels))
+	if err := stored.ReadLabels(ctx, [3]int{}, r.Shape, before); err != nil {
+		return nil, err
+	}
+	return changes(r.Labels, before, len(r.Voxels)), nil
 }
 
 // ReadMap reads one minus the probability of each voxel's pseudo-label, 255 for 1, on the RAS grid of the
@@ -124,8 +151,8 @@ func ReadDoubts(ctx context.Context, st *store.Store, round int, id string) (d D
 	if err == nil {
 		err = json.Unmarshal(data, &d)
 	}
-	if err == nil && (len(d.Agreement) == 0 || len(d.Agreement) != len(d.Entropy)) {
-		err = fmt.Errorf("%d and %d classes", len(d.Agreement), len(d.Entropy))
+	if n := len(d.Agreement); err == nil && (n == 0 || n != len(d.Entropy) || n != len(d.Centers) || d.Changes != nil && n != len(d.Changes)) {
+		err = fmt.Errorf("%d, %d, %d and %d classes", n, len(d.Entropy), len(d.Centers), len(d.Changes))
 	}
 	if err != nil {
 		return d, fmt.Errorf("pseudo: read the doubts about %s: %w; run `noisystudent pseudolabel` again", id, err)

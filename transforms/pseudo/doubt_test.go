@@ -104,10 +104,11 @@ func TestDoubtsChangeNoLabels(t *testing.T) {
 func TestSelectOrgans(t *testing.T) {
 	var notes []Note
 	var doubts []Doubts
+	nowhere := make([][3]float64, 4)
 	for i, d := range [][2]float64{{0.1, 0.8}, {0.2, 0.9}, {0.6, 0.3}, {0.7, 0.95}} { // agreement on two organs
 		id := string(rune('a' + i))
 		notes = append(notes, Note{Case: id, Confidence: 1, Voxels: []int64{9, 5, 5, 0}})
-		doubts = append(doubts, Doubts{Case: id, Agreement: []float64{1, d[0], d[1], 1}, Entropy: []float64{0, 0.1, 0.1, 0}})
+		doubts = append(doubts, Doubts{Case: id, Agreement: []float64{1, d[0], d[1], 1}, Entropy: []float64{0, 0.1, 0.1, 0}, Centers: nowhere, Changes: []float64{0, 0, float64(i) / 4, 0}})
 	}
 	s := Select(notes, doubts, Rule{DropPart: 0.5})
 	left := map[string][]uint8{}
@@ -126,12 +127,16 @@ func TestSelectOrgans(t *testing.T) {
 	if d := cmp.Diff([]uint8{1}, s.LeftOut("a")); d != "" || s.LeftOut("b") != nil || s.Organs[0].Why != "doubted by 0.500, more than 0.47" {
 		t.Errorf("%+v %s", s.Organs, d)
 	}
+	s = Select(notes, doubts, Rule{MaxChange: 0.5})
+	if d := cmp.Diff([]uint8{2}, s.LeftOut("d")); d != "" || s.LeftOut("c") != nil || s.Organs[7].Why != "0.750 of it changed since the round before, more than 0.5" {
+		t.Errorf("%+v %s", s.Organs, d)
+	}
 	csv := string(Select(notes, doubts, Rule{DropPart: 0.25, MinOrgans: 1}).CSV([]cases.Label{{ID: 1, Name: "liver"}, {ID: 2, Name: "spleen"}, {ID: 3, Name: "aorta"}}))
 	for _, line := range []string{
-		"case,organ,kept,agreement,entropy,doubt,reason\n",
-		"a,,false,,,,\"1 of its 2 organs are left, under a part of 1\"\n",
-		"a,liver,false,0.1000,0.1000,0.5000,among the 1 of 4 cases in which it is doubted most\n",
-		"b,,true,,,,\n", "b,spleen,true,0.9000,0.1000,0.1000,\n",
+		"case,organ,kept,agreement,entropy,doubt,deviation,change,reason\n",
+		"a,,false,,,,,,\"1 of its 2 organs are left, under a part of 1\"\n",
+		"a,liver,false,0.1000,0.1000,0.5000,0.0000,0.0000,among the 1 of 4 cases in which it is doubted most\n",
+		"b,,true,,,,,,\n", "b,spleen,true,0.9000,0.1000,0.1000,0.0000,0.2500,\n",
 	} {
 		if !strings.Contains(csv, line) {
 			t.Errorf("no line %q in\n%s", line, csv)

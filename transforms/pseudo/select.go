@@ -23,6 +23,8 @@ type Rule struct {
 	MinConfidence      float64 `json:"min_confidence"`
 	DropPart           float64 `json:"drop_part,omitempty"`
 	MaxDoubt           float64 `json:"max_doubt,omitempty"`
+	MaxDeviation       float64 `json:"max_deviation,omitempty"`
+	MaxChange          float64 `json:"max_change,omitempty"`
 	MinOrgans          float64 `json:"min_organs,omitempty"`
 	MinVoxelConfidence float64 `json:"min_voxel_confidence,omitempty"`
 	WeighVoxels        bool    `json:"weigh_voxels,omitempty"`
@@ -48,7 +50,9 @@ type Choice struct {
 	Agreement float64 `json:"agreement"`
 	Entropy   float64 `json:"entropy"`
 	Doubt     float64 `json:"doubt"`
-	Why       string  `json:"left_out,omitempty"` // empty: it is kept
+	Deviation float64 `json:"deviation,omitempty"` // see deviations; 0 where no rule asks
+	Change    float64 `json:"change,omitempty"`    // since the round before, 0 to 1
+	Why       string  `json:"left_out,omitempty"`  // empty: it is kept
 }
 
 // Select applies a rule to the notes of a round and, where it looks at organs, to their
@@ -76,11 +80,22 @@ func Select(notes []Note, doubts []Doubts, rule Rule) Selection {
 
 // chooseOrgans goes through the organs, of each the most doubted case first.
 func (s *Selection) chooseOrgans(notes []Note, doubts []Doubts) {
+	var unusual [][]float64
+	if s.Rule.MaxDeviation > 0 {
+		unusual = deviations(notes, doubts)
+	}
 	for label := 1; len(doubts) > 0 && label < len(doubts[0].Agreement); label++ {
 		var list []Choice
 		for i, d := range doubts {
 			if notes[i].Voxels[label] > 0 || d.Agreement[label] < 1 {
-				list = append(list, Choice{Case: d.Case, Label: label, Agreement: d.Agreement[label], Entropy: d.Entropy[label], Doubt: d.Of(label)})
+				c := Choice{Case: d.Case, Label: label, Agreement: d.Agreement[label], Entropy: d.Entropy[label], Doubt: d.Of(label)}
+				if unusual != nil {
+					c.Deviation = unusual[i][label]
+				}
+				if d.Changes != nil {
+					c.Change = d.Changes[label]
+				}
+				list = append(list, c)
 			}
 		}
 		slices.SortFunc(list, func(a, b Choice) int { return cmp.Or(cmp.Compare(b.Doubt, a.Doubt), cmp.Compare(a.Case, b.Case)) })
@@ -91,6 +106,10 @@ func (s *Selection) chooseOrgans(notes []Note, doubts []Doubts) {
 				c.Why = fmt.Sprintf("among the %d of %d cases in which it is doubted most", most, len(list))
 			case s.Rule.MaxDoubt > 0 && c.Doubt > s.Rule.MaxDoubt:
 				c.Why = fmt.Sprintf("doubted by %.3f, more than %g", c.Doubt, s.Rule.MaxDoubt)
+			case s.Rule.MaxDeviation > 0 && c.Deviation > s.Rule.MaxDeviation:
+				c.Why = fmt.Sprintf("size or place %.1f standard deviations from the usual, more than %g", c.Deviation, s.Rule.MaxDeviation)
+			case s.Rule.MaxChange > 0 && c.Change > s.Rule.MaxChange:
+				c.Why = fmt.Sprintf("%.3f of it changed since the round before, more than %g", c.Change, s.Rule.MaxChange)
 			}
 		}
 		s.Organs = append(s.Organs, list...)
@@ -132,14 +151,14 @@ func (s Selection) LeftOut(id string) (labels []uint8) {
 func (s Selection) CSV(labels []cases.Label) []byte {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
-	w.Write([]string{"case", "organ", "kept", "agreement", "entropy", "doubt", "reason"})
+	w.Write([]string{"case", "organ", "kept", "agreement", "entropy", "doubt", "deviation", "change", "reason"})
 	number := func(v float64) string { return strconv.FormatFloat(v, 'f', 4, 64) }
 	for _, id := range slices.Sorted(slices.Values(slices.Concat(s.Kept, s.Dropped))) {
-		w.Write([]string{id, "", strconv.FormatBool(s.Why[id] == ""), "", "", "", s.Why[id]})
+		w.Write([]string{id, "", strconv.FormatBool(s.Why[id] == ""), "", "", "", "", "", s.Why[id]})
 		for _, c := range s.Organs {
 			if c.Case == id {
 				kept := c.Why == "" && s.Why[id] == ""
-				w.Write([]string{id, labels[c.Label-1].Name, strconv.FormatBool(kept), number(c.Agreement), number(c.Entropy), number(c.Doubt), c.Why})
+				w.Write([]string{id, labels[c.Label-1].Name, strconv.FormatBool(kept), number(c.Agreement), number(c.Entropy), number(c.Doubt), number(c.Deviation), number(c.Change), c.Why})
 			}
 		}
 	}
