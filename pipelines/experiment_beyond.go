@@ -47,14 +47,11 @@ var secondRules = map[string]plan.Pseudo{
 
 // needsDoubts tells whether rows must know where teachers doubt.
 func (l *lab) needsDoubts() bool {
-	return l.wantsOf(beyondRules) || l.wants("round-2-stable")
-}
-
-// wantsOf tells whether a row of some is wanted.
-func (l *lab) wantsOf(rules map[string]plan.Pseudo) bool {
-	for name := range rules {
-		if l.wants(name) {
-			return true
+	for _, rules := range []map[string]plan.Pseudo{beyondRules, secondRules} {
+		for name, rule := range rules {
+			if l.wants(name) && rule.ByDoubt() {
+				return true
+			}
 		}
 	}
 	return false
@@ -74,7 +71,7 @@ func (l *lab) beyond(ctx context.Context) (map[string]func(fold int) fit.Job, er
 	if err := l.chosen(ctx, builders, l.voted, beyondRules); err != nil {
 		return nil, err
 	}
-	if l.wantsOf(secondRules) {
+	if slices.ContainsFunc(slices.Collect(maps.Keys(secondRules)), l.wants) {
 		b, err := l.secondRound(ctx)
 		if err == nil {
 			err = l.chosen(ctx, builders, b, secondRules)

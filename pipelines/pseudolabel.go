@@ -147,7 +147,7 @@ func (r *run) pseudolabel(ctx context.Context, b ballot, pool []cases.Case) (out
 
 // asksDoubts tells whether it is kept of every case where its teachers doubt.
 func (r *run) asksDoubts() bool {
-	return r.doubts || r.plan.Pseudo.ByOrgan() || r.plan.Pseudo.ByVoxel()
+	return r.doubts || r.plan.Pseudo.ByDoubt()
 }
 
 // doubt finds where the teachers doubt some cases that they have labelled, in one more pass, unless that

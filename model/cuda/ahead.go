@@ -3,8 +3,6 @@ package cuda
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"noisystudent/model/cuda/driver"
@@ -35,14 +33,14 @@ func frontBytes(b program.Buffer) int64 {
 
 // setFronts shares out the memory that the plan has counted.
 func (l *loaded) setFronts(host []byte) {
-	l.fronts = map[program.ID]*front{}
+	l.fronts = make([]*front, len(l.p.Buffers))
 	at := l.front
 	for id, b := range l.p.Buffers {
 		if !inFront(b) {
 			continue
 		}
 		n := frontBytes(b)
-		l.fronts[program.ID(id)] = &front{host: host[:n], at: [2]driver.Pointer{at, at + driver.Pointer(n)}}
+		l.fronts[id] = &front{host: host[:n], at: [2]driver.Pointer{at, at + driver.Pointer(n)}}
 		host, at = host[n:], at+driver.Pointer(2*n)
 	}
 }
@@ -90,22 +88,23 @@ func (l *loaded) settle(f *front) error {
 		return err
 	}
 	for _, f := range l.fronts {
-		f.queued = false
+		if f != nil {
+			f.queued = false
+		}
 	}
 	return nil
 }
 
 // arrive queues that waiting inputs come to their buffers, in the order of the program.
 func (l *loaded) arrive() error {
-	for _, id := range slices.Sorted(maps.Keys(l.fronts)) {
-		f := l.fronts[id]
-		if !f.waiting {
+	for id, f := range l.fronts {
+		if f == nil || !f.waiting {
 			continue
 		}
 		if err := l.settle(f); err != nil {
 			return err
 		}
-		if err := l.put(id, f.at[f.turn]); err != nil {
+		if err := l.put(program.ID(id), f.at[f.turn]); err != nil {
 			return err
 		}
 		f.waiting, f.turn = false, 1-f.turn

@@ -23,7 +23,7 @@ type loaded struct {
 	staging                  []byte         // page-locked
 	staged                   int            // bytes of staging that queued copies use
 
-	fronts map[program.ID]*front
+	fronts []*front
 	front  driver.Pointer // their memory
 	locked []byte         // staging and theirs
 	copies driver.Stream  // to them

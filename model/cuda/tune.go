@@ -22,15 +22,24 @@ import (
 func (d *Device) Tune(ctx context.Context, p *program.Program, found func([]tuning.Rule) error) ([]tuning.Rule, error) {
 	table := tuning.Rules()
 	defer tuning.Use(table)
-	plan := &lowering{l: &loaded{d: d, p: p, store: storeOf(p.Precision)}, measuring: true}
-	if err := plan.all(); err != nil {
-		return table, fmt.Errorf("cuda: tune: %w", err)
+	plan, err := d.askedBy(p)
+	if err != nil {
+		return table, err
 	}
 	return search[tuning.Rule]{
 		table: table,
 		bare:  func(r tuning.Rule) tuning.Rule { r.Tile = tuning.Tile{}; return r },
 		climb: func(a asked[tuning.Rule]) (tuning.Rule, error) { return d.climb(ctx, p, a, table) },
 	}.run(ctx, plan.asked, found)
+}
+
+// askedBy lowers a program without compiling it, for the rules that it looks up.
+func (d *Device) askedBy(p *program.Program) (*lowering, error) {
+	plan := &lowering{l: &loaded{d: d, p: p, store: storeOf(p.Precision)}, measuring: true}
+	if err := plan.all(); err != nil {
+		return nil, fmt.Errorf("cuda: tune: %w", err)
+	}
+	return plan, nil
 }
 
 // asked is a rule that was looked up, with the instructions that have asked for it.
@@ -136,9 +145,9 @@ func fastest[T any](ctx context.Context, at T, neighbours func(T) []T, timed fun
 func (d *Device) TuneProducts(ctx context.Context, p *program.Program, found func([]tuning.ProductRule) error) ([]tuning.ProductRule, error) {
 	table := tuning.ProductRules()
 	defer tuning.UseProducts(table)
-	plan := &lowering{l: &loaded{d: d, p: p, store: storeOf(p.Precision)}, measuring: true}
-	if err := plan.all(); err != nil {
-		return table, fmt.Errorf("cuda: tune: %w", err)
+	plan, err := d.askedBy(p)
+	if err != nil {
+		return table, err
 	}
 	return search[tuning.ProductRule]{
 		table: table,

@@ -114,6 +114,9 @@ func (p Pseudo) ByOrgan() bool {
 	return p.DropPart > 0 || p.MaxDoubt > 0 || p.MaxDeviation > 0 || p.MaxChange > 0
 }
 
+// ByDoubt tells whether it must be known where the teachers doubt.
+func (p Pseudo) ByDoubt() bool { return p.ByOrgan() || p.ByVoxel() }
+
 // Inference is how a model is applied.
 type Inference struct {
 	StepSize float64 `json:"step_size"` // of a tile, nnU-Net: 0.5

@@ -14,7 +14,8 @@ const (
 // deviations is how far the organs of each case are from what is usual, by class, in robust
 // standard deviations (1.4826 times the median distance from the median over all cases): the
 // larger of how far the logarithm of an organ's size is, and its place as at least half of the
-// other organs of the case see it, for a misplaced one must not make the others so. Of classes that few cases have nothing is said, which is 0.
+// other organs of the case see it, for a misplaced one must not make the others so.
+// Of classes that few cases have nothing is said, which is 0.
 func deviations(notes []Note, doubts []Doubts) [][]float64 {
 	out := make([][]float64, len(notes))
 	for i, n := range notes {
@@ -23,29 +24,38 @@ func deviations(notes []Note, doubts []Doubts) [][]float64 {
 	if len(notes) == 0 {
 		return out
 	}
+	seats := seen(notes, doubts)
 	for class := 1; class < len(notes[0].Voxels); class++ {
 		sizes := scores(notes, sizeSpread, func(i int) (float64, bool) {
 			n := notes[i].Voxels[class]
 			return math.Log(float64(n)), n > 0
 		})
-		seats := make([][]float64, len(notes)) // of a case, as each other organ sees it
-		for other := 1; other < len(notes[0].Voxels); other++ {
-			if other == class {
-				continue
-			}
-			for i, far := range distances(notes, doubts, class, other) {
-				if !math.IsNaN(far) {
-					seats[i] = append(seats[i], far)
-				}
-			}
-		}
 		for i := range notes {
 			if !math.IsNaN(sizes[i]) {
 				out[i][class] = sizes[i]
 			}
-			if n := len(seats[i]); n > 0 {
-				slices.Sort(seats[i])
-				out[i][class] = max(out[i][class], seats[i][(n-1)/2])
+			if views := seats[class][i]; len(views) > 0 {
+				slices.Sort(views)
+				out[i][class] = max(out[i][class], views[(len(views)-1)/2])
+			}
+		}
+	}
+	return out
+}
+
+// seen is how unusual the place of a class in a case is, as each other organ of it sees it:
+// both ends of a way see the same.
+func seen(notes []Note, doubts []Doubts) [][][]float64 {
+	out := make([][][]float64, len(notes[0].Voxels))
+	for class := range out {
+		out[class] = make([][]float64, len(notes))
+	}
+	for a := 1; a < len(out); a++ {
+		for b := a + 1; b < len(out); b++ {
+			for i, far := range distances(notes, doubts, a, b) {
+				if !math.IsNaN(far) {
+					out[a][i], out[b][i] = append(out[a][i], far), append(out[b][i], far)
+				}
 			}
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"noisystudent/io/nifti"
 	"noisystudent/io/volume"
 	"noisystudent/transforms/cases"
-	"noisystudent/transforms/memory"
 )
 
 // Doubted is a case whose pseudo-labels are drawn with where the teachers doubt them.
@@ -40,11 +39,7 @@ func (p Page) doubts(ctx context.Context) (out []figure, err error) {
 // doubtOf draws the slice of a case with most doubt, outlines beside doubt.
 func (p Page) doubtOf(ctx context.Context, d Doubted) ([]byte, error) {
 	c := cases.Case{ID: d.Case, Labels: d.Labels}
-	g, err := cases.ReadGeometry(ctx, cases.Case{ID: d.Case, Image: d.Labels}, nifti.RAS)
-	if err != nil {
-		return nil, err
-	}
-	release, err := memory.Admit(ctx, d.Labels, 14*int64(g.Voxels()), p.BudgetBytes)
+	g, release, err := p.admit(ctx, d.Case, d.Labels)
 	if err != nil {
 		return nil, err
 	}

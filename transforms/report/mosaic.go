@@ -72,13 +72,18 @@ func (p Page) cases(ctx context.Context) (out []figure, err error) {
 	return out, nil
 }
 
+// admit waits for the memory that drawing the case of a file takes, and gives its grid.
+func (p Page) admit(ctx context.Context, id, file string) (g volume.Geometry, release func(), err error) {
+	if g, err = cases.ReadGeometry(ctx, cases.Case{ID: id, Image: file}, nifti.RAS); err != nil {
+		return g, nil, err
+	}
+	release, err = memory.Admit(ctx, file, 14*int64(g.Voxels()), p.BudgetBytes)
+	return g, release, err
+}
+
 // mosaic draws four tiles of a case, see page.html.
 func (p Page) mosaic(ctx context.Context, r score.Row) ([]byte, error) {
-	g, err := cases.ReadGeometry(ctx, cases.Case{ID: r.Case, Image: r.Reference}, nifti.RAS)
-	if err != nil {
-		return nil, err
-	}
-	release, err := memory.Admit(ctx, r.Reference, 14*int64(g.Voxels()), p.BudgetBytes)
+	g, release, err := p.admit(ctx, r.Case, r.Reference)
 	if err != nil {
 		return nil, err
 	}
